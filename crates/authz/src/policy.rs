@@ -1,0 +1,102 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wire::oauth::{Scope, ScopeSet};
+
+/// Who may call what at one MCP server. Plain data; the default is no.
+///
+/// What is not named in `tools`, `resources`, `resource_templates` or `prompts` is unmapped: hidden and denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Whether decisions are enforced or only reported.
+    pub mode: Mode,
+    /// The scopes of this server, in the order people see them.
+    pub scopes: Vec<ScopeDeclaration>,
+    /// What a client gets asked for when it asks for nothing.
+    pub default_scopes: ScopeSet,
+    /// Tools by name.
+    pub tools: BTreeMap<String, Entry>,
+    /// Resources by URI.
+    pub resources: BTreeMap<String, Entry>,
+    /// Resource templates by URI template (RFC 6570).
+    pub resource_templates: BTreeMap<String, Entry>,
+    /// Prompts by name.
+    pub prompts: BTreeMap<String, Entry>,
+}
+
+/// Whether decisions are enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Denied is denied.
+    #[default]
+    Enforce,
+    /// Decides, enforces nothing, reports what would have been denied.
+    Observe,
+}
+
+/// One scope of an MCP server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeDeclaration {
+    /// Immutable; a rename of `name` keeps it.
+    pub id: String,
+    /// What stands in tokens.
+    pub name: Scope,
+    /// What a person reads on the consent page, such as "See your todos".
+    pub title: String,
+    /// How much harm it can do.
+    pub risk: Risk,
+    /// The scopes it contains (a token with this one has those as well).
+    #[serde(default)]
+    pub implies: ScopeSet,
+}
+
+/// How much harm a scope can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum Risk {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// One tool, resource, template or prompt that the policy knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What a caller needs.
+    pub requirement: Requirement,
+    /// For people: its title, or its name.
+    pub title: String,
+    /// For people: the first line of its description, at most 200 characters.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// What a caller needs for an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Requirement {
+    /// A valid token suffices.
+    Public,
+    /// All the scopes of at least one of these sets. An empty list is met by nobody.
+    AnyOf(Vec<ScopeSet>),
+    /// Nobody.
+    Denied,
+}
+
+impl Policy {
+    /// All the scopes that this server declares.
+    pub fn declared_scopes(&self) -> ScopeSet {
+        self.scopes.iter().map(|scope| scope.name.clone()).collect()
+    }
+
+    /// The declaration of `scope`.
+    pub fn declaration(&self, scope: &Scope) -> Option<&ScopeDeclaration> {
+        self.scopes.iter().find(|declared| declared.name == *scope)
+    }
+}

@@ -1,0 +1,16 @@
+//! The seams that every floor uses: the clock, randomness, time stamps, secrets and digests.
+//!
+//! Nothing in the house reads the wall clock or the operating system's random source except through
+//! [`Clock`] and [`Random`], so that a test can move time and repeat a run from its seed.
+
+mod clock;
+mod digest;
+mod random;
+mod secret;
+mod timestamp;
+
+pub use clock::{Clock, SystemClock};
+pub use digest::{Digest, base64url, base64url_decode};
+pub use random::{OsRandom, Random, random_token};
+pub use secret::Secret;
+pub use timestamp::Timestamp;

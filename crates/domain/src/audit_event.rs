@@ -1,0 +1,74 @@
+use base::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ClientId, GrantId, ServerSlug, UserId};
+
+/// A security or admin event, written in the transaction of the change it tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: AuditEventKind,
+    /// At which MCP server, when at one.
+    pub server: Option<ServerSlug>,
+    /// Who, when a person.
+    pub user: Option<UserId>,
+    /// Through which client.
+    pub client: Option<ClientId>,
+    /// Under which approval.
+    pub grant: Option<GrantId>,
+    /// Words for the reader; never a secret.
+    pub detail: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum AuditEventKind {
+    UserAdded,
+    UserSignedIn,
+    SignInRefused,
+    SignedOut,
+    ServerAdded,
+    ServerChanged,
+    PolicyPublished,
+    ClientRegistered,
+    ClientAdded,
+    ConsentGiven,
+    ConsentRefused,
+    CodeRedeemed,
+    CodeReplayed,
+    TokenRefreshed,
+    RefreshTokenReused,
+    GrantRevoked,
+    KeyCreated,
+    SetupLinkUsed,
+}
+
+impl AuditEventKind {
+    /// The word in the database and on screens.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserAdded => "user_added",
+            Self::UserSignedIn => "user_signed_in",
+            Self::SignInRefused => "sign_in_refused",
+            Self::SignedOut => "signed_out",
+            Self::ServerAdded => "server_added",
+            Self::ServerChanged => "server_changed",
+            Self::PolicyPublished => "policy_published",
+            Self::ClientRegistered => "client_registered",
+            Self::ClientAdded => "client_added",
+            Self::ConsentGiven => "consent_given",
+            Self::ConsentRefused => "consent_refused",
+            Self::CodeRedeemed => "code_redeemed",
+            Self::CodeReplayed => "code_replayed",
+            Self::TokenRefreshed => "token_refreshed",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::GrantRevoked => "grant_revoked",
+            Self::KeyCreated => "key_created",
+            Self::SetupLinkUsed => "setup_link_used",
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use std::fmt;
+
+use base::{Random, random_token};
+use serde::{Deserialize, Serialize};
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            #[doc = concat!("A new one: `", $prefix, "` and 256 random bits.")]
+            pub fn random(random: &dyn Random) -> Self {
+                Self(random_token(random, $prefix))
+            }
+
+            /// One that was written before, or that somebody claims.
+            pub fn from_text(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A person. The opaque `sub` of their tokens.
+    UserId,
+    "usr_"
+);
+text_id!(
+    /// A registered client of one MCP server.
+    ClientId,
+    "cli_"
+);
+text_id!(
+    /// A token family: one approval by one person for one client, and every token that came of it.
+    GrantId,
+    "gra_"
+);
+text_id!(
+    /// A login session's public id; the cookie is a different secret.
+    SessionId,
+    "ses_"
+);
+text_id!(
+    /// A signing key: the `kid` of its JWK.
+    KeyId,
+    "key_"
+);
+
+/// The name of an MCP server in addresses: immutable and never reused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServerSlug(String);
+
+/// Why a text is not a slug.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a slug: 1 to 40 of a-z 0-9 and single hyphens, starting with a letter, ending with a letter or digit"
+)]
+pub struct SlugError(String);
+
+impl ServerSlug {
+    /// Reads a slug.
+    ///
+    /// # Errors
+    /// When it has another shape.
+    pub fn parse(text: &str) -> Result<Self, SlugError> {
+        let shape = text.len() <= 40
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && !text.ends_with('-')
+            && !text.contains("--")
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if shape {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(SlugError(text.chars().take(64).collect()))
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerSlug {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for ServerSlug {
+    type Error = SlugError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ServerSlug> for String {
+    fn from(slug: ServerSlug) -> Self {
+        slug.0
+    }
+}

@@ -1,0 +1,25 @@
+//! What the authority keeps, as types: states as enums, transitions as methods. No I/O.
+
+mod activity;
+mod audit_event;
+mod authorization_code;
+mod client;
+mod consent;
+mod id;
+mod login_session;
+mod mcp_server;
+mod signing_key;
+mod token_family;
+mod user;
+
+pub use activity::{CallOutcome, CallRecord};
+pub use audit_event::{AuditEvent, AuditEventKind};
+pub use authorization_code::AuthorizationCode;
+pub use client::{Client, ClientRegistration};
+pub use consent::Consent;
+pub use id::{ClientId, GrantId, KeyId, ServerSlug, SessionId, SlugError, UserId};
+pub use login_session::LoginSession;
+pub use mcp_server::{McpServer, ServerSettings, SignInPolicy, Upstream};
+pub use signing_key::{KeyAlgorithm, KeyPurpose, SigningKeyRecord};
+pub use token_family::{FamilyEnd, RefreshToken, TokenFamily};
+pub use user::{EmailAddress, EmailError, User, UserRole};

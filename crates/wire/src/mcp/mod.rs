@@ -1,0 +1,1 @@
+//! MCP: JSON-RPC messages, the eras of the protocol, headers and server-sent events.

@@ -1,0 +1,278 @@
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+/// The longest redirect URI that is read, in bytes.
+const REDIRECT_URI_BYTES_MAX: usize = 2048;
+
+/// A redirect URI of permitted shape, kept byte for byte as it came.
+///
+/// Spec: RFC 6749 section 3.1.2; RFC 8252 section 7.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RedirectUri {
+    text: String,
+    kind: RedirectUriKind,
+}
+
+/// Who can be at the other end of a redirect URI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedirectUriKind {
+    /// `https` to a host name: proves the host.
+    Https,
+    /// `http` to `localhost`, `127.0.0.1` or `[::1]`: a program on the person's machine, any of them.
+    Loopback,
+    /// A private-use scheme such as `cursor://`: whatever program claimed it.
+    PrivateUseScheme,
+}
+
+/// Why a text is not an acceptable redirect URI.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says it")]
+pub enum RedirectUriError {
+    #[error("redirect_uri is longer than 2048 bytes")]
+    TooLong,
+    #[error("redirect_uri is not an absolute URI")]
+    NotAbsolute,
+    #[error("redirect_uri has a character that does not belong in a URI")]
+    BadCharacter,
+    #[error("redirect_uri must not have a fragment")]
+    Fragment,
+    #[error("redirect_uri must not have a user name or password")]
+    UserInfo,
+    #[error(
+        "redirect_uri with http must be localhost, 127.0.0.1 or [::1]; use https for any other host"
+    )]
+    HttpNotLoopback,
+    #[error("redirect_uri scheme {0} is never allowed")]
+    ForbiddenScheme(String),
+    #[error("redirect_uri must not have dot segments")]
+    DotSegments,
+}
+
+impl RedirectUri {
+    /// Reads a redirect URI.
+    ///
+    /// # Errors
+    /// Says which rule it breaks.
+    pub fn parse(text: &str) -> Result<Self, RedirectUriError> {
+        if text.len() > REDIRECT_URI_BYTES_MAX {
+            return Err(RedirectUriError::TooLong);
+        }
+        // The URL parser drops tabs and newlines and turns backslashes; two readers must never differ on this string.
+        if !text.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
+            || text.contains(['\\', '<', '>', '"', '`', '{', '}', '|', '^'])
+        {
+            return Err(RedirectUriError::BadCharacter);
+        }
+        let url = Url::parse(text).map_err(|_| RedirectUriError::NotAbsolute)?;
+        if text.contains('#') {
+            return Err(RedirectUriError::Fragment);
+        }
+        let path = text.split('?').next().unwrap_or(text);
+        let lower = path.to_ascii_lowercase().replace("%2e", ".");
+        if lower
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+        {
+            return Err(RedirectUriError::DotSegments);
+        }
+        let kind = match url.scheme() {
+            scheme @ ("http" | "https") => {
+                // `https:/x` and `https:x` parse as well, but only one spelling is one address.
+                if !text[scheme.len()..].starts_with("://") {
+                    return Err(RedirectUriError::NotAbsolute);
+                }
+                let authority = text[scheme.len() + 3..]
+                    .split(['/', '?'])
+                    .next()
+                    .unwrap_or_default();
+                if authority.contains('@') {
+                    return Err(RedirectUriError::UserInfo);
+                }
+                match scheme {
+                    "https" => RedirectUriKind::Https,
+                    _ if is_loopback(&url, authority) => RedirectUriKind::Loopback,
+                    _ => return Err(RedirectUriError::HttpNotLoopback),
+                }
+            }
+            scheme @ ("javascript" | "data" | "vbscript" | "blob" | "file" | "about"
+            | "view-source" | "ftp" | "ws" | "wss" | "filesystem" | "mailto" | "tel"
+            | "intent") => {
+                return Err(RedirectUriError::ForbiddenScheme(scheme.to_owned()));
+            }
+            _ => RedirectUriKind::PrivateUseScheme,
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            kind,
+        })
+    }
+
+    /// The text as it came.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Who can be at the other end.
+    pub fn kind(&self) -> RedirectUriKind {
+        self.kind
+    }
+
+    /// The host of an https or loopback URI; the scheme of any other.
+    pub fn display_host(&self) -> String {
+        let url = Url::parse(&self.text).expect("parsed once already");
+        match self.kind {
+            RedirectUriKind::PrivateUseScheme => format!("{}:", url.scheme()),
+            _ => url.host_str().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Whether `asked` is this registered URI: byte for byte, except that a loopback URI may have any port, and
+    /// an empty path is `/` (RFC 8252 section 7.3; VS Code registers both forms).
+    pub fn accepts(&self, asked: &Self) -> bool {
+        if self.text == asked.text {
+            return true;
+        }
+        self.kind == RedirectUriKind::Loopback
+            && asked.kind == RedirectUriKind::Loopback
+            && loopback_parts(&self.text) == loopback_parts(&asked.text)
+    }
+}
+
+/// Host and everything behind the port, textually.
+fn loopback_parts(text: &str) -> Option<(String, String)> {
+    let rest = text.get("http://".len()..)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let host_end = match authority.find(']') {
+        Some(bracket) => bracket + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let tail = if tail.starts_with('/') {
+        tail.to_owned()
+    } else {
+        format!("/{tail}")
+    };
+    Some((authority[..host_end].to_ascii_lowercase(), tail))
+}
+
+/// Only the three spellings themselves: the URL parser also turns `2130706433` or `0x7f.1` into 127.0.0.1.
+fn is_loopback(url: &Url, authority: &str) -> bool {
+    let spelled = |name: &str| {
+        authority
+            .to_ascii_lowercase()
+            .strip_prefix(name)
+            .is_some_and(|rest| {
+                rest.is_empty()
+                    || (rest.starts_with(':')
+                        && url.port_or_known_default().is_some_and(|port| port != 0))
+            })
+    };
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" && spelled("localhost"),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback() && spelled("127.0.0.1"),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback() && spelled("[::1]"),
+        None => false,
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl TryFrom<String> for RedirectUri {
+    type Error = RedirectUriError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<RedirectUri> for String {
+    fn from(uri: RedirectUri) -> Self {
+        uri.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(registered: &str, asked: &str) -> bool {
+        RedirectUri::parse(registered)
+            .unwrap()
+            .accepts(&RedirectUri::parse(asked).unwrap())
+    }
+
+    #[test]
+    fn loopback_ignores_the_port_and_nothing_else() {
+        assert!(accepts(
+            "http://localhost/callback",
+            "http://localhost:51234/callback"
+        ));
+        assert!(accepts("http://127.0.0.1:33418/", "http://127.0.0.1:9"));
+        assert!(accepts("http://[::1]:1/x?y=1", "http://[::1]:2/x?y=1"));
+        assert!(!accepts(
+            "http://localhost/callback",
+            "http://127.0.0.1/callback"
+        ));
+        assert!(!accepts(
+            "http://localhost/callback",
+            "http://localhost/callback/"
+        ));
+        assert!(!accepts(
+            "http://localhost/callback",
+            "http://localhost/Callback"
+        ));
+        assert!(!accepts(
+            "http://localhost/callback",
+            "http://localhost/callback?x=1"
+        ));
+        assert!(!accepts("https://a.example/cb", "https://a.example:444/cb"));
+        assert!(accepts("https://a.example/cb", "https://a.example/cb"));
+    }
+
+    #[test]
+    fn shapes_that_fool_one_reader_or_another_are_refused_and_real_ones_are_read() {
+        for bad in [
+            "http://example.com/cb",
+            "http://localhost.evil.example/cb",
+            "http://127.0.0.1@evil.example/",
+            "http://localhost:80@evil.example/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://127.1/",
+            "https://a.example/#x",
+            "https://a.example/cb#",
+            "https://a.example\\@evil.example/",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "/relative",
+            "https:/a.example/cb",
+            "https://a.example/a/../b",
+            "https://a.example/%2e%2E/b",
+            "https://user@a.example/",
+            "https://a.example/ x",
+            "https://a.example/\u{fc}",
+            "http://localhost:0x50/",
+        ] {
+            assert!(RedirectUri::parse(bad).is_err(), "{bad} was read");
+        }
+        for good in [
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "https://claude.ai/api/mcp/auth_callback",
+            "http://localhost:6274/oauth/callback",
+            "http://127.0.0.1:33418/",
+            "http://[::1]:8080/cb",
+            "vscode://saoudrizwan.claude-dev/mcp-auth/callback/abc",
+            "com.example.app:/cb",
+        ] {
+            assert!(RedirectUri::parse(good).is_ok(), "{good} was refused");
+        }
+    }
+}

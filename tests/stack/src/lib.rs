@@ -1,0 +1,1 @@
+//! Tests that stand above the binary: the whole stack, driven from outside.
