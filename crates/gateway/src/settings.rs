@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use base::Secret;
+use http::{HeaderName, HeaderValue};
+use url::Url;
+
+use crate::stdio::StdioSettings;
+
+/// Everything a gateway is told at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The authority's origin, such as `http://localhost:4180`, without a path or a trailing slash. MCP servers are at
+    /// `{public_url}/mcp/{slug}`. On a loopback address `localhost`, `127.0.0.1` and `[::1]` all answer.
+    pub public_url: String,
+    /// Other origins under which the same servers answer, written like `public_url`.
+    pub alias_origins: Vec<String>,
+    /// Browser origins that may call. Empty: loopback origins on a loopback authority, any on a public one.
+    pub allowed_origins: Vec<String>,
+    /// The MCP servers behind this gateway.
+    pub servers: Vec<ServerSettings>,
+    /// What signs `Portcullis-Identity`.
+    pub identity_key: IdentityKey,
+    /// Sizes and times.
+    pub limits: Limits,
+}
+
+/// One MCP server behind the gateway.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Its slug, as in the policy feed.
+    pub slug: String,
+    /// Where its calls go.
+    pub upstream: Upstream,
+}
+
+/// Where the calls of an MCP server go.
+#[derive(Debug, Clone)]
+pub enum Upstream {
+    /// A Streamable HTTP MCP server.
+    Http {
+        /// Its MCP URL, `http` or `https`.
+        url: Url,
+        /// The operator's headers, sent with each call.
+        headers: Vec<(HeaderName, HeaderValue)>,
+    },
+    /// A child process that speaks MCP on its standard streams.
+    Stdio(StdioSettings),
+}
+
+/// The key behind `Portcullis-Identity`.
+#[derive(Debug, Clone)]
+pub struct IdentityKey {
+    /// Its id in `/identity/jwks.json`.
+    pub kid: String,
+    /// An ES256 private key in PKCS#8.
+    pub pkcs8: Secret<Vec<u8>>,
+}
+
+/// Sizes and times that bound a call.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest request body read.
+    pub request_body_bytes_max: usize,
+    /// The largest list answer that is read to be filtered, and the largest frame of a filtered stream.
+    pub list_bytes_max: usize,
+    /// How long a connection to an upstream may take.
+    pub connect_timeout: Duration,
+    /// How long an upstream may take until the head of its answer. The bodies of streams have no limit.
+    pub head_timeout: Duration,
+    /// How long a call that was admitted may outlive its token.
+    pub finish_after_expiry: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_body_bytes_max: 4 * 1024 * 1024,
+            list_bytes_max: 16 * 1024 * 1024,
+            connect_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(5 * 60),
+            finish_after_expiry: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+/// Settings that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// An origin that is not one.
+    #[error("{field} {value:?} is not an origin such as http://localhost:4180")]
+    Origin {
+        /// The setting.
+        field: &'static str,
+        /// What stood there.
+        value: String,
+    },
+    /// The identity key cannot be read.
+    #[error("identity_key is not an ES256 private key in PKCS#8")]
+    IdentityKey,
+    /// An upstream URL that cannot be called.
+    #[error("the upstream of {slug:?} cannot be used: {reason}")]
+    Upstream {
+        /// The MCP server.
+        slug: String,
+        /// What is wrong.
+        reason: String,
+    },
+}

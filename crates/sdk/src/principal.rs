@@ -1,0 +1,22 @@
+use std::sync::Arc;
+
+/// Who stands behind a call: what an MCP session, a child process and a todo list belong to. A refreshed token is the
+/// same principal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// The `iss` of the token.
+    pub issuer: Arc<str>,
+    /// The `sub`.
+    pub subject: Arc<str>,
+    /// The `client_id`.
+    pub client: Arc<str>,
+}
+
+/// Which kind of Streamable HTTP a message speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Era {
+    /// Revisions up to 2025-11-25: `initialize`, sessions, GET streams.
+    Legacy,
+    /// Revision 2026-07-28 and later: every request stands alone.
+    Modern,
+}
