@@ -1,1 +1,24 @@
+//! What tests stand on: a clock that is moved by hand, randomness from a seed, a small fast MCP server to put
+//! behind the gateway, hostile variants of it, and a tiny MCP client that hides nothing.
 //!
+//! Helpers here panic instead of returning errors: a broken test bench should stop the test at once.
+
+mod clock;
+pub mod echo;
+mod mcp_client;
+mod random;
+
+pub use clock::MovableClock;
+pub use mcp_client::{Answer, McpClient};
+pub use random::SeededRandom;
+
+/// A loopback port that nothing listens on. Another process may take it later, so use it at once.
+pub async fn unused_port() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has a free port");
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
+        .port()
+}
