@@ -1,0 +1,136 @@
+//! Makes text that a stranger chose safe to read: nothing invisible, nothing that reorders, nothing endless.
+
+/// An address longer than this is shortened in its middle.
+const ADDRESS_CHARACTERS_MAX: usize = 320;
+
+/// Accents that may stand on one letter; more than that paints over the neighbouring lines.
+const MARKS_MAX: usize = 2;
+
+/// One line of at most `characters_max` visible characters, without control, invisible, reordering or private
+/// characters; runs of white space become one space, and what is cut off is shown by an ellipsis.
+///
+/// Stripping is enough against a reader being fooled only together with `<bdi>` around the result: letters of a
+/// right-to-left script are legitimate and stay.
+pub fn plain(text: &str, characters_max: usize) -> String {
+    let mut out = String::new();
+    let mut count = 0;
+    let mut marks = 0;
+    let mut space_waits = false;
+    for character in text.chars() {
+        if character.is_whitespace() {
+            space_waits = count > 0;
+            continue;
+        }
+        if is_unreadable(character) {
+            continue;
+        }
+        if is_stacking_mark(character) {
+            marks += 1;
+            // A mark with no letter before it would land on our own words.
+            if marks > MARKS_MAX || count == 0 || space_waits {
+                continue;
+            }
+            out.push(character);
+            continue;
+        }
+        marks = 0;
+        let needed = 1 + usize::from(space_waits);
+        if count + needed > characters_max {
+            out.push('…');
+            return out;
+        }
+        if space_waits {
+            out.push(' ');
+            space_waits = false;
+        }
+        out.push(character);
+        count += needed;
+    }
+    out
+}
+
+/// A host or URL: as [`plain`], but a long one loses its middle, because the end of a host says whose it is.
+pub fn address(text: &str) -> String {
+    let clean: Vec<char> = plain(text, usize::MAX).chars().collect();
+    if clean.len() <= ADDRESS_CHARACTERS_MAX {
+        return clean.into_iter().collect();
+    }
+    let half = ADDRESS_CHARACTERS_MAX / 2;
+    clean[..half]
+        .iter()
+        .copied()
+        .chain(std::iter::once('…'))
+        .chain(clean[clean.len() - half..].iter().copied())
+        .collect()
+}
+
+/// Whether a name mixes Latin letters with look-alikes of other alphabets, as `Cl\u{430}ude` with a Cyrillic а does.
+pub fn mixes_alphabets(text: &str) -> bool {
+    let latin = text.chars().any(|character| {
+        character.is_ascii_alphabetic() || matches!(character, '\u{c0}'..='\u{24f}')
+    });
+    latin
+        && text.chars().any(|character| {
+            matches!(
+                character,
+                '\u{370}'..='\u{3ff}'        // Greek
+                | '\u{400}'..='\u{52f}'      // Cyrillic
+                | '\u{531}'..='\u{58f}'      // Armenian
+                | '\u{13a0}'..='\u{13ff}'    // Cherokee
+                | '\u{1c80}'..='\u{1c8f}'    // Cyrillic
+                | '\u{1f00}'..='\u{1fff}'    // Greek
+                | '\u{2c80}'..='\u{2cff}'    // Coptic
+                | '\u{2de0}'..='\u{2dff}'    // Cyrillic
+                | '\u{a4d0}'..='\u{a4ff}'    // Lisu
+                | '\u{a640}'..='\u{a69f}'    // Cyrillic
+                | '\u{ab70}'..='\u{abbf}'    // Cherokee
+                | '\u{ff21}'..='\u{ff5a}'    // full-width Latin
+                | '\u{1d400}'..='\u{1d7ff}'  // mathematical letters
+            )
+        })
+}
+
+/// Characters that show nothing, change the order of others, or show whatever the font's maker liked.
+fn is_unreadable(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'                       // soft hyphen
+            | '\u{34f}'                    // grapheme joiner
+            | '\u{61c}'                    // Arabic letter mark
+            | '\u{115f}' | '\u{1160}'      // Hangul fillers
+            | '\u{17b4}' | '\u{17b5}'      // invisible Khmer vowels
+            | '\u{180b}'..='\u{180f}'      // Mongolian selectors
+            | '\u{200b}'..='\u{200f}'      // zero-width, direction marks
+            | '\u{202a}'..='\u{202e}'      // embeddings and overrides
+            | '\u{2060}'..='\u{206f}'      // joiners, isolates
+            | '\u{2800}'                   // blank Braille
+            | '\u{3164}' | '\u{ffa0}'      // Hangul fillers
+            | '\u{e000}'..='\u{f8ff}'      // private use: some fonts draw logos there
+            | '\u{fe00}'..='\u{fe0f}'      // variation selectors
+            | '\u{feff}'                   // byte order mark
+            | '\u{fff0}'..='\u{ffff}'      // specials, replacement, non-characters
+            | '\u{1bca0}'..='\u{1bca3}'    // shorthand controls
+            | '\u{1d173}'..='\u{1d17a}'    // musical controls
+            | '\u{e0000}'..='\u{10ffff}'   // tags, selectors, private use
+        )
+}
+
+/// Combining marks that can be piled up without limit.
+fn is_stacking_mark(character: char) -> bool {
+    matches!(
+        character,
+        '\u{300}'..='\u{36f}'
+            | '\u{483}'..='\u{489}'
+            | '\u{591}'..='\u{5bd}'
+            | '\u{610}'..='\u{61a}'
+            | '\u{64b}'..='\u{65f}'
+            | '\u{e31}'
+            | '\u{e34}'..='\u{e3a}'
+            | '\u{e47}'..='\u{e4e}'
+            | '\u{1ab0}'..='\u{1aff}'
+            | '\u{1dc0}'..='\u{1dff}'
+            | '\u{20d0}'..='\u{20ff}'
+            | '\u{fe20}'..='\u{fe2f}'
+    )
+}
