@@ -1,0 +1,158 @@
+//! Closed-loop load over keep-alive connections, one task each.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// One keep-alive connection.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// `host:port`, sent as `Host`.
+    pub authority: String,
+}
+
+impl Connection {
+    /// Opens a connection to `authority` (`localhost:4180`).
+    pub async fn open(authority: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(authority)
+            .await
+            .with_context(|| format!("connecting to {authority}"))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self {
+            sender,
+            authority: authority.to_owned(),
+        })
+    }
+
+    /// Sends one request and reads the whole answer.
+    pub async fn send(
+        &mut self,
+        request: http::request::Builder,
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<Response<Bytes>> {
+        let request: Request<_> = request
+            .header(http::header::HOST, &self.authority)
+            .body(Full::new(body.into()))?;
+        self.sender.ready().await?;
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    }
+
+    /// Posts a form.
+    pub async fn post_form(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+        cookie: &str,
+    ) -> anyhow::Result<Response<Bytes>> {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let mut request = Request::post(path)
+            .header(
+                http::header::CONTENT_TYPE,
+                "application/x-www-form-urlencoded",
+            )
+            .header(http::header::ORIGIN, format!("http://{}", self.authority))
+            .header("sec-fetch-site", "same-origin");
+        if !cookie.is_empty() {
+            request = request.header(http::header::COOKIE, cookie);
+        }
+        self.send(request, body).await
+    }
+}
+
+/// How a round of load went.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// Requests answered as they should be.
+    pub count: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Latencies, sorted, in microseconds.
+    pub latencies_us: Vec<u32>,
+}
+
+impl Round {
+    /// Operations per second.
+    pub fn per_second(&self) -> f64 {
+        self.count as f64 / self.took.as_secs_f64()
+    }
+
+    /// The latency below which `share` of the answers came, in milliseconds.
+    pub fn percentile_ms(&self, share: f64) -> f64 {
+        let index = ((self.latencies_us.len() as f64 - 1.0) * share)
+            .round()
+            .max(0.0) as usize;
+        self.latencies_us
+            .get(index)
+            .copied()
+            .map_or(f64::NAN, |us| f64::from(us) / 1000.0)
+    }
+}
+
+/// Runs `workers` tasks until `deadline` or until each says that it has nothing left; each step is one operation.
+pub async fn rounds<W, F, Fut>(
+    workers: Vec<W>,
+    duration: Duration,
+    step: F,
+) -> anyhow::Result<(Round, Vec<W>)>
+where
+    W: 'static,
+    F: Fn(W) -> Fut + Clone + 'static,
+    Fut: Future<Output = anyhow::Result<(W, bool)>> + 'static,
+{
+    let begun = Instant::now();
+    let local = tokio::task::LocalSet::new();
+    let tasks: Vec<_> = workers
+        .into_iter()
+        .map(|mut worker| {
+            let step = step.clone();
+            local.spawn_local(async move {
+                let mut latencies = Vec::with_capacity(65_536);
+                while begun.elapsed() < duration {
+                    let sent = Instant::now();
+                    let (next, more) = step(worker).await?;
+                    worker = next;
+                    if !more {
+                        break;
+                    }
+                    latencies.push(u32::try_from(sent.elapsed().as_micros()).unwrap_or(u32::MAX));
+                }
+                anyhow::Ok((worker, latencies))
+            })
+        })
+        .collect();
+    let mut latencies_us = Vec::new();
+    let mut back = Vec::new();
+    local
+        .run_until(async {
+            for task in tasks {
+                let (worker, mut latencies) = task.await??;
+                latencies_us.append(&mut latencies);
+                back.push(worker);
+            }
+            anyhow::Ok(())
+        })
+        .await?;
+    let took = begun.elapsed();
+    latencies_us.sort_unstable();
+    Ok((
+        Round {
+            count: latencies_us.len() as u64,
+            took,
+            latencies_us,
+        },
+        back,
+    ))
+}
