@@ -1,0 +1,326 @@
+//! The accept loop: HTTP/1.1 and cleartext HTTP/2 on each socket, with a cap, timeouts and a graceful end.
+//!
+//! `axum::serve` sets no time limit for the head of a request, which is why this is here.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What bounds connections.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open connections at once; more wait in the operating system's queue.
+    pub connections_max: usize,
+    /// From the first byte to the end of a request's head, and how long an idle connection is kept.
+    pub head_timeout: Duration,
+    /// How long answers that have begun may go on after the end was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            head_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A request, with the address it came from.
+pub trait Handler: Clone + Send + 'static {
+    /// The body of the answer.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    /// Answers.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Serves every socket until `stop`, then lets answers that have begun finish.
+pub async fn serve<H: Handler>(
+    sockets: Vec<TcpListener>,
+    handler: H,
+    stop: CancellationToken,
+    limits: Limits,
+) {
+    let shared = Arc::new(Shared {
+        permits: Arc::new(Semaphore::new(limits.connections_max)),
+        builder: builder(&limits),
+        graceful: GracefulShutdown::new(),
+        connections: TaskTracker::new(),
+        limits,
+    });
+    let loops = TaskTracker::new();
+    for socket in sockets {
+        let (shared, handler, stop) = (Arc::clone(&shared), handler.clone(), stop.clone());
+        loops.spawn(async move {
+            // Dropping the socket at the end refuses new connections at once.
+            stop.run_until_cancelled(accept(socket, handler, shared))
+                .await;
+        });
+    }
+    loops.close();
+    loops.wait().await;
+
+    let Some(shared) = Arc::into_inner(shared) else {
+        return;
+    };
+    shared.connections.close();
+    let open = shared.connections.len();
+    let drained = async {
+        shared.graceful.shutdown().await;
+        shared.connections.wait().await;
+    };
+    if tokio::time::timeout(shared.limits.drain, drained)
+        .await
+        .is_err()
+    {
+        tracing::info!(
+            connections = open,
+            "closed connections whose answers did not end in time"
+        );
+    }
+}
+
+struct Shared {
+    permits: Arc<Semaphore>,
+    builder: auto::Builder<TokioExecutor>,
+    graceful: GracefulShutdown,
+    connections: TaskTracker,
+    limits: Limits,
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(64 * 1024)
+        .max_headers(100);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 * 1024);
+    builder
+}
+
+async fn accept<H: Handler>(socket: TcpListener, handler: H, shared: Arc<Shared>) {
+    loop {
+        let permit = Arc::clone(&shared.permits)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, handler.clone(), &shared);
+                shared.connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, or the peer was gone before we looked. Neither ends the loop; the pause
+                // keeps it from spinning.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn connection<H: Handler>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    handler: H,
+    shared: &Shared,
+) -> impl Future<Output = ()> + Send + use<H> {
+    // Answers are small and streams must not wait for company.
+    let _ = stream.set_nodelay(true);
+    let began = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&began);
+    let service = service_fn(move |request: Request<Incoming>| {
+        noted.store(true, Ordering::Relaxed);
+        let handler = handler.clone();
+        async move {
+            let response = handler.answer(request, peer).await;
+            Ok::<_, Infallible>(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        }
+    });
+    let connection = shared
+        .builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
+    let connection = shared.graceful.watch(connection);
+    let first_head = shared.limits.head_timeout;
+    async move {
+        // While the version is being told from the first bytes, no timer of hyper's runs yet.
+        let silent = async {
+            tokio::time::sleep(first_head).await;
+            if began.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            },
+            () = silent => tracing::debug!(%peer, "a connection sent no request in time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[derive(Clone)]
+    struct Slow(Duration);
+
+    impl Handler for Slow {
+        type Body = Full<Bytes>;
+        async fn answer(&self, _: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+            assert!(peer.ip().is_loopback());
+            tokio::time::sleep(self.0).await;
+            Response::new(Full::new(Bytes::from_static(b"answered")))
+        }
+    }
+
+    struct Running {
+        address: SocketAddr,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn start(slow: u64, limits: Limits) -> Running {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let handler = Slow(Duration::from_millis(slow));
+        let task = tokio::spawn(serve(vec![socket], handler, stop.clone(), limits));
+        Running {
+            address,
+            stop,
+            task,
+        }
+    }
+
+    fn quick() -> Limits {
+        Limits {
+            connections_max: 2,
+            head_timeout: Duration::from_millis(300),
+            drain: Duration::from_secs(5),
+        }
+    }
+
+    async fn sent(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    }
+
+    async fn read_all(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes))
+            .await
+            .expect("the connection is closed");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn an_unfinished_head_is_cut_off_and_a_whole_one_answered() {
+        let running = start(0, quick()).await;
+        for unfinished in [
+            &b""[..],
+            b"P",
+            b"PRI * HTTP/2.0\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\n",
+        ] {
+            let text = read_all(sent(running.address, unfinished).await).await;
+            assert!(!text.contains("answered"), "{text}");
+        }
+        assert!(
+            read_all(sent(running.address, REQUEST).await)
+                .await
+                .ends_with("answered")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_slower_than_the_head_timeout_arrives() {
+        let running = start(700, quick()).await;
+        assert!(
+            read_all(sent(running.address, REQUEST).await)
+                .await
+                .ends_with("answered")
+        );
+    }
+
+    #[tokio::test]
+    async fn connections_over_the_cap_wait_and_are_then_served() {
+        let running = start(0, quick()).await;
+        let idle = [
+            sent(running.address, b"").await,
+            sent(running.address, b"").await,
+        ];
+        assert!(
+            read_all(sent(running.address, REQUEST).await)
+                .await
+                .ends_with("answered")
+        );
+        drop(idle);
+    }
+
+    #[tokio::test]
+    async fn the_end_lets_an_answer_finish_and_refuses_new_connections() {
+        let running = start(500, quick()).await;
+        let open = sent(running.address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        running.stop.cancel();
+        assert!(read_all(open).await.ends_with("answered"));
+        running.task.await.unwrap();
+        assert!(TcpStream::connect(running.address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_ends_does_not_hold_up_the_end_for_ever() {
+        let limits = Limits {
+            drain: Duration::from_millis(200),
+            ..quick()
+        };
+        let running = start(60_000, limits).await;
+        let _open = sent(running.address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        running.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(2), running.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}

@@ -1,0 +1,218 @@
+//! The command line, as data. Every value is read here, so that a wrong one names its flag before anything happens.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::{EmailAddress, ServerSlug};
+use url::Url;
+use wire::oauth::RedirectUri;
+
+use crate::child_env::ChildEnv;
+use crate::public_url::PublicUrl;
+use crate::tool_scope::ToolScope;
+
+/// OAuth 2.1 in front of any MCP server.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, max_term_width = 100)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct GlobalArguments {
+    /// Where the authority keeps everything it knows [default: $XDG_DATA_HOME/portcullis]
+    #[arg(long, global = true, value_name = "DIR", env = "PORTCULLIS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What goes to the log on stderr, such as `info` or `gateway=debug` [default: $RUST_LOG, or warn]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Protect an MCP server and serve it until stopped
+    Up(UpArguments),
+    /// Call one tool of a protected MCP server, signing in with the browser when needed
+    Call(CallArguments),
+    /// List the tools of a protected MCP server, signing in with the browser when needed
+    Tools(ClientArguments),
+    /// Add a protected MCP server to a client's configuration
+    Connect(ConnectArguments),
+    /// The people who may sign in
+    Users {
+        #[command(subcommand)]
+        command: UsersCommand,
+    },
+    /// The clients that may ask for tokens
+    Clients {
+        #[command(subcommand)]
+        command: ClientsCommand,
+    },
+}
+
+/// What `up` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis up                                     the bundled todo server, or what this authority protects already
+  portcullis up http://127.0.0.1:8765/mcp           any Streamable HTTP MCP server
+  portcullis up -- npx -y some-stdio-mcp-server     any stdio MCP server")]
+pub struct UpArguments {
+    /// The URL of a Streamable HTTP MCP server, or `todo` for the bundled one
+    #[arg(value_name = "TARGET", conflicts_with = "child")]
+    pub target: Option<String>,
+    /// The command line of a stdio MCP server, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub child: Vec<String>,
+    /// The port on 127.0.0.1 and [::1]; fixed at the first start [default: 4180, or the first free one after it]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// The origin that clients see; fixed at the first start [default: http://localhost:PORT]
+    #[arg(long, value_name = "URL", value_parser = PublicUrl::parse)]
+    pub public_url: Option<PublicUrl>,
+    /// The name of the MCP server in addresses [default: made from TARGET or COMMAND]
+    #[arg(long, value_name = "SLUG", value_parser = ServerSlug::parse)]
+    pub slug: Option<ServerSlug>,
+    /// Print one line of JSON on stdout when serving; the screen goes to stderr
+    #[arg(long)]
+    pub ready_json: bool,
+    /// Do not open the browser for the first sign-in
+    #[arg(long)]
+    pub no_open: bool,
+    /// A variable for the child: NAME=VALUE, or NAME to pass ours on. Repeatable
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = ChildEnv::parse, requires = "child")]
+    pub env: Vec<ChildEnv>,
+    /// The scopes that a tool needs, for the first mapping and for tools that are hidden. Repeatable
+    #[arg(long, value_name = "TOOL=SCOPE[,SCOPE]", value_parser = ToolScope::parse)]
+    pub tool_scope: Vec<ToolScope>,
+    /// A file of `Name: value` lines sent to the upstream with each call
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "child",
+        requires = "target"
+    )]
+    pub upstream_header_file: Option<PathBuf>,
+}
+
+/// What the built-in client takes.
+#[derive(Debug, Args)]
+pub struct ClientArguments {
+    /// The MCP URL [default: the only MCP server of this data directory's authority]
+    #[arg(long, value_name = "URL", value_parser = parse_mcp_url)]
+    pub url: Option<Url>,
+    /// Print the address to open instead of opening the browser
+    #[arg(long)]
+    pub no_open: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// What `call` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis call list_todos
+  portcullis call add_todo title='Buy milk'
+  portcullis call search --json '{\"query\": \"milk\", \"limit\": 3}'
+
+A value that reads as JSON is sent as JSON (3, true, [1,2]) unless the tool's schema asks for a string.")]
+pub struct CallArguments {
+    /// The tool's name
+    pub tool: String,
+    /// Its arguments
+    #[arg(value_name = "KEY=VALUE", conflicts_with = "json")]
+    pub arguments: Vec<String>,
+    /// Its arguments as one JSON object
+    #[arg(long, value_name = "OBJECT")]
+    pub json: Option<String>,
+    #[command(flatten)]
+    pub client: ClientArguments,
+}
+
+/// What `connect` takes.
+#[derive(Debug, Args)]
+pub struct ConnectArguments {
+    /// The client to configure
+    pub client: ConnectTarget,
+    /// Show what would change and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The MCP URL [default: the only MCP server of this data directory's authority]
+    #[arg(long, value_name = "URL", value_parser = parse_mcp_url)]
+    pub url: Option<Url>,
+    /// The name of the entry [default: the last part of the URL]
+    #[arg(long, value_name = "NAME", value_parser = ServerSlug::parse)]
+    pub name: Option<ServerSlug>,
+}
+
+/// A client whose configuration we know how to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum ConnectTarget {
+    ClaudeCode,
+    #[value(name = "vscode")]
+    VsCode,
+    Cursor,
+    Codex,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UsersCommand {
+    /// Add a person
+    Add {
+        /// How they sign in
+        #[arg(value_parser = EmailAddress::parse)]
+        email: EmailAddress,
+        /// Read the password from the first line of stdin
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// List the people
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClientsCommand {
+    /// Add a public client by hand and print its id
+    Add {
+        /// What the consent page calls it
+        #[arg(long)]
+        name: String,
+        /// Where codes may go; the port of a loopback address is free. Repeatable
+        #[arg(long, value_name = "URI", required = true, value_parser = RedirectUri::parse)]
+        redirect_uri: Vec<RedirectUri>,
+        /// The MCP server it belongs to [default: the only one]
+        #[arg(long, value_name = "SLUG", value_parser = ServerSlug::parse)]
+        server: Option<ServerSlug>,
+    },
+    /// List the clients
+    List,
+}
+
+/// Reads an MCP URL: absolute, http or https, without user name, query or fragment.
+pub fn parse_mcp_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| {
+        format!("not an absolute URL ({error}); write it as http://127.0.0.1:8765/mcp")
+    })?;
+    match url.scheme() {
+        "http" | "https" => {}
+        other => {
+            return Err(format!(
+                "{other}: is not spoken here; use http:// or https://"
+            ));
+        }
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not contain a user name or password; use --upstream-header-file".into());
+    }
+    if url.fragment().is_some() {
+        return Err("must not contain a fragment (#…)".into());
+    }
+    Ok(url)
+}
