@@ -1,39 +1,255 @@
-use std::sync::Arc;
+use std::fmt;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use http::Uri;
+use hyper_rustls::{DefaultServerNameResolver, HttpsConnector, MaybeHttpsStream};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tower_service::Service;
 
-/// Connects to `http` and `https` addresses that the operator named, speaking HTTP/1.1.
-pub type Connector = HttpsConnector<HttpConnector>;
+use crate::error::CONNECTING;
+use crate::{AddressPolicy, Error, Settings, tls};
 
-/// The certificates that this machine trusts cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("TLS cannot be prepared: {0}")]
-pub struct ConnectorError(String);
+/// An open connection, with TLS for `https`.
+pub type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// A connector that trusts what the machine trusts and gives up after `connect_timeout`.
-///
-/// # Errors
-/// When the machine's trusted certificates cannot be read.
-pub fn https_connector(connect_timeout: Duration) -> Result<Connector, ConnectorError> {
-    let failed = |error: &dyn std::fmt::Display| ConnectorError(error.to_string());
-    let mut http = HttpConnector::new();
-    http.set_connect_timeout(Some(connect_timeout));
-    http.set_nodelay(true);
-    http.enforce_http(false);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(&error))?
-        .with_platform_verifier()
-        .map_err(|error| failed(&error))?
-        .with_no_client_auth();
-    Ok(hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http))
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+/// Opens connections to the addresses that the policy permits. Cheap to clone.
+#[derive(Clone)]
+pub struct Connector {
+    tcp: GuardedTcp,
+    https_only: bool,
+    connect_timeout: Duration,
+    tls: Arc<Tls>,
+}
+
+/// Reading the machine's certificates takes milliseconds that a start without `https` need not spend.
+struct Tls {
+    extra_roots: Vec<CertificateDer<'static>>,
+    config: OnceLock<Result<Arc<rustls::ClientConfig>, String>>,
+}
+
+impl Connector {
+    /// A connector under `settings`.
+    ///
+    /// # Errors
+    /// When the file with extra certificates cannot be used.
+    pub fn new(settings: &Settings) -> Result<Self, Error> {
+        let extra_roots = match &settings.ca_file {
+            Some(path) => tls::read_ca_file(path)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            tcp: GuardedTcp {
+                policy: settings.addresses,
+            },
+            https_only: settings.https_only,
+            connect_timeout: settings.connect_timeout,
+            tls: Arc::new(Tls {
+                extra_roots,
+                config: OnceLock::new(),
+            }),
+        })
+    }
+
+    async fn connect(self, uri: Uri) -> Result<Connection, Error> {
+        let secure = check_uri(&uri, self.https_only)?;
+        let limit = self.connect_timeout;
+        let connecting = async {
+            if !secure {
+                let mut tcp = self.tcp;
+                return tcp.call(uri).await.map(MaybeHttpsStream::Http);
+            }
+            let host = host_and_port(&uri);
+            let tls_error = |reason: String| Error::Tls {
+                host: host.clone(),
+                reason,
+            };
+            let config = self.tls.config().map_err(tls_error)?;
+            let names = Arc::new(DefaultServerNameResolver::default());
+            let mut https = HttpsConnector::new(self.tcp, config, true, names);
+            let connected = https.call(uri).await;
+            connected.map_err(|error| match Error::from_client(&*error) {
+                Error::Exchange(reason) => tls_error(reason),
+                ours => ours,
+            })
+        };
+        timeout(limit, connecting)
+            .await
+            .unwrap_or(Err(Error::Timeout {
+                what: CONNECTING,
+                after: limit,
+            }))
+    }
+}
+
+impl Tls {
+    fn config(&self) -> Result<Arc<rustls::ClientConfig>, String> {
+        self.config
+            .get_or_init(|| tls::client_config(self.extra_roots.clone()).map(Arc::new))
+            .clone()
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Connector")
+            .field("addresses", &self.tcp.policy)
+            .field("https_only", &self.https_only)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Connection;
+    type Error = Error;
+    type Future = Connecting<Connection>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(uri))
+    }
+}
+
+/// Whether the URI wants TLS; an error when it wants something that is not spoken here.
+fn check_uri(uri: &Uri, https_only: bool) -> Result<bool, Error> {
+    let refused = |reason| {
+        Err(Error::Url {
+            url: format!(
+                "{}://{}{}",
+                uri.scheme_str().unwrap_or_default(),
+                host_and_port(uri),
+                uri.path()
+            ),
+            reason,
+        })
+    };
+    if uri
+        .authority()
+        .is_some_and(|part| part.as_str().contains('@'))
+    {
+        return refused("user information in a URL is not used");
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(true),
+        Some("http") if !https_only => Ok(false),
+        Some("http") => refused("only https is allowed here"),
+        _ => refused("only http and https are spoken"),
+    }
+}
+
+/// Plain TCP to a checked address.
+#[derive(Debug, Clone, Copy)]
+struct GuardedTcp {
+    policy: AddressPolicy,
+}
+
+impl Service<Uri> for GuardedTcp {
+    type Response = TokioIo<TcpStream>;
+    type Error = Error;
+    type Future = Connecting<TokioIo<TcpStream>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let policy = self.policy;
+        Box::pin(async move {
+            let addresses = resolve(&uri).await?;
+            check_addresses(&uri, policy, &addresses)?;
+            let stream = connect_to_first(&uri, &addresses).await?;
+            // A JSON-RPC message fits a packet; waiting for more only adds delay.
+            let _ = stream.set_nodelay(true);
+            Ok(TokioIo::new(stream))
+        })
+    }
+}
+
+async fn resolve(uri: &Uri) -> Result<Vec<SocketAddr>, Error> {
+    let host = uri.host().unwrap_or_default();
+    let port = port(uri);
+    let literal = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    if let Ok(address) = literal.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let failed = |reason: String| Error::Resolve {
+        host: host.to_owned(),
+        reason,
+    };
+    let addresses: Vec<_> = tokio::net::lookup_host((literal, port))
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .collect();
+    if addresses.is_empty() {
+        return Err(failed("it has no address".into()));
+    }
+    Ok(addresses)
+}
+
+/// All addresses must pass: a name that mixes good and bad ones is set up to slip past somebody.
+fn check_addresses(uri: &Uri, policy: AddressPolicy, all: &[SocketAddr]) -> Result<(), Error> {
+    for socket in all {
+        policy
+            .permits(socket.ip())
+            .map_err(|class| Error::AddressRefused {
+                host: uri.host().unwrap_or_default().to_owned(),
+                address: socket.ip(),
+                class,
+            })?;
+    }
+    Ok(())
+}
+
+/// Tries one address after the other; none but the last may use up the time of the others.
+async fn connect_to_first(uri: &Uri, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let mut last_reason = String::new();
+    for (index, address) in addresses.iter().enumerate() {
+        let attempt = TcpStream::connect(address);
+        let outcome = if index + 1 < addresses.len() {
+            timeout_at(Instant::now() + PATIENCE, attempt).await
+        } else {
+            // The connector's own timeout ends this one.
+            Ok(attempt.await)
+        };
+        match outcome {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last_reason = error.to_string(),
+            Err(_) => last_reason = "no answer".to_owned(),
+        }
+    }
+    Err(Error::Connect {
+        host: host_and_port(uri),
+        reason: last_reason,
+    })
+}
+
+fn port(uri: &Uri) -> u16 {
+    let default = if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    uri.port_u16().unwrap_or(default)
+}
+
+fn host_and_port(uri: &Uri) -> String {
+    format!("{}:{}", uri.host().unwrap_or_default(), port(uri))
 }
