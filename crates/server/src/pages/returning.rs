@@ -1,7 +1,7 @@
 use askama::Template;
 use wire::oauth::RedirectUriKind;
 
-use super::{assets, filters, render, text};
+use super::{assets, render, text};
 
 /// Leads back to the client. A 200 page and no redirect, because Chromium's `form-action` covers the whole chain that a
 /// form submission starts, and because a custom scheme or a remote terminal may need the person's help.
@@ -36,7 +36,10 @@ impl ReturningPage<'_> {
     /// Registration refuses such schemes long before; a link is where a slip there would become a script.
     fn is_openable(&self) -> bool {
         let scheme = self.url.split(':').next().unwrap_or_default();
-        !self.url.chars().any(|c| c.is_control() || c.is_whitespace())
+        !self
+            .url
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace())
             && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme
                 .chars()
@@ -44,7 +47,14 @@ impl ReturningPage<'_> {
             && self.url.len() > scheme.len()
             && !matches!(
                 scheme.to_ascii_lowercase().as_str(),
-                "javascript" | "data" | "vbscript" | "blob" | "file" | "about" | "view-source" | "filesystem"
+                "javascript"
+                    | "data"
+                    | "vbscript"
+                    | "blob"
+                    | "file"
+                    | "about"
+                    | "view-source"
+                    | "filesystem"
             )
     }
 
