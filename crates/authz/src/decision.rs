@@ -35,4 +35,36 @@ pub enum DenialReason {
     ScopeNotObtainable,
     /// Nobody here knows this method.
     UnknownMethod,
+    /// The URI has dot segments or characters that no URI has, so a template that it matches says nothing about where
+    /// it leads.
+    UnsafeUri,
+}
+
+impl Decision {
+    /// Whether it is a plain yes.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+
+    /// The rule that decided.
+    pub fn rule(&self) -> &str {
+        match self {
+            Self::Allowed { rule } | Self::NeedsScope { rule, .. } | Self::Denied { rule, .. } => {
+                rule
+            }
+        }
+    }
+}
+
+impl DenialReason {
+    /// For logs and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unmapped => "unmapped",
+            Self::DeniedByRule => "denied_by_rule",
+            Self::ScopeNotObtainable => "scope_not_obtainable",
+            Self::UnknownMethod => "unknown_method",
+            Self::UnsafeUri => "unsafe_uri",
+        }
+    }
 }

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wire::oauth::{Scope, ScopeSet};
 
+use crate::ListKind;
+
 /// Who may call what at one MCP server. Plain data; the default is no.
 ///
 /// What is not named in `tools`, `resources`, `resource_templates` or `prompts` is unmapped: hidden and denied.
@@ -75,6 +77,9 @@ pub struct Entry {
     /// For people: the first line of its description, at most 200 characters.
     #[serde(default)]
     pub description: String,
+    /// What its definition looked like when it was mapped, see [`crate::fingerprint`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// What a caller needs for an entry.
@@ -93,6 +98,40 @@ impl Policy {
     /// All the scopes that this server declares.
     pub fn declared_scopes(&self) -> ScopeSet {
         self.scopes.iter().map(|scope| scope.name.clone()).collect()
+    }
+
+    /// Whether decisions are enforced; in observe mode they are only reported.
+    pub fn enforced(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
+    /// Whether it knows nothing at all: no inventory was ever read.
+    pub fn is_blank(&self) -> bool {
+        self.scopes.is_empty()
+            && self.tools.is_empty()
+            && self.resources.is_empty()
+            && self.resource_templates.is_empty()
+            && self.prompts.is_empty()
+    }
+
+    /// The entries of one kind.
+    pub fn entries(&self, kind: ListKind) -> &BTreeMap<String, Entry> {
+        match kind {
+            ListKind::Tools => &self.tools,
+            ListKind::Resources => &self.resources,
+            ListKind::ResourceTemplates => &self.resource_templates,
+            ListKind::Prompts => &self.prompts,
+        }
+    }
+
+    /// The entries of one kind, to be changed.
+    pub fn entries_mut(&mut self, kind: ListKind) -> &mut BTreeMap<String, Entry> {
+        match kind {
+            ListKind::Tools => &mut self.tools,
+            ListKind::Resources => &mut self.resources,
+            ListKind::ResourceTemplates => &mut self.resource_templates,
+            ListKind::Prompts => &mut self.prompts,
+        }
     }
 
     /// The declaration of `scope`.

@@ -1,1 +1,24 @@
-//! MCP: JSON-RPC messages, the eras of the protocol, headers and server-sent events.
+//! MCP: strict JSON, JSON-RPC messages, the eras of the protocol, headers and server-sent events.
+//!
+//! Spec: MCP 2025-03-26, 2025-06-18, 2025-11-25 (legacy) and 2026-07-28 (modern).
+
+pub mod definition;
+pub mod era;
+pub mod headers;
+pub mod json;
+pub mod message;
+pub mod method;
+pub mod param_header;
+pub mod rpc;
+pub mod sse;
+mod twin;
+pub mod version;
+
+pub use era::{Era, EraRefusal, classify};
+pub use headers::{HeaderRefusal, check_headers_against_body};
+pub use json::{Json, JsonError, Limits, Number, Object, parse_strict};
+pub use message::{
+    Message, MessageError, Notification, Outcome, Request, RequestId, Response, read_message,
+    read_server_message,
+};
+pub use sse::{SseError, SseEvent, SseParser};

@@ -1,0 +1,17 @@
+//! JSON as MCP needs it: read strictly, judged as a value, written again from that value.
+//!
+//! What is forwarded is written from what was judged, so no two readers can see two messages in one text.
+//! Member order and the text of numbers are kept; whitespace and needless escapes are not.
+
+mod key;
+mod parse;
+mod value;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use key::Key;
+pub use parse::{JsonError, JsonErrorKind, Limits, parse_strict};
+pub use value::{Json, Number, Object};
+pub(super) use write::write_string;
