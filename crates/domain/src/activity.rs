@@ -58,4 +58,18 @@ impl CallOutcome {
             Self::UpstreamFailed => "upstream_failed",
         }
     }
+
+    /// Reads [`CallOutcome::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Allowed,
+            Self::Denied,
+            Self::NeedsScope,
+            Self::Unauthenticated,
+            Self::Rejected,
+            Self::UpstreamFailed,
+        ]
+        .into_iter()
+        .find(|outcome| outcome.as_str() == text)
+    }
 }

@@ -71,4 +71,30 @@ impl AuditEventKind {
             Self::SetupLinkUsed => "setup_link_used",
         }
     }
+
+    /// Reads [`AuditEventKind::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    const ALL: [Self; 18] = [
+        Self::UserAdded,
+        Self::UserSignedIn,
+        Self::SignInRefused,
+        Self::SignedOut,
+        Self::ServerAdded,
+        Self::ServerChanged,
+        Self::PolicyPublished,
+        Self::ClientRegistered,
+        Self::ClientAdded,
+        Self::ConsentGiven,
+        Self::ConsentRefused,
+        Self::CodeRedeemed,
+        Self::CodeReplayed,
+        Self::TokenRefreshed,
+        Self::RefreshTokenReused,
+        Self::GrantRevoked,
+        Self::KeyCreated,
+        Self::SetupLinkUsed,
+    ];
 }

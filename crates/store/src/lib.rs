@@ -1,1 +1,49 @@
+//! The only SQL of the house: what the authority keeps, on SQLite or PostgreSQL.
 //!
+//! [`Store`] has one method per business sentence, and each is one transaction that is durable when it is
+//! answered. One SQL text serves both databases: `$1` placeholders, TEXT and BIGINT columns, times in Unix
+//! milliseconds. Only `db` knows which database it is.
+//!
+//! On SQLite all writes go through one writer, which groups what waits into one commit (`writer`); on PostgreSQL
+//! each is a transaction of its own. Single-use things are spent by one conditional write that answers fresh,
+//! repeated or unknown.
+
+mod activity;
+mod audit;
+mod bulk;
+mod change;
+mod clients;
+mod codes;
+mod conn;
+mod consents;
+mod db;
+mod error;
+mod event_id;
+mod integrity;
+mod keys;
+mod migrate;
+mod purge;
+mod servers;
+mod sessions;
+mod settings;
+mod setup;
+mod store;
+mod tokens;
+mod users;
+mod values;
+mod writer;
+
+pub use activity::{ActivityLog, ActivityOptions};
+pub use audit::StoredAuditEvent;
+pub use clients::Registered;
+pub use codes::{FoundCode, InsertCode, RedeemCode, Redeemed};
+pub use db::{DatabaseUrl, Synchronous};
+pub use error::StoreError;
+pub use servers::PublishOutcome;
+pub use setup::SetupSpent;
+pub use store::{Store, StoreOptions};
+pub use tokens::{EndFamily, FoundRefreshToken, RotateRefreshToken, Rotated};
+pub use users::InsertUser;
+
+/// The most rows that one page of a list holds, whatever is asked for.
+pub const PAGE_ROWS_MAX: usize = 1000;

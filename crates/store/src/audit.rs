@@ -1,0 +1,91 @@
+use base::Timestamp;
+use domain::{AuditEvent, AuditEventKind, ClientId, GrantId, ServerSlug, UserId};
+
+use crate::bulk::BulkInsert;
+use crate::conn::Conn;
+use crate::values::{Args, RowReader};
+use crate::{Store, StoreError, event_id};
+
+static INSERT: BulkInsert = BulkInsert::new(
+    "INSERT INTO audit_event (id, at, kind, server, user_id, client_id, grant_id, detail) VALUES",
+    8,
+);
+
+/// An audit event with its place in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAuditEvent {
+    /// Orders the events; where the next page begins.
+    pub id: i64,
+    /// The event.
+    pub event: AuditEvent,
+}
+
+impl Conn {
+    /// Writes `event` in this transaction.
+    pub(crate) fn record(&mut self, event: &AuditEvent) {
+        let row = Args::with_capacity(8)
+            .int(event_id::next(event.at))
+            .time(event.at)
+            .text(event.kind.as_str())
+            .optional_text(event.server.as_ref().map(ServerSlug::as_str))
+            .optional_text(event.user.as_ref().map(UserId::as_str))
+            .optional_text(event.client.as_ref().map(ClientId::as_str))
+            .optional_text(event.grant.as_ref().map(GrantId::as_str))
+            .text(&event.detail);
+        self.insert_later(&INSERT, row);
+    }
+}
+
+impl Store {
+    /// Writes an event that goes with no other change, such as a refused sign-in.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn insert_audit_event(&self, event: AuditEvent) -> Result<(), StoreError> {
+        crate::values::refuse_nul(&[("detail", &event.detail)])?;
+        self.write(event, |conn, event| {
+            Box::pin(async move {
+                conn.record(event);
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// The events behind `after` (0: from the beginning), oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_audit_events(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<StoredAuditEvent>, StoreError> {
+        let sql = "SELECT id, at, kind, server, user_id, client_id, grant_id, detail FROM audit_event \
+                   WHERE id > $1 ORDER BY id LIMIT $2";
+        let args = Args::with_capacity(2).int(after).limit(limit);
+        let rows = self.fetch_all(sql, args).await?;
+        rows.iter()
+            .map(|row| read(&RowReader::new(row, "audit_event")))
+            .collect()
+    }
+}
+
+fn read(row: &RowReader<'_>) -> Result<StoredAuditEvent, StoreError> {
+    let server = match row.optional_text(3)? {
+        None => None,
+        Some(_) => Some(row.parse(3, |text| ServerSlug::parse(text).ok())?),
+    };
+    Ok(StoredAuditEvent {
+        id: row.int(0)?,
+        event: AuditEvent {
+            at: Timestamp::from_unix_ms(row.int(1)?),
+            kind: row.parse(2, AuditEventKind::parse)?,
+            server,
+            user: row.optional_text(4)?.map(UserId::from_text),
+            client: row.optional_text(5)?.map(ClientId::from_text),
+            grant: row.optional_text(6)?.map(GrantId::from_text),
+            detail: row.text(7)?.to_owned(),
+        },
+    })
+}

@@ -1,0 +1,34 @@
+use crate::conn::Conn;
+use crate::values::{Args, RowReader};
+use crate::{Store, StoreError};
+
+impl Conn {
+    /// Counts a change that the policy feed carries; every node polls the counter.
+    pub(crate) async fn count_change(&mut self) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE change SET counter = counter + 1 WHERE id = 1",
+            Args::default(),
+        )
+        .await
+        .map(|_| ())
+    }
+}
+
+impl Store {
+    /// How many changes the policy feed has had to carry: servers, policies, revocations, keys. Read it before
+    /// what it counts; a change in between then shows at the next look.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn change_counter(&self) -> Result<i64, StoreError> {
+        let row = self
+            .fetch_optional("SELECT counter FROM change WHERE id = 1", Args::default())
+            .await?
+            .ok_or_else(|| StoreError::Corrupt {
+                table: "change",
+                id: "1".to_owned(),
+                problem: "it is missing".to_owned(),
+            })?;
+        RowReader::new(&row, "change").int(0)
+    }
+}

@@ -1,0 +1,186 @@
+use base::Digest;
+use domain::{AuditEvent, Client, ClientId, ClientRegistration, ServerSlug};
+use wire::oauth::RedirectUri;
+
+use crate::values::{Args, RowReader, refuse_nul, to_json};
+use crate::{Store, StoreError};
+
+/// What came of registering a client.
+#[derive(Debug, Clone)]
+pub enum Registered {
+    /// It is new.
+    Inserted,
+    /// The same registration was made before; this is its client.
+    Same(Box<Client>),
+}
+
+struct ClientRow {
+    client: Client,
+    redirect_uris: String,
+    metadata: String,
+    fingerprint: Option<Digest>,
+    event: AuditEvent,
+}
+
+impl Store {
+    /// Adds a client. With a `fingerprint`, the digest of what a dynamic registration asked for, a repeat answers
+    /// the client that is there, also when both come at once.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn insert_client(
+        &self,
+        client: &Client,
+        fingerprint: Option<Digest>,
+        event: AuditEvent,
+    ) -> Result<Registered, StoreError> {
+        refuse_nul(&[
+            ("client_id", client.id.as_str()),
+            ("client_name", &client.name),
+            ("detail", &event.detail),
+        ])?;
+        let redirect_uris: Vec<&str> = client
+            .redirect_uris
+            .iter()
+            .map(RedirectUri::as_str)
+            .collect();
+        let row = ClientRow {
+            redirect_uris: to_json(&redirect_uris)?,
+            metadata: to_json(&client.metadata)?,
+            client: client.clone(),
+            fingerprint,
+            event,
+        };
+        self.write(row, |conn, row| {
+            Box::pin(async move {
+                let sql = "INSERT INTO client \
+                           (id, server, name, redirect_uris, registration, fingerprint, metadata, created_at, disabled_at) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+                let client = &row.client;
+                let fingerprint = row.fingerprint.map(|digest| digest.to_text());
+                let args = Args::with_capacity(9)
+                    .text(client.id.as_str())
+                    .text(client.server.as_str())
+                    .text(&client.name)
+                    .text(&row.redirect_uris)
+                    .text(client.registration.as_str())
+                    .optional_text(fingerprint.as_deref())
+                    .text(&row.metadata)
+                    .time(client.created_at)
+                    .optional_time(client.disabled_at);
+                if conn.execute(sql, args).await? == 1 {
+                    conn.record(&row.event);
+                    return Ok(Registered::Inserted);
+                }
+                let args = Args::with_capacity(2)
+                    .text(fingerprint.as_deref().unwrap_or_default())
+                    .text(client.server.as_str());
+                match conn.fetch_optional(FIND_SAME, args).await? {
+                    Some(same) => Ok(Registered::Same(Box::new(read(&RowReader::new(
+                        &same, "client",
+                    ))?))),
+                    None => Err(StoreError::Conflict("a client with this id")),
+                }
+            })
+        })
+        .await
+    }
+
+    /// The client of this id at this server; a client of another server is unknown.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn find_client(
+        &self,
+        server: &ServerSlug,
+        id: &ClientId,
+    ) -> Result<Option<Client>, StoreError> {
+        let sql = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
+                   FROM client WHERE id = $1 AND server = $2";
+        let args = Args::with_capacity(2)
+            .text(id.as_str())
+            .text(server.as_str());
+        let row = match self.fetch_optional(sql, args).await {
+            // No stored id has it.
+            Err(StoreError::NulCharacter(_)) => None,
+            other => other?,
+        };
+        row.map(|row| read(&RowReader::new(&row, "client")))
+            .transpose()
+    }
+
+    /// The client that the same dynamic registration made before.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn find_same_registration(
+        &self,
+        server: &ServerSlug,
+        fingerprint: Digest,
+    ) -> Result<Option<Client>, StoreError> {
+        let args = Args::with_capacity(2)
+            .digest(&fingerprint)
+            .text(server.as_str());
+        let row = self.fetch_optional(FIND_SAME, args).await?;
+        row.map(|row| read(&RowReader::new(&row, "client")))
+            .transpose()
+    }
+
+    /// The clients of all servers behind `after`, by id.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_clients(
+        &self,
+        after: Option<&ClientId>,
+        limit: usize,
+    ) -> Result<Vec<Client>, StoreError> {
+        let sql = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
+                   FROM client WHERE id > $1 ORDER BY id LIMIT $2";
+        let args = Args::with_capacity(2)
+            .text(after.map_or("", ClientId::as_str))
+            .limit(limit);
+        let rows = self.fetch_all(sql, args).await?;
+        rows.iter()
+            .map(|row| read(&RowReader::new(row, "client")))
+            .collect()
+    }
+
+    /// How many clients registered themselves at this server. It counts rows, so ask seldom.
+    ///
+    /// # Errors
+    /// When they cannot be counted.
+    pub async fn count_dynamic_clients(&self, server: &ServerSlug) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM client WHERE server = $1 AND registration = $2";
+        let args = Args::with_capacity(2)
+            .text(server.as_str())
+            .text(ClientRegistration::Dynamic.as_str());
+        let row = self
+            .fetch_optional(sql, args)
+            .await?
+            .ok_or_else(|| StoreError::Internal("a count came back empty".to_owned()))?;
+        RowReader::new(&row, "client").int(0)
+    }
+}
+
+const FIND_SAME: &str = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
+     FROM client WHERE fingerprint = $1 AND server = $2";
+
+fn read(row: &RowReader<'_>) -> Result<Client, StoreError> {
+    let texts: Vec<String> = row.json(3)?;
+    let redirect_uris = texts
+        .iter()
+        .map(|text| RedirectUri::parse(text))
+        .collect::<Result<_, _>>()
+        .map_err(|error| row.corrupt(error.to_string()))?;
+    Ok(Client {
+        id: ClientId::from_text(row.text(0)?),
+        server: row.parse(1, |text| ServerSlug::parse(text).ok())?,
+        name: row.text(2)?.to_owned(),
+        redirect_uris,
+        registration: row.parse(4, ClientRegistration::parse)?,
+        metadata: row.json(5)?,
+        created_at: row.time(6)?,
+        disabled_at: row.optional_time(7)?,
+    })
+}

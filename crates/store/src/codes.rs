@@ -1,0 +1,193 @@
+use base::{Digest, Timestamp};
+use domain::{
+    AuditEvent, AuthorizationCode, ClientId, Consent, GrantId, RefreshToken, ServerSlug, SessionId,
+    UserId,
+};
+use wire::oauth::{CodeChallenge, ScopeSet};
+
+use crate::values::{Args, RowReader, refuse_nul};
+use crate::{Store, StoreError, tokens};
+
+/// What came of handing out a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertCode {
+    /// It is new, and the consent is remembered.
+    Inserted,
+    /// The same form was sent before and its code still waits; nothing changed.
+    AlreadyThere,
+    /// The same form was sent before and its code was redeemed; nothing changed.
+    AlreadyRedeemed,
+}
+
+/// A code with what the token endpoint must know besides.
+#[derive(Debug, Clone)]
+pub struct FoundCode {
+    /// The code; `redeemed_at` says when it was spent.
+    pub code: AuthorizationCode,
+    /// Whether the person was disabled or is gone.
+    pub user_disabled: bool,
+    /// Whether the client was disabled or is gone.
+    pub client_disabled: bool,
+}
+
+/// What [`Store::redeem_code`] writes.
+#[derive(Debug, Clone)]
+pub struct RedeemCode {
+    /// The code.
+    pub digest: Digest,
+    /// When the token family that begins here ends however much it is used.
+    pub family_expires_at: Timestamp,
+    /// The first refresh token, unless the client takes none. Its family must be the code's grant.
+    pub refresh: Option<RefreshToken>,
+    /// The present moment; an expired code is unknown.
+    pub now: Timestamp,
+    /// Written only when the code was fresh.
+    pub event: AuditEvent,
+}
+
+/// What came of redeeming a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redeemed {
+    /// It is spent now, and its token family begins.
+    Fresh,
+    /// It was spent before and began this grant. Nothing changed.
+    Repeated {
+        /// The grant that the first redemption began.
+        grant: GrantId,
+    },
+    /// No such code, or its time is over. Nothing changed.
+    Unknown,
+}
+
+impl Store {
+    /// Keeps a code that is handed to a client, and remembers the consent behind it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn insert_code(
+        &self,
+        code: AuthorizationCode,
+        consent: Consent,
+        event: AuditEvent,
+    ) -> Result<InsertCode, StoreError> {
+        refuse_nul(&[
+            ("redirect_uri", &code.redirect_uri),
+            ("detail", &event.detail),
+        ])?;
+        self.write((code, consent, event), |conn, (code, consent, event)| {
+            Box::pin(async move {
+                let sql = "INSERT INTO authorization_code \
+                           (digest, server, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, \
+                            authenticated_at, grant_id, issued_at, expires_at) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                           ON CONFLICT (digest) DO NOTHING";
+                let args = Args::with_capacity(12)
+                    .digest(&code.digest)
+                    .text(code.server.as_str())
+                    .text(code.client.as_str())
+                    .text(code.user.as_str())
+                    .text(code.session.as_str())
+                    .text(&code.redirect_uri)
+                    .text(&code.code_challenge.to_text())
+                    .text(&code.scopes.to_string())
+                    .time(code.authenticated_at)
+                    .text(code.grant.as_str())
+                    .time(code.issued_at)
+                    .time(code.expires_at);
+                if conn.execute(sql, args).await? == 1 {
+                    conn.upsert_consent(consent).await?;
+                    conn.record(event);
+                    return Ok(InsertCode::Inserted);
+                }
+                let args = Args::with_capacity(1).digest(&code.digest);
+                Ok(match conn.fetch_optional(FIND_BEGUN_FAMILY, args).await? {
+                    Some(_) => InsertCode::AlreadyRedeemed,
+                    None => InsertCode::AlreadyThere,
+                })
+            })
+        })
+        .await
+    }
+
+    /// The code of this digest.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn find_code(&self, digest: Digest) -> Result<Option<FoundCode>, StoreError> {
+        let sql = "SELECT c.digest, c.server, c.client_id, c.user_id, c.session_id, c.redirect_uri, \
+                   c.code_challenge, c.scopes, c.authenticated_at, c.grant_id, c.issued_at, c.expires_at, \
+                   f.created_at, u.id, k.id \
+                   FROM authorization_code c \
+                   LEFT JOIN token_family f ON f.id = c.grant_id \
+                   LEFT JOIN app_user u ON u.id = c.user_id AND u.disabled_at IS NULL \
+                   LEFT JOIN client k ON k.id = c.client_id AND k.disabled_at IS NULL \
+                   WHERE c.digest = $1";
+        let row = self
+            .fetch_optional(sql, Args::with_capacity(1).digest(&digest))
+            .await?;
+        row.map(|row| read(&RowReader::new(&row, "authorization_code")))
+            .transpose()
+    }
+
+    /// Spends a code and begins its token family, with the first refresh token when there is one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn redeem_code(&self, redeem: RedeemCode) -> Result<Redeemed, StoreError> {
+        refuse_nul(&[("detail", &redeem.event.detail)])?;
+        self.write(redeem, |conn, redeem| {
+            Box::pin(async move {
+                // The family's id is fixed by the code, so only one redemption can insert it: that is the spending.
+                let sql = "INSERT INTO token_family \
+                           (id, server, client_id, user_id, scopes, authenticated_at, created_at, expires_at) \
+                           SELECT grant_id, server, client_id, user_id, scopes, authenticated_at, $2, $3 \
+                           FROM authorization_code WHERE digest = $1 AND expires_at > $2 \
+                           ON CONFLICT (id) DO NOTHING";
+                let args = Args::with_capacity(3)
+                    .digest(&redeem.digest)
+                    .time(redeem.now)
+                    .time(redeem.family_expires_at);
+                if conn.execute(sql, args).await? == 1 {
+                    if let Some(refresh) = &redeem.refresh {
+                        tokens::insert_later(conn, refresh);
+                    }
+                    conn.record(&redeem.event);
+                    return Ok(Redeemed::Fresh);
+                }
+                let args = Args::with_capacity(1).digest(&redeem.digest);
+                Ok(match conn.fetch_optional(FIND_BEGUN_FAMILY, args).await? {
+                    Some(row) => Redeemed::Repeated {
+                        grant: GrantId::from_text(RowReader::new(&row, "token_family").text(0)?),
+                    },
+                    None => Redeemed::Unknown,
+                })
+            })
+        })
+        .await
+    }
+}
+
+const FIND_BEGUN_FAMILY: &str = "SELECT f.id FROM authorization_code c \
+     JOIN token_family f ON f.id = c.grant_id WHERE c.digest = $1";
+
+fn read(row: &RowReader<'_>) -> Result<FoundCode, StoreError> {
+    Ok(FoundCode {
+        code: AuthorizationCode {
+            digest: row.digest(0)?,
+            server: row.parse(1, |text| ServerSlug::parse(text).ok())?,
+            client: ClientId::from_text(row.text(2)?),
+            user: UserId::from_text(row.text(3)?),
+            session: SessionId::from_text(row.text(4)?),
+            redirect_uri: row.text(5)?.to_owned(),
+            code_challenge: row.parse(6, |text| CodeChallenge::parse(text).ok())?,
+            scopes: ScopeSet::parse_lenient(row.text(7)?),
+            authenticated_at: row.time(8)?,
+            grant: GrantId::from_text(row.text(9)?),
+            issued_at: row.time(10)?,
+            expires_at: row.time(11)?,
+            redeemed_at: row.optional_time(12)?,
+        },
+        user_disabled: row.is_null(13)?,
+        client_disabled: row.is_null(14)?,
+    })
+}

@@ -1,0 +1,217 @@
+use std::panic::AssertUnwindSafe;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use base::{Secret, Timestamp};
+use futures_util::FutureExt as _;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
+
+use super::{closed, from_sqlx};
+use crate::StoreError;
+use crate::conn::{self, Conn};
+use crate::migrate::{self, Schema};
+use crate::values::{Args, RowReader};
+use crate::writer::Work;
+
+/// How often a transaction that lost a conflict is tried again.
+const ATTEMPTS: u32 = 6;
+
+const CONNECTIONS_MAX: u32 = 16;
+
+/// A PostgreSQL database: each write a transaction of its own.
+pub(crate) struct Postgres {
+    pool: AnyPool,
+}
+
+impl Postgres {
+    pub(super) async fn open(
+        url: &Secret<String>,
+        namespace: Option<&str>,
+        schema: &Schema,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let options = AnyConnectOptions::from_str(url.expose())
+            .map_err(|_| {
+                // The driver's words would repeat the address, and the address has the password.
+                StoreError::Unavailable("the PostgreSQL address cannot be read".to_owned())
+            })?
+            .disable_statement_logging();
+        let namespace = namespace.map(quoted).transpose()?;
+        let search_path = namespace
+            .as_ref()
+            .map_or_else(String::new, |name| format!("SET search_path TO {name}; "));
+        let after_connect = format!("{search_path}SET statement_timeout = '30s'");
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(move |connection, _| {
+                let sql = after_connect.clone();
+                Box::pin(async move {
+                    connection.execute(AssertSqlSafe(sql)).await?;
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await
+            .map_err(|error| match from_sqlx(&error) {
+                StoreError::Busy => StoreError::Unavailable(
+                    "PostgreSQL did not answer within 10 seconds".to_owned(),
+                ),
+                other => other,
+            })?;
+        let postgres = Self { pool };
+        match postgres.set_up(namespace, schema, now).await {
+            Ok(()) => Ok(postgres),
+            Err(error) => {
+                postgres.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn set_up(
+        &self,
+        namespace: Option<String>,
+        schema: &Schema,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.check_durability().await?;
+        let mut conn = self.acquire().await?;
+        conn.run("BEGIN").await?;
+        let migrated = async {
+            // One starter at a time, whatever it finds.
+            conn.run("SELECT pg_advisory_xact_lock(5797893146233)")
+                .await?;
+            if let Some(name) = namespace {
+                conn.run(&format!("CREATE SCHEMA IF NOT EXISTS {name}"))
+                    .await?;
+            }
+            migrate::migrate(&mut conn, schema, now).await?;
+            conn.run("COMMIT").await
+        }
+        .await;
+        if migrated.is_err() {
+            conn.close().await;
+        }
+        migrated
+    }
+
+    /// Settings under which an answered commit may be lost are refused at start.
+    async fn check_durability(&self) -> Result<(), StoreError> {
+        let sql = "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
+                   current_setting('synchronous_commit'), current_setting('server_encoding')";
+        let row = self
+            .fetch_optional(sql, Args::default())
+            .await?
+            .ok_or_else(|| StoreError::Internal("PostgreSQL shows no settings".to_owned()))?;
+        let row = RowReader::new(&row, "settings");
+        for (index, name) in ["fsync", "full_page_writes", "synchronous_commit"]
+            .into_iter()
+            .enumerate()
+        {
+            if row.text(index)? == "off" {
+                return Err(StoreError::Unavailable(format!(
+                    "PostgreSQL runs with {name} = off, so answered writes could be lost; set it to on"
+                )));
+            }
+        }
+        if row.text(3)? != "UTF8" {
+            return Err(StoreError::Unavailable(format!(
+                "the PostgreSQL database has the encoding {}; it must be UTF8",
+                row.text(3)?
+            )));
+        }
+        Ok(())
+    }
+
+    async fn acquire(&self) -> Result<Conn, StoreError> {
+        let connection = self
+            .pool
+            .acquire()
+            .await
+            .map_err(|error| from_sqlx(&error))?;
+        Ok(Conn::pooled(connection))
+    }
+
+    pub(super) async fn write<D, T>(&self, data: D, work: Work<D, T>) -> Result<T, StoreError>
+    where
+        D: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let postgres = Self {
+            pool: self.pool.clone(),
+        };
+        // A task of its own: a caller that goes away does not take the transaction with it.
+        let task = tokio::spawn(async move {
+            let mut attempt = 0;
+            loop {
+                attempt += 1;
+                match postgres.transaction(&data, work).await {
+                    Err(StoreError::Busy) if attempt < ATTEMPTS => {
+                        let wait = Duration::from_millis(2 << attempt);
+                        tokio::time::sleep(wait).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        });
+        task.await.map_err(|_| closed())?
+    }
+
+    async fn transaction<D, T>(&self, data: &D, work: Work<D, T>) -> Result<T, StoreError> {
+        let mut conn = self.acquire().await?;
+        conn.execute("BEGIN", Args::default()).await?;
+        let outcome = AssertUnwindSafe(async {
+            let answer = work(&mut conn, data).await?;
+            conn.flush().await?;
+            conn.execute("COMMIT", Args::default()).await?;
+            Ok(answer)
+        })
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(StoreError::Internal("a write panicked".to_owned())));
+        if outcome.is_err() && conn.execute("ROLLBACK", Args::default()).await.is_err() {
+            conn.close().await;
+        }
+        outcome
+    }
+
+    pub(super) async fn fetch_optional(
+        &self,
+        sql: &'static str,
+        args: Args,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        let args = args.finish()?;
+        conn::fetch_optional(self.acquire().await?.raw(), sql, args).await
+    }
+
+    pub(super) async fn fetch_all(
+        &self,
+        sql: &'static str,
+        args: Args,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let args = args.finish()?;
+        conn::fetch_all(self.acquire().await?.raw(), sql, args).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A schema's name as an identifier.
+fn quoted(name: &str) -> Result<String, StoreError> {
+    let plain = name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.len() <= 63
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if plain {
+        Ok(format!("\"{name}\""))
+    } else {
+        Err(StoreError::Unavailable(format!(
+            "the PostgreSQL schema {name:?} must be 1 to 63 of a-z 0-9 _ and start with a letter"
+        )))
+    }
+}

@@ -1,0 +1,336 @@
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use base::Timestamp;
+use sqlx::any::{AnyConnectOptions, AnyRow};
+use sqlx::{AnyConnection, ConnectOptions as _};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{Synchronous, begin_immediate, closed, from_sqlx};
+use crate::StoreError;
+use crate::conn::{self, Conn};
+use crate::migrate::{self, Schema};
+use crate::values::{Args, RowReader};
+use crate::writer::Writer;
+
+/// Below this, a checkpoint may lose what it copies (sqlite.org, 3.51.3: "WAL-reset bug").
+const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// "Ptcl": tells our files from those of other programs.
+const APPLICATION_ID: i64 = 0x5074_636c;
+
+/// Readers are threads with a page cache each; few are enough, since a read takes microseconds.
+const READERS: usize = 4;
+
+/// An SQLite file: a few readers, and one writer that groups.
+pub(crate) struct Sqlite {
+    pub(super) readers: Readers,
+    pub(super) writer: Writer,
+}
+
+impl Sqlite {
+    pub(super) async fn open(
+        path: &Path,
+        synchronous: Synchronous,
+        schema: &Schema,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        prepare_file(path)?;
+        let options = options(path)?;
+        let mut conn = Conn::own(options.connect().await.map_err(|error| from_sqlx(&error))?);
+        match set_up(&mut conn, path, synchronous, schema, now).await {
+            Ok(()) => {}
+            Err(error) => {
+                conn.close().await;
+                return Err(match error {
+                    StoreError::Busy => StoreError::Unavailable(format!(
+                        "the database file {} is locked by another process; stop it, or wait until it is done",
+                        path.display()
+                    )),
+                    other => other,
+                });
+            }
+        }
+        Ok(Self {
+            readers: Readers {
+                options,
+                idle: Mutex::new(Vec::with_capacity(READERS)),
+                permits: Semaphore::new(READERS),
+            },
+            writer: Writer::start(conn),
+        })
+    }
+
+    pub(super) async fn damage(&self) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        for row in (self.readers)
+            .fetch_all("PRAGMA integrity_check(20)", Args::default())
+            .await?
+        {
+            let line = RowReader::new(&row, "integrity_check").text(0)?.to_owned();
+            if line != "ok" {
+                found.push(line);
+            }
+        }
+        for row in (self.readers)
+            .fetch_all("PRAGMA foreign_key_check", Args::default())
+            .await?
+        {
+            let table = RowReader::new(&row, "foreign_key_check")
+                .text(0)?
+                .to_owned();
+            found.push(format!("a row of {table} refers to a row that is missing"));
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Makes the file readable by its owner alone, and refuses one that is something else.
+fn prepare_file(path: &Path) -> Result<(), StoreError> {
+    let refuse = |why: String| {
+        StoreError::Unavailable(format!("the database file {} {why}", path.display()))
+    };
+    let mut new = std::fs::OpenOptions::new();
+    new.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        new.mode(0o600);
+    }
+    match new.open(path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(refuse(format!("cannot be made: {error}"))),
+    }
+    let mut head = Vec::with_capacity(16);
+    std::fs::File::open(path)
+        .and_then(|file| file.take(16).read_to_end(&mut head))
+        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if head.is_empty() || head == b"SQLite format 3\0" {
+        Ok(())
+    } else {
+        Err(refuse("is not an SQLite database".to_owned()))
+    }
+}
+
+fn options(path: &Path) -> Result<AnyConnectOptions, StoreError> {
+    let bad = |why: String| {
+        StoreError::Unavailable(format!("the database file {} {why}", path.display()))
+    };
+    // The driver takes an address, and an address has its own idea of dots.
+    let path: PathBuf = path
+        .canonicalize()
+        .map_err(|error| bad(format!("cannot be found: {error}")))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| bad("has a name that is not UTF-8".to_owned()))?;
+    let mut address = String::from("sqlite://");
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
+                address.push(char::from(byte));
+            }
+            other => address.push_str(&format!("%{other:02X}")),
+        }
+    }
+    address.push_str("?mode=rw");
+    let options: AnyConnectOptions = address.parse().map_err(|error| from_sqlx(&error))?;
+    Ok(options.disable_statement_logging())
+}
+
+async fn set_up(
+    conn: &mut Conn,
+    path: &Path,
+    synchronous: Synchronous,
+    schema: &Schema,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    check_version(&pragma_text(conn, "SELECT sqlite_version()").await?)?;
+    conn.run("PRAGMA busy_timeout = 5000").await?;
+    check_owner(conn, path).await?;
+    let mode = pragma_text(conn, "PRAGMA journal_mode = WAL").await?;
+    if mode != "wal" {
+        return Err(StoreError::Unavailable(format!(
+            "the database file {} cannot use a write-ahead log (journal_mode stays {mode}); put it on a local disk",
+            path.display()
+        )));
+    }
+    let level = match synchronous {
+        Synchronous::Full => "FULL",
+        #[cfg(feature = "weaken-durability")]
+        Synchronous::Normal => "NORMAL",
+    };
+    conn.run(&format!(
+        "PRAGMA synchronous = {level}; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000; \
+         PRAGMA journal_size_limit = 67108864"
+    ))
+    .await?;
+    begin_immediate(conn).await?;
+    match migrate::migrate(conn, schema, now).await {
+        Ok(()) => conn.run("COMMIT").await,
+        Err(error) => {
+            let _ = conn.run("ROLLBACK").await;
+            Err(error)
+        }
+    }
+}
+
+fn check_version(text: &str) -> Result<(), StoreError> {
+    let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    let version = (next(), next(), next());
+    if version < VERSION_MIN {
+        return Err(StoreError::Unavailable(format!(
+            "SQLite {text} can damage its log; 3.51.3 or later is needed"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses the file of another program; marks a new one as ours.
+async fn check_owner(conn: &mut Conn, path: &Path) -> Result<(), StoreError> {
+    let owner = pragma_int(conn, "PRAGMA application_id").await?;
+    if owner == APPLICATION_ID {
+        return Ok(());
+    }
+    let tables = pragma_int(conn, "SELECT COUNT(*) FROM sqlite_master").await?;
+    if owner == 0 && tables == 0 {
+        return conn
+            .run(&format!("PRAGMA application_id = {APPLICATION_ID}"))
+            .await;
+    }
+    Err(StoreError::Unavailable(format!(
+        "the database file {} belongs to another program",
+        path.display()
+    )))
+}
+
+async fn pragma_text(conn: &mut Conn, sql: &'static str) -> Result<String, StoreError> {
+    let row = conn.fetch_optional(sql, Args::default()).await?;
+    let row = row.ok_or_else(|| StoreError::Internal(format!("{sql} says nothing")))?;
+    RowReader::new(&row, sql).text(0).map(str::to_owned)
+}
+
+async fn pragma_int(conn: &mut Conn, sql: &'static str) -> Result<i64, StoreError> {
+    let row = conn.fetch_optional(sql, Args::default()).await?;
+    let row = row.ok_or_else(|| StoreError::Internal(format!("{sql} says nothing")))?;
+    RowReader::new(&row, sql).int(0)
+}
+
+/// A few connections that only read, opened when they are first needed.
+///
+/// The driver's own pool pings a connection before and after each use, which costs as much as the read.
+pub(super) struct Readers {
+    options: AnyConnectOptions,
+    idle: Mutex<Vec<AnyConnection>>,
+    permits: Semaphore,
+}
+
+struct Reader<'a> {
+    readers: &'a Readers,
+    connection: Option<AnyConnection>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Readers {
+    async fn acquire(&self) -> Result<Reader<'_>, StoreError> {
+        let permit = self.permits.acquire().await.map_err(|_| closed())?;
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        Ok(Reader {
+            readers: self,
+            connection: Some(connection),
+            _permit: permit,
+        })
+    }
+
+    async fn connect(&self) -> Result<AnyConnection, StoreError> {
+        let mut connection = self
+            .options
+            .connect()
+            .await
+            .map_err(|error| from_sqlx(&error))?;
+        sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON")
+            .execute(&mut connection)
+            .await
+            .map_err(|error| from_sqlx(&error))?;
+        Ok(connection)
+    }
+
+    pub(super) async fn fetch_optional(
+        &self,
+        sql: &'static str,
+        args: Args,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        let args = args.finish()?;
+        let mut reader = self.acquire().await?;
+        let answer = conn::fetch_optional(reader.connection(), sql, args).await;
+        reader.keep_if(answer)
+    }
+
+    pub(super) async fn fetch_all(
+        &self,
+        sql: &'static str,
+        args: Args,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let args = args.finish()?;
+        let mut reader = self.acquire().await?;
+        let answer = conn::fetch_all(reader.connection(), sql, args).await;
+        reader.keep_if(answer)
+    }
+
+    async fn close(&self) {
+        use sqlx::Connection as _;
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        for connection in idle {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "closing a reader");
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn connection(&mut self) -> &mut AnyConnection {
+        self.connection
+            .as_mut()
+            .expect("the connection is taken only on drop or after the last use")
+    }
+
+    /// A reader whose read failed is not used again.
+    fn keep_if<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if answer.is_err() {
+            self.connection = None;
+        }
+        answer
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if !self.readers.permits.is_closed() {
+            self.readers
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
+        }
+    }
+}

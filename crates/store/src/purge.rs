@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use base::Timestamp;
+
+use crate::values::Args;
+use crate::{PAGE_ROWS_MAX, Store, StoreError};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Each statement deletes at most `$2` rows whose time was over before `$1`, a number of days before now.
+///
+/// A code outlives its minute by a day, so that a replay is told from nonsense. A family goes after its refresh
+/// tokens, which never live longer than it does.
+const PURGES: [(&str, u32); 5] = [
+    (
+        "DELETE FROM authorization_code WHERE digest IN \
+         (SELECT digest FROM authorization_code WHERE expires_at < $1 LIMIT $2)",
+        1,
+    ),
+    (
+        "DELETE FROM refresh_token WHERE digest IN \
+         (SELECT digest FROM refresh_token WHERE expires_at < $1 LIMIT $2)",
+        1,
+    ),
+    (
+        "DELETE FROM token_family WHERE id IN \
+         (SELECT id FROM token_family WHERE expires_at < $1 \
+          AND (revocation_until IS NULL OR revocation_until < $1) LIMIT $2)",
+        2,
+    ),
+    (
+        "DELETE FROM login_session WHERE id IN \
+         (SELECT id FROM login_session WHERE expires_at < $1 LIMIT $2)",
+        1,
+    ),
+    (
+        "DELETE FROM setup_token WHERE digest IN \
+         (SELECT digest FROM setup_token WHERE expires_at < $1 LIMIT $2)",
+        1,
+    ),
+];
+
+impl Store {
+    /// Deletes what has been over for long, at most `limit` rows of each kind, and says how many rows went. As
+    /// many as `limit` or more: there may be others.
+    ///
+    /// # Errors
+    /// When they cannot be deleted.
+    pub async fn purge_expired(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let limit = limit.min(PAGE_ROWS_MAX);
+        let mut purged = 0;
+        for (sql, days) in PURGES {
+            let before = now.before(DAY * days);
+            purged += self
+                .write((sql, before, limit), |conn, (sql, before, limit)| {
+                    Box::pin(async move {
+                        let args = Args::with_capacity(2).time(*before).limit(*limit);
+                        conn.execute(sql, args).await
+                    })
+                })
+                .await?;
+        }
+        Ok(purged)
+    }
+}

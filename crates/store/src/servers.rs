@@ -1,0 +1,192 @@
+use authz::Policy;
+use domain::{AuditEvent, McpServer, ServerSlug};
+
+use crate::values::{Args, RowReader, refuse_nul, to_json};
+use crate::{Store, StoreError};
+
+/// What came of saving a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// It is in force, as this revision.
+    Published(i64),
+    /// Somebody else saved in between; this is the revision now.
+    Stale(i64),
+    /// No such server.
+    Unknown,
+}
+
+struct ServerRow {
+    server: McpServer,
+    upstream: String,
+    settings: String,
+    policy: String,
+    event: AuditEvent,
+}
+
+impl ServerRow {
+    fn new(server: &McpServer, event: AuditEvent) -> Result<Self, StoreError> {
+        refuse_nul(&[
+            ("name", &server.name),
+            ("resource", &server.resource),
+            ("detail", &event.detail),
+        ])?;
+        Ok(Self {
+            upstream: to_json(&server.upstream)?,
+            settings: to_json(&server.settings)?,
+            policy: to_json(&server.policy)?,
+            server: server.clone(),
+            event,
+        })
+    }
+}
+
+impl Store {
+    /// Adds an MCP server.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] names the slug or the resource when another server has it.
+    pub async fn insert_server(
+        &self,
+        server: &McpServer,
+        event: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let row = ServerRow::new(server, event)?;
+        self.write(row, |conn, row| {
+            Box::pin(async move {
+                let sql = "INSERT INTO mcp_server \
+                           (slug, name, resource, upstream, settings, policy, policy_revision, created_at) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+                let args = Args::with_capacity(8)
+                    .text(row.server.slug.as_str())
+                    .text(&row.server.name)
+                    .text(&row.server.resource)
+                    .text(&row.upstream)
+                    .text(&row.settings)
+                    .text(&row.policy)
+                    .int(row.server.policy_revision)
+                    .time(row.server.created_at);
+                if conn.execute(sql, args).await? == 0 {
+                    let sql = "SELECT slug FROM mcp_server WHERE slug = $1";
+                    let args = Args::with_capacity(1).text(row.server.slug.as_str());
+                    return Err(StoreError::Conflict(
+                        match conn.fetch_optional(sql, args).await? {
+                            Some(_) => "a server with this slug",
+                            None => "a server with this resource",
+                        },
+                    ));
+                }
+                conn.record(&row.event);
+                conn.count_change().await
+            })
+        })
+        .await
+    }
+
+    /// Writes a server's name, upstream and settings; false when there is no such server. Slug, resource and
+    /// policy stay as they are.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn update_server(
+        &self,
+        server: &McpServer,
+        event: AuditEvent,
+    ) -> Result<bool, StoreError> {
+        let row = ServerRow::new(server, event)?;
+        self.write(row, |conn, row| {
+            Box::pin(async move {
+                let sql =
+                    "UPDATE mcp_server SET name = $2, upstream = $3, settings = $4 WHERE slug = $1";
+                let args = Args::with_capacity(4)
+                    .text(row.server.slug.as_str())
+                    .text(&row.server.name)
+                    .text(&row.upstream)
+                    .text(&row.settings);
+                if conn.execute(sql, args).await? == 0 {
+                    return Ok(false);
+                }
+                conn.record(&row.event);
+                conn.count_change().await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    /// The server of this slug.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn find_server(&self, slug: &ServerSlug) -> Result<Option<McpServer>, StoreError> {
+        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
+                   FROM mcp_server WHERE slug = $1";
+        let row = self
+            .fetch_optional(sql, Args::with_capacity(1).text(slug.as_str()))
+            .await?;
+        row.map(|row| read(&RowReader::new(&row, "mcp_server")))
+            .transpose()
+    }
+
+    /// All servers, by slug.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_servers(&self) -> Result<Vec<McpServer>, StoreError> {
+        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
+                   FROM mcp_server ORDER BY slug";
+        let rows = self.fetch_all(sql, Args::default()).await?;
+        rows.iter()
+            .map(|row| read(&RowReader::new(row, "mcp_server")))
+            .collect()
+    }
+
+    /// Saves a policy as the next revision, if `expected_revision` is still the one in force.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn publish_policy(
+        &self,
+        slug: &ServerSlug,
+        expected_revision: i64,
+        policy: &Policy,
+        event: AuditEvent,
+    ) -> Result<PublishOutcome, StoreError> {
+        refuse_nul(&[("detail", &event.detail)])?;
+        let data = (slug.clone(), expected_revision, to_json(policy)?, event);
+        self.write(data, |conn, (slug, expected_revision, policy, event)| {
+            Box::pin(async move {
+                let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
+                           WHERE slug = $1 AND policy_revision = $3";
+                let args = Args::with_capacity(3)
+                    .text(slug.as_str())
+                    .text(policy)
+                    .int(*expected_revision);
+                if conn.execute(sql, args).await? == 1 {
+                    conn.record(event);
+                    conn.count_change().await?;
+                    return Ok(PublishOutcome::Published(expected_revision + 1));
+                }
+                let sql = "SELECT slug, policy_revision FROM mcp_server WHERE slug = $1";
+                let args = Args::with_capacity(1).text(slug.as_str());
+                Ok(match conn.fetch_optional(sql, args).await? {
+                    Some(row) => PublishOutcome::Stale(RowReader::new(&row, "mcp_server").int(1)?),
+                    None => PublishOutcome::Unknown,
+                })
+            })
+        })
+        .await
+    }
+}
+
+fn read(row: &RowReader<'_>) -> Result<McpServer, StoreError> {
+    Ok(McpServer {
+        slug: row.parse(0, |text| ServerSlug::parse(text).ok())?,
+        name: row.text(1)?.to_owned(),
+        resource: row.text(2)?.to_owned(),
+        upstream: row.json(3)?,
+        settings: row.json(4)?,
+        policy: row.json(5)?,
+        policy_revision: row.int(6)?,
+        created_at: row.time(7)?,
+    })
+}

@@ -1,0 +1,58 @@
+use crate::values::{Args, RowReader, refuse_nul};
+use crate::{Store, StoreError};
+
+impl Store {
+    /// A setting that was fixed at the first start, such as the public URL.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn find_setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT name, value FROM setting WHERE name = $1";
+        let row = self
+            .fetch_optional(sql, Args::with_capacity(1).text(name))
+            .await?;
+        row.map(|row| RowReader::new(&row, "setting").text(1).map(str::to_owned))
+            .transpose()
+    }
+
+    /// Writes a setting, over an earlier value too.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn put_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        refuse_nul(&[("name", name), ("value", value)])?;
+        self.write(
+            (name.to_owned(), value.to_owned()),
+            |conn, (name, value)| {
+                Box::pin(async move {
+                    let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) \
+                           ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+                    conn.execute(sql, Args::with_capacity(2).text(name).text(value))
+                        .await
+                        .map(|_| ())
+                })
+            },
+        )
+        .await
+    }
+
+    /// Writes a setting unless it has a value, and gives the value it then has.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn find_or_put_setting(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        refuse_nul(&[("name", name), ("value", value)])?;
+        self.write((name.to_owned(), value.to_owned()), |conn, (name, value)| {
+            Box::pin(async move {
+                let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) \
+                           ON CONFLICT (name) DO UPDATE SET value = setting.value RETURNING name, value";
+                let row = conn
+                    .fetch_optional(sql, Args::with_capacity(2).text(name).text(value))
+                    .await?
+                    .ok_or_else(|| StoreError::Internal("no setting came back".to_owned()))?;
+                RowReader::new(&row, "setting").text(1).map(str::to_owned)
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,101 @@
+use std::sync::Arc;
+
+use base::Clock;
+use sqlx::any::AnyRow;
+
+use crate::StoreError;
+use crate::db::{Database, DatabaseUrl, Synchronous};
+use crate::migrate::AUTHORITY;
+use crate::values::Args;
+use crate::writer::Work;
+
+/// What the authority keeps. Cheap to clone; every clone is the same store.
+#[derive(Clone)]
+pub struct Store(Arc<Database>);
+
+/// How to open a [`Store`].
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Where the data lives.
+    pub url: DatabaseUrl,
+    /// How hard SQLite works for a commit to survive a power cut.
+    #[cfg(feature = "weaken-durability")]
+    pub synchronous: Synchronous,
+}
+
+impl StoreOptions {
+    /// The options for `url`, with full durability.
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            #[cfg(feature = "weaken-durability")]
+            synchronous: Synchronous::Full,
+        }
+    }
+
+    fn synchronous(&self) -> Synchronous {
+        #[cfg(feature = "weaken-durability")]
+        {
+            self.synchronous
+        }
+        #[cfg(not(feature = "weaken-durability"))]
+        {
+            Synchronous::Full
+        }
+    }
+}
+
+impl Store {
+    /// Opens the database, makes it when it is missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] says in words when the file is no SQLite database, belongs to another program,
+    /// is locked by another process, or the server's settings would lose answered writes;
+    /// [`StoreError::Newer`] when a newer Portcullis wrote it.
+    pub async fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Self, StoreError> {
+        let database =
+            Database::open(&options.url, options.synchronous(), &AUTHORITY, clock.now()).await?;
+        Ok(Self(Arc::new(database)))
+    }
+
+    /// Finishes the writes that wait, refuses later ones, and closes.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.0
+    }
+
+    /// Runs `work` on `data` in one transaction and answers when it is durable. A caller that goes away does not
+    /// undo it.
+    pub(crate) async fn write<D, T>(&self, data: D, work: Work<D, T>) -> Result<T, StoreError>
+    where
+        D: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.0.write(data, work).await
+    }
+
+    pub(crate) async fn fetch_optional(
+        &self,
+        sql: &'static str,
+        args: Args,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        self.0.fetch_optional(sql, args).await
+    }
+
+    pub(crate) async fn fetch_all(
+        &self,
+        sql: &'static str,
+        args: Args,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        self.0.fetch_all(sql, args).await
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Store")
+    }
+}

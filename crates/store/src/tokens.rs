@@ -1,0 +1,244 @@
+use base::{Digest, Timestamp, base64url};
+use domain::{
+    AuditEvent, ClientId, FamilyEnd, GrantId, RefreshToken, ServerSlug, TokenFamily, UserId,
+};
+use wire::oauth::ScopeSet;
+
+use crate::bulk::BulkInsert;
+use crate::conn::Conn;
+use crate::values::{Args, RowReader, refuse_nul};
+use crate::{Store, StoreError};
+
+static INSERT: BulkInsert = BulkInsert::new(
+    "INSERT INTO refresh_token (digest, family_id, generation, expires_at) VALUES",
+    4,
+);
+
+/// Writes a refresh token that is not spent yet.
+pub(crate) fn insert_later(conn: &mut Conn, token: &RefreshToken) {
+    let row = Args::with_capacity(4)
+        .digest(&token.digest)
+        .text(token.family.as_str())
+        .int(token.generation)
+        .time(token.expires_at);
+    conn.insert_later(&INSERT, row);
+}
+
+/// A refresh token with what the token endpoint must know besides.
+#[derive(Debug, Clone)]
+pub struct FoundRefreshToken {
+    /// The token; `spent` has the salt of its successor.
+    pub token: RefreshToken,
+    /// Its family.
+    pub family: TokenFamily,
+    /// Whether the token it was exchanged for has been exchanged in its turn.
+    pub successor_used: bool,
+    /// Whether the person was disabled or is gone.
+    pub user_disabled: bool,
+    /// Whether the client was disabled or is gone.
+    pub client_disabled: bool,
+}
+
+/// What [`Store::rotate_refresh_token`] writes.
+#[derive(Debug, Clone)]
+pub struct RotateRefreshToken {
+    /// The token that was presented.
+    pub digest: Digest,
+    /// What the successor was computed from, to compute it again for a repeat.
+    pub salt: Vec<u8>,
+    /// The next one.
+    pub successor: RefreshToken,
+    /// The present moment; an expired token is unknown.
+    pub now: Timestamp,
+    /// Written only when the token was fresh.
+    pub event: AuditEvent,
+}
+
+/// What came of rotating a refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotated {
+    /// It is spent now, and the successor is good.
+    Fresh,
+    /// It was spent before; look again for its salt. Nothing changed.
+    AlreadySpent,
+    /// Its family was ended or is over. Nothing changed.
+    FamilyEnded,
+    /// No such token, or its time is over. Nothing changed.
+    Unknown,
+}
+
+/// What [`Store::end_family`] writes.
+#[derive(Debug, Clone)]
+pub struct EndFamily {
+    /// The family.
+    pub family: GrantId,
+    /// Why.
+    pub reason: FamilyEnd,
+    /// When the last access token of the family has expired, so that the feed may forget it.
+    pub revocation_until: Timestamp,
+    /// The present moment.
+    pub now: Timestamp,
+    /// Written only when the family had not been ended before.
+    pub event: AuditEvent,
+}
+
+impl Store {
+    /// The refresh token of this digest with its family.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn find_refresh_token(
+        &self,
+        digest: Digest,
+    ) -> Result<Option<FoundRefreshToken>, StoreError> {
+        let sql = "SELECT t.digest, t.family_id, t.generation, t.expires_at, t.spent_at, t.salt, s.spent_at, \
+                   f.server, f.client_id, f.user_id, f.scopes, f.authenticated_at, f.created_at, f.expires_at, \
+                   f.ended_at, f.end_reason, u.id, k.id \
+                   FROM refresh_token t \
+                   JOIN token_family f ON f.id = t.family_id \
+                   LEFT JOIN refresh_token s ON s.digest = t.successor \
+                   LEFT JOIN app_user u ON u.id = f.user_id AND u.disabled_at IS NULL \
+                   LEFT JOIN client k ON k.id = f.client_id AND k.disabled_at IS NULL \
+                   WHERE t.digest = $1";
+        let row = self
+            .fetch_optional(sql, Args::with_capacity(1).digest(&digest))
+            .await?;
+        row.map(|row| read(&RowReader::new(&row, "refresh_token")))
+            .transpose()
+    }
+
+    /// Spends a refresh token for its successor.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn rotate_refresh_token(
+        &self,
+        rotate: RotateRefreshToken,
+    ) -> Result<Rotated, StoreError> {
+        refuse_nul(&[("detail", &rotate.event.detail)])?;
+        self.write(rotate, |conn, rotate| {
+            Box::pin(async move {
+                let sql = "UPDATE refresh_token SET spent_at = $2, salt = $3, successor = $4 \
+                           WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2 \
+                           AND EXISTS (SELECT 1 FROM token_family f WHERE f.id = refresh_token.family_id \
+                                       AND f.ended_at IS NULL AND f.expires_at > $2)";
+                let args = Args::with_capacity(4)
+                    .digest(&rotate.digest)
+                    .time(rotate.now)
+                    .text(&base64url(&rotate.salt))
+                    .digest(&rotate.successor.digest);
+                if conn.execute(sql, args).await? == 1 {
+                    insert_later(conn, &rotate.successor);
+                    conn.record(&rotate.event);
+                    return Ok(Rotated::Fresh);
+                }
+                why_not_rotated(conn, rotate).await
+            })
+        })
+        .await
+    }
+
+    /// Ends a token family, if it was not ended before, and says whether it was this call that did.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn end_family(&self, end: EndFamily) -> Result<bool, StoreError> {
+        refuse_nul(&[("detail", &end.event.detail)])?;
+        self.write(end, |conn, end| {
+            Box::pin(async move {
+                let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
+                           WHERE id = $1 AND ended_at IS NULL";
+                let args = Args::with_capacity(4)
+                    .text(end.family.as_str())
+                    .time(end.now)
+                    .text(end.reason.as_str())
+                    .time(end.revocation_until);
+                if conn.execute(sql, args).await? == 0 {
+                    return Ok(false);
+                }
+                conn.record(&end.event);
+                conn.count_change().await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    /// The families that were ended while access tokens of theirs may still live, with the moment each may be
+    /// forgotten.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_revoked_grants(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(GrantId, Timestamp)>, StoreError> {
+        let sql = "SELECT id, revocation_until FROM token_family \
+                   WHERE revocation_until IS NOT NULL AND revocation_until > $1";
+        let rows = self
+            .fetch_all(sql, Args::with_capacity(1).time(now))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let row = RowReader::new(row, "token_family");
+                Ok((GrantId::from_text(row.text(0)?), row.time(1)?))
+            })
+            .collect()
+    }
+}
+
+async fn why_not_rotated(
+    conn: &mut Conn,
+    rotate: &RotateRefreshToken,
+) -> Result<Rotated, StoreError> {
+    let sql = "SELECT t.digest, t.expires_at, t.spent_at, f.expires_at, f.ended_at FROM refresh_token t \
+               JOIN token_family f ON f.id = t.family_id WHERE t.digest = $1";
+    let args = Args::with_capacity(1).digest(&rotate.digest);
+    let Some(row) = conn.fetch_optional(sql, args).await? else {
+        return Ok(Rotated::Unknown);
+    };
+    let row = RowReader::new(&row, "refresh_token");
+    Ok(if !row.is_null(4)? || row.time(3)? <= rotate.now {
+        Rotated::FamilyEnded
+    } else if !row.is_null(2)? {
+        Rotated::AlreadySpent
+    } else {
+        Rotated::Unknown
+    })
+}
+
+fn read(row: &RowReader<'_>) -> Result<FoundRefreshToken, StoreError> {
+    let spent = match (row.optional_time(4)?, row.optional_bytes(5)?) {
+        (None, None) => None,
+        (Some(at), Some(salt)) => Some((at, salt)),
+        _ => return Err(row.corrupt("spent_at and salt come together")),
+    };
+    let ended = match row.optional_time(14)? {
+        None => None,
+        Some(at) => Some((at, row.parse(15, FamilyEnd::parse)?)),
+    };
+    let family = GrantId::from_text(row.text(1)?);
+    Ok(FoundRefreshToken {
+        token: RefreshToken {
+            digest: row.digest(0)?,
+            family: family.clone(),
+            generation: row.int(2)?,
+            expires_at: row.time(3)?,
+            spent,
+        },
+        family: TokenFamily {
+            id: family,
+            server: row.parse(7, |text| ServerSlug::parse(text).ok())?,
+            client: ClientId::from_text(row.text(8)?),
+            user: UserId::from_text(row.text(9)?),
+            scopes: ScopeSet::parse_lenient(row.text(10)?),
+            authenticated_at: row.time(11)?,
+            created_at: row.time(12)?,
+            expires_at: row.time(13)?,
+            ended,
+        },
+        successor_used: !row.is_null(6)?,
+        user_disabled: row.is_null(16)?,
+        client_disabled: row.is_null(17)?,
+    })
+}
