@@ -90,3 +90,146 @@ pub fn stylesheet_path() -> &'static str {
 pub fn mark_path() -> &'static str {
     ASSETS.mark.path()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn stylesheet() -> String {
+        String::from_utf8(ASSETS.stylesheet.bytes.to_vec()).unwrap()
+    }
+
+    /// The colours of the first `:root` block behind `marker`.
+    fn colours(marker: &str) -> BTreeMap<String, [f64; 3]> {
+        let stylesheet = stylesheet();
+        let (_, behind) = stylesheet.split_once(marker).unwrap();
+        let (_, block) = behind.split_once(":root {").unwrap();
+        let (block, _) = block.split_once('}').unwrap();
+        block
+            .split(';')
+            .filter_map(|line| line.trim().split_once(": #"))
+            .map(|(name, hex)| {
+                let channel = |at| {
+                    let value = u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+                    f64::from(value) / 255.0
+                };
+                (name.to_owned(), [channel(0), channel(2), channel(4)])
+            })
+            .collect()
+    }
+
+    /// WCAG 2.2, "contrast ratio".
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let luminance = |colour: [f64; 3]| {
+            let [red, green, blue] = colour.map(|channel| {
+                if channel <= 0.04045 {
+                    channel / 12.92
+                } else {
+                    ((channel + 0.055) / 1.055).powf(2.4)
+                }
+            });
+            0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn words_and_edges_stand_out_in_light_and_dark() {
+        let text = [
+            ("--ink", "--ground"),
+            ("--ink", "--surface"),
+            ("--ink", "--sunken"),
+            ("--quiet", "--ground"),
+            ("--quiet", "--surface"),
+            ("--quiet", "--sunken"),
+            ("--accent", "--surface"),
+            ("--accent-strong", "--surface"),
+            ("--on-accent", "--accent"),
+            ("--on-accent", "--accent-strong"),
+            ("--good", "--good-soft"),
+            ("--caution", "--surface"),
+            ("--caution", "--caution-soft"),
+            ("--danger", "--surface"),
+            ("--danger", "--danger-soft"),
+        ];
+        // Borders of fields and the focus ring: WCAG 1.4.11.
+        let edges = [
+            ("--edge", "--surface"),
+            ("--accent", "--surface"),
+            ("--accent", "--ground"),
+            ("--accent", "--sunken"),
+        ];
+        for scheme in ["/* Design tokens", "prefers-color-scheme: dark"] {
+            let colours = colours(scheme);
+            for (pairs, least) in [(&text[..], 4.5), (&edges[..], 3.0)] {
+                for (front, back) in pairs {
+                    let ratio = contrast(colours[*front], colours[*back]);
+                    assert!(ratio >= least, "{scheme}: {front} on {back} is {ratio:.2}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn dark_changes_every_colour_that_light_has() {
+        let light = colours("/* Design tokens");
+        let dark = colours("prefers-color-scheme: dark");
+        assert!(light.keys().eq(dark.keys()));
+        assert!(light.len() > 15, "{}", light.len());
+    }
+
+    #[test]
+    fn the_stylesheet_asks_nobody_else_and_honours_what_people_prefer() {
+        let stylesheet = stylesheet();
+        assert!(!stylesheet.contains("@import") && !stylesheet.contains("//"));
+        for address in stylesheet.split("url(\"").skip(1) {
+            let (address, _) = address.split_once('"').unwrap();
+            assert!(find(&format!("/assets/{address}")).is_some(), "{address}");
+        }
+        for preference in [
+            "prefers-color-scheme: dark",
+            "prefers-reduced-motion",
+            "forced-colors",
+        ] {
+            assert!(stylesheet.contains(preference), "{preference}");
+        }
+    }
+
+    #[test]
+    fn an_asset_is_found_at_its_hashed_address_and_nowhere_else() {
+        for asset in all() {
+            assert_eq!(find(asset.path()).unwrap(), asset);
+            assert!(asset.path().contains(asset.etag.trim_matches('"')));
+        }
+        for unknown in [
+            "/assets/portcullis.css",
+            "/assets/",
+            "/assets/../Cargo.toml",
+            "",
+        ] {
+            assert!(find(unknown).is_none(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn drawings_hold_no_script_no_style_and_no_foreign_reference() {
+        for asset in [&ASSETS.mark, &ASSETS.gate] {
+            let drawing = std::str::from_utf8(&asset.bytes).unwrap();
+            for bad in [
+                "<script",
+                "<style",
+                " style=",
+                " on",
+                "href",
+                "<foreignObject",
+            ] {
+                assert!(!drawing.contains(bad), "{bad} in {}", asset.path());
+            }
+        }
+    }
+}

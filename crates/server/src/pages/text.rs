@@ -134,3 +134,69 @@ fn is_stacking_mark(character: char) -> bool {
             | '\u{fe20}'..='\u{fe2f}'
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_or_reorders_is_dropped_and_letters_stay() {
+        for (given, shown) in [
+            ("Claude Code", "Claude Code"),
+            ("\u{202e}edualC\u{202c}", "edualC"),
+            ("a\u{200b}b\u{200d}c\u{2060}d\u{feff}e\u{ad}f", "abcdef"),
+            ("a\u{2066}b\u{2069}", "ab"),
+            ("a\0b\u{7}c\u{1b}[31m", "abc[31m"),
+            ("a\u{f8ff}b\u{e0041}c", "abc"),
+            ("\u{3164}\u{2800}\u{115f}", ""),
+            (" \t a \n\n b\u{a0}\u{3000}c\u{2028} ", "a b c"),
+            (
+                "\u{5e9}\u{5dc}\u{5d5}\u{5dd}",
+                "\u{5e9}\u{5dc}\u{5d5}\u{5dd}",
+            ),
+            ("Zoe\u{308}", "Zoe\u{308}"),
+            ("\u{308}x", "x"),
+            ("e\u{301}\u{301}\u{301}\u{301}f", "e\u{301}\u{301}f"),
+        ] {
+            assert_eq!(plain(given, 80), shown, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_where_it_is_told_to_and_a_fitting_one_is_not() {
+        assert_eq!(plain("abcdef", 5), "abcde…");
+        assert_eq!(plain("abcde", 5), "abcde");
+        assert_eq!(plain("abcd ef", 5), "abcd…");
+        assert_eq!(plain("abcde \u{200b} ", 5), "abcde");
+    }
+
+    #[test]
+    fn a_long_host_keeps_the_end_that_says_whose_it_is() {
+        let host = format!("bank.example.{}.evil.example", "a".repeat(400));
+        let shown = address(&host);
+        assert!(shown.starts_with("bank.example.") && shown.ends_with(".evil.example"));
+        assert_eq!(shown.chars().count(), ADDRESS_CHARACTERS_MAX + 1);
+        assert_eq!(address("https://a.example/mcp"), "https://a.example/mcp");
+    }
+
+    #[test]
+    fn latin_beside_its_look_alikes_is_a_mix_and_one_alphabet_is_not() {
+        for mixed in [
+            "Cl\u{430}ude",
+            "\u{391}pple",
+            "\u{1d402}laude x",
+            "Curs\u{585}r",
+        ] {
+            assert!(mixes_alphabets(mixed), "{mixed}");
+        }
+        for single in [
+            "Claude",
+            "Üben",
+            "\u{42f}\u{43d}\u{434}\u{435}\u{43a}\u{441}",
+            "日本語 App",
+            "",
+        ] {
+            assert!(!mixes_alphabets(single), "{single}");
+        }
+    }
+}
