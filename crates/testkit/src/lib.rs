@@ -4,11 +4,14 @@
 //! Helpers here panic instead of returning errors: a broken test bench should stop the test at once.
 
 mod clock;
+mod connection;
 pub mod echo;
 mod mcp_client;
+pub mod person;
 mod random;
 
 pub use clock::MovableClock;
+pub use connection::Connection;
 pub use mcp_client::{Answer, McpClient};
 pub use random::SeededRandom;
 

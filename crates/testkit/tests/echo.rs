@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use http::{Method, StatusCode};
-use serde_json::json;
 use portcullis_testkit::echo::{Echo, EchoSettings, Hostility};
 use portcullis_testkit::{Answer, McpClient};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_call_comes_back_with_its_arguments_in_both_eras() {

@@ -12,7 +12,6 @@
 mod floor_oauth;
 mod floor_proxy;
 mod load;
-mod person;
 mod process;
 mod report;
 mod run;

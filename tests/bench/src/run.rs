@@ -9,10 +9,11 @@ use bytes::Bytes;
 use clap::Args;
 use http::{Request, StatusCode, header};
 use serde_json::Value;
+use testkit::Connection;
+use testkit::person::{Code, Person, registration_body, text};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::load::{Connection, Round, rounds};
-use crate::person::{Code, Person, registration_body, text};
+use crate::load::{Round, rounds};
 use crate::process::Server;
 use crate::report::{Figure, Line, mib, ms, table};
 

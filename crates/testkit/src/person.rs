@@ -7,7 +7,7 @@ use http::{Request, Response, header};
 use serde_json::Value;
 use url::Url;
 
-use crate::load::Connection;
+use crate::Connection;
 
 /// Where the codes go. Nobody listens there; the load reads the address from the page.
 pub const REDIRECT_URI: &str = "http://127.0.0.1:9/callback";
@@ -52,21 +52,7 @@ impl Person {
             cookie: String::new(),
         };
         let (path, verifier) = person.authorize_path();
-        let page = connection.send(Request::get(&path), Bytes::new()).await?;
-        person.keep_cookies(&page);
-        let mut form = Form::read(&page)?;
-        form.set("email", email);
-        form.set("password", password);
-        let cookie = person.cookie.clone();
-        let answer = connection
-            .post_form(&form.action, &form.pairs(), &cookie)
-            .await?;
-        person.keep_cookies(&answer);
-        let location = answer
-            .headers()
-            .get(header::LOCATION)
-            .with_context(|| format!("sign-in answered {}: {}", answer.status(), text(&answer)))?;
-        let next = path_of(location.to_str()?);
+        let next = person.sign_in_at(connection, &path, email, password).await?;
         let code = person.approve_at(connection, &next).await?;
         Ok((person, Code { code, verifier }))
     }
@@ -78,7 +64,59 @@ impl Person {
         Ok(Code { code, verifier })
     }
 
+    /// Opens the authorize address of any client, signs in and approves; gives the address the client is called back at.
+    pub async fn visit(
+        connection: &mut Connection,
+        authorize: &Url,
+        email: &str,
+        password: &str,
+    ) -> anyhow::Result<Url> {
+        let mut person = Self {
+            issuer_path: String::new(),
+            client_id: String::new(),
+            cookie: String::new(),
+        };
+        let next = person
+            .sign_in_at(connection, &path_of(authorize.as_str()), email, password)
+            .await?;
+        person.returned_to(connection, &next).await
+    }
+
+    /// Opens an authorize address without a session and signs in; gives the address of the consent page.
+    async fn sign_in_at(
+        &mut self,
+        connection: &mut Connection,
+        path: &str,
+        email: &str,
+        password: &str,
+    ) -> anyhow::Result<String> {
+        let page = connection.send(Request::get(path), Bytes::new()).await?;
+        self.keep_cookies(&page);
+        let mut form = Form::read(&page)?;
+        form.set("email", email);
+        form.set("password", password);
+        let cookie = self.cookie.clone();
+        let answer = connection
+            .post_form(&form.action, &form.pairs(), &cookie)
+            .await?;
+        self.keep_cookies(&answer);
+        let location = answer
+            .headers()
+            .get(header::LOCATION)
+            .with_context(|| format!("sign-in answered {}: {}", answer.status(), text(&answer)))?;
+        Ok(path_of(location.to_str()?))
+    }
+
     async fn approve_at(&self, connection: &mut Connection, path: &str) -> anyhow::Result<String> {
+        let target = self.returned_to(connection, path).await?;
+        target
+            .query_pairs()
+            .find(|(name, _)| name == "code")
+            .map(|(_, code)| code.into_owned())
+            .with_context(|| format!("no code in {target}"))
+    }
+
+    async fn returned_to(&self, connection: &mut Connection, path: &str) -> anyhow::Result<Url> {
         let page = connection
             .send(
                 Request::get(path).header(header::COOKIE, &self.cookie),
@@ -98,12 +136,7 @@ impl Person {
         let target = unescape(
             &body[start..start + body[start..].find('"').context("the end of the address")?],
         );
-        let target = Url::parse(target.trim_matches('\''))?;
-        target
-            .query_pairs()
-            .find(|(name, _)| name == "code")
-            .map(|(_, code)| code.into_owned())
-            .with_context(|| format!("no code in {target}"))
+        Ok(Url::parse(target.trim_matches('\''))?)
     }
 
     /// The form of a code exchange.

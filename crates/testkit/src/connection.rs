@@ -1,0 +1,68 @@
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// One keep-alive connection.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// `host:port`, sent as `Host`.
+    pub authority: String,
+}
+
+impl Connection {
+    /// Opens a connection to `authority` (`localhost:4180`).
+    pub async fn open(authority: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(authority)
+            .await
+            .with_context(|| format!("connecting to {authority}"))?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self {
+            sender,
+            authority: authority.to_owned(),
+        })
+    }
+
+    /// Sends one request and reads the whole answer.
+    pub async fn send(
+        &mut self,
+        request: http::request::Builder,
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<Response<Bytes>> {
+        let request: Request<_> = request
+            .header(http::header::HOST, &self.authority)
+            .body(Full::new(body.into()))?;
+        self.sender.ready().await?;
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    }
+
+    /// Posts a form.
+    pub async fn post_form(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+        cookie: &str,
+    ) -> anyhow::Result<Response<Bytes>> {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let mut request = Request::post(path)
+            .header(
+                http::header::CONTENT_TYPE,
+                "application/x-www-form-urlencoded",
+            )
+            .header(http::header::ORIGIN, format!("http://{}", self.authority))
+            .header("sec-fetch-site", "same-origin");
+        if !cookie.is_empty() {
+            request = request.header(http::header::COOKIE, cookie);
+        }
+        self.send(request, body).await
+    }
+}
