@@ -1,6 +1,76 @@
+use base::Digest;
+use wire::mcp::Json;
 use wire::mcp::definition::Definition;
 
-/// SHA-256 over what a definition says, in base64url.
-pub fn fingerprint(_definition: &Definition) -> String {
-    todo!()
+/// What of a definition a person judges when approving it. Icons and `_meta` change nothing about it.
+const MEMBERS: &[&str] = &[
+    "annotations",
+    "arguments",
+    "description",
+    "inputSchema",
+    "mimeType",
+    "name",
+    "outputSchema",
+    "title",
+    "uri",
+    "uriTemplate",
+];
+
+/// SHA-256 over what a definition says, in base64url: the same whatever the order of its members.
+pub fn fingerprint(definition: &Definition) -> String {
+    let members: Vec<_> = MEMBERS
+        .iter()
+        .filter_map(|name| Some((*name, definition.json().get(name)?.clone())))
+        .collect();
+    let mut text = Vec::new();
+    sorted(Json::Object(members.into_iter().collect())).write_to(&mut text);
+    Digest::of(text).to_text()
+}
+
+/// With the members of all objects in byte order.
+fn sorted(json: Json) -> Json {
+    match json {
+        Json::Array(elements) => Json::Array(elements.into_iter().map(sorted).collect()),
+        Json::Object(object) => {
+            let mut members: Vec<_> = object
+                .into_iter()
+                .map(|(name, value)| (name, sorted(value)))
+                .collect();
+            members.sort_by(|(one, _), (two, _)| one.cmp(two));
+            Json::Object(members.into_iter().collect())
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use wire::mcp::definition::ListKind;
+    use wire::mcp::{Limits, parse_strict};
+
+    use super::*;
+
+    fn of(text: &str) -> String {
+        let json = parse_strict(text.as_bytes(), &Limits::default()).unwrap();
+        fingerprint(&Definition::read(ListKind::Tools, json).unwrap())
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_the_meaning_and_changes_with_each_part_of_it() {
+        let first = of(r#"{"name":"a","inputSchema":{"type":"object","properties":{"x":{}}}}"#);
+        let reordered = of(
+            r#"{"inputSchema":{"properties":{"x":{}},"type":"object"},"name":"a","_meta":{"n":1}}"#,
+        );
+        assert_eq!(first, reordered);
+        for changed in [
+            r#"{"name":"b","inputSchema":{"type":"object","properties":{"x":{}}}}"#,
+            r#"{"name":"a","inputSchema":{"type":"object","properties":{"y":{}}}}"#,
+            r#"{"name":"a","description":"","inputSchema":{"type":"object","properties":{"x":{}}}}"#,
+            r#"{"name":"a","annotations":{},"inputSchema":{"type":"object","properties":{"x":{}}}}"#,
+        ] {
+            assert_ne!(first, of(changed), "{changed}");
+        }
+    }
 }

@@ -7,12 +7,17 @@ mod caller;
 mod decide;
 mod decision;
 mod fingerprint;
+mod first_policy;
+mod harm;
 mod inventory;
 mod policy;
 mod revoked;
+mod rule;
 mod snapshot;
 mod step_up;
+mod uri_template;
 mod verify;
+mod verifying_keys;
 mod visible;
 
 pub use call::{Call, ListKind, read_call};
@@ -20,12 +25,12 @@ pub use caller::Caller;
 pub use decide::decide;
 pub use decision::{Decision, DenialReason};
 pub use fingerprint::fingerprint;
-pub use inventory::{
-    Inventory, InventoryChanges, InventoryTooLarge, first_policy, merge_inventory,
-};
+pub use first_policy::first_policy;
+pub use inventory::{Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};
 pub use policy::{Entry, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use revoked::revoked;
 pub use snapshot::{FeedSnapshot, Revocations, ServerSnapshot};
 pub use step_up::challenge_scopes;
-pub use verify::{Expected, TokenRefusal, VerifiedToken, VerifyingKeys, verify_access_token};
+pub use verify::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
+pub use verifying_keys::VerifyingKeys;
 pub use visible::{ListStepUp, visible};

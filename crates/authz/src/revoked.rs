@@ -1,6 +1,16 @@
+use base::Timestamp;
+
 use crate::{Revocations, VerifiedToken};
 
-/// Whether the token was revoked.
-pub fn revoked(_revocations: &Revocations, _token: &VerifiedToken) -> bool {
-    todo!()
+/// Whether a token that verified was revoked meanwhile: asked for every call, for a token may be kept.
+///
+/// A token of the very second of a cut-off counts as older, because `iat` does not say more.
+pub fn revoked(revocations: &Revocations, token: &VerifiedToken) -> bool {
+    if revocations.grants.contains_key(&token.grant_id) {
+        return true;
+    }
+    let issued = Timestamp::from_unix_seconds(token.iat);
+    let cut_off = |moment: Option<&Timestamp>| moment.is_some_and(|moment| issued < *moment);
+    cut_off(revocations.subjects.get(&token.sub))
+        || cut_off(revocations.clients.get(&token.client_id))
 }

@@ -1,0 +1,260 @@
+use std::collections::BTreeMap;
+
+use wire::mcp::definition::Definition;
+use wire::oauth::{Scope, ScopeSet};
+
+use crate::harm::{self, Harm};
+use crate::{Entry, Inventory, ListKind, Policy, Requirement, Risk, ScopeDeclaration, fingerprint};
+
+/// The longest title that is kept, in characters.
+const TITLE_CHARS_MAX: usize = 100;
+/// The longest description that is kept, in characters.
+const DESCRIPTION_CHARS_MAX: usize = 200;
+
+/// The policy of a server that is seen for the first time: `{slug}:read`, `{slug}:write` and `{slug}:destructive`,
+/// told apart by what the tools say of themselves and by their names, all three asked for by default.
+///
+/// `overrides` name the scopes that a tool needs instead, all of them; they may be new ones. When every tool has its
+/// own, a general scope that nothing needs is left out.
+pub fn first_policy(slug: &str, inventory: &Inventory, overrides: &[(String, ScopeSet)]) -> Policy {
+    let generic = GenericScopes::of(slug);
+    let mut policy = Policy::default();
+    for tool in readable(&inventory.tools) {
+        let scope = generic.for_harm(harm::of_tool(tool));
+        insert(&mut policy, tool, [scope.clone()].into_iter().collect());
+    }
+    for kind in [
+        ListKind::Resources,
+        ListKind::ResourceTemplates,
+        ListKind::Prompts,
+    ] {
+        for definition in readable(inventory.of_kind(kind)) {
+            insert(
+                &mut policy,
+                definition,
+                [generic.read.clone()].into_iter().collect(),
+            );
+        }
+    }
+    let mut overridden = 0;
+    for (tool, scopes) in overrides.iter().filter(|(_, scopes)| !scopes.is_empty()) {
+        let requirement = Requirement::AnyOf(vec![scopes.clone()]);
+        match policy.tools.get_mut(tool) {
+            Some(entry) => {
+                entry.requirement = requirement;
+                overridden += 1;
+            }
+            // Named before it was listed: whoever named it knows it.
+            None => {
+                policy.tools.insert(
+                    tool.clone(),
+                    Entry {
+                        requirement,
+                        title: plain_text(tool, TITLE_CHARS_MAX),
+                        description: String::new(),
+                        fingerprint: None,
+                    },
+                );
+                overridden += 1;
+            }
+        }
+    }
+    let all_overridden = overridden > 0 && overridden >= policy.tools.len();
+    policy.scopes = declarations(slug, &generic, &policy, all_overridden);
+    policy.default_scopes = policy.declared_scopes();
+    policy
+}
+
+struct GenericScopes {
+    read: Scope,
+    write: Scope,
+    destructive: Scope,
+}
+
+impl GenericScopes {
+    fn of(slug: &str) -> Self {
+        // A slug is a scope name's beginning; anything else here is a caller's mistake and is made harmless.
+        let prefix: String = slug
+            .chars()
+            .filter(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.'))
+            .take(64)
+            .collect();
+        let scope = |action: &str| {
+            Scope::parse(&format!("{prefix}:{action}")).expect("letters, digits, a colon: a scope")
+        };
+        Self {
+            read: scope("read"),
+            write: scope("write"),
+            destructive: scope("destructive"),
+        }
+    }
+
+    fn for_harm(&self, harm: Harm) -> &Scope {
+        match harm {
+            Harm::Read => &self.read,
+            Harm::Write => &self.write,
+            Harm::Destructive => &self.destructive,
+        }
+    }
+}
+
+/// All scopes that the policy needs, in the order of harm. The three general ones are declared although no tool needs
+/// them yet, unless somebody gave each tool its own.
+fn declarations(
+    slug: &str,
+    generic: &GenericScopes,
+    policy: &Policy,
+    only_needed: bool,
+) -> Vec<ScopeDeclaration> {
+    let mut needed: BTreeMap<Scope, Harm> = BTreeMap::new();
+    let entries = ListKind::ALL
+        .into_iter()
+        .flat_map(|kind| policy.entries(kind).values());
+    for entry in entries {
+        if let Requirement::AnyOf(sets) = &entry.requirement {
+            for scope in sets.iter().flat_map(ScopeSet::iter) {
+                needed.insert(scope.clone(), harm_of_scope(scope));
+            }
+        }
+    }
+    for (scope, harm) in [
+        (&generic.read, Harm::Read),
+        (&generic.write, Harm::Write),
+        (&generic.destructive, Harm::Destructive),
+    ] {
+        if !only_needed || needed.contains_key(scope) {
+            needed.insert(scope.clone(), harm);
+        }
+    }
+    let mut declarations: Vec<_> = needed
+        .into_iter()
+        .map(|(name, harm)| ScopeDeclaration {
+            id: name.as_str().to_owned(),
+            title: title(slug, &name, generic),
+            risk: match harm {
+                Harm::Read => Risk::Low,
+                Harm::Write => Risk::Medium,
+                Harm::Destructive => Risk::High,
+            },
+            implies: ScopeSet::new(),
+            name,
+        })
+        .collect();
+    declarations.sort_by_key(|declaration| declaration.risk);
+    declarations
+}
+
+/// What the last part of a scope's name says: `todo:delete` destroys.
+fn harm_of_scope(scope: &Scope) -> Harm {
+    let action = scope.as_str().rsplit(':').next().unwrap_or_default();
+    harm::of_name(action).unwrap_or(Harm::Destructive)
+}
+
+fn title(slug: &str, scope: &Scope, generic: &GenericScopes) -> String {
+    let server = server_name(slug);
+    if *scope == generic.read {
+        return format!("Read from {server}");
+    }
+    if *scope == generic.write {
+        return format!("Add and change things in {server}");
+    }
+    if *scope == generic.destructive {
+        return format!("Delete things in {server}, or do what cannot be undone");
+    }
+    let name = scope.as_str();
+    match name.rsplit_once(':') {
+        Some((prefix, action)) if prefix == slug => {
+            format!("{} in {server}", capitalised(&spaced(action)))
+        }
+        _ => format!("{} ({server})", spaced(name)),
+    }
+}
+
+fn server_name(slug: &str) -> String {
+    capitalised(&spaced(slug))
+}
+
+fn spaced(text: &str) -> String {
+    text.replace(['-', '_', '.', ':'], " ")
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        None => String::new(),
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+    }
+}
+
+/// Names with characters that nobody sees are left unmapped: a person could not tell them from others.
+fn readable(definitions: &[Definition]) -> impl Iterator<Item = &Definition> {
+    definitions.iter().filter(|definition| {
+        let identity = definition.identity();
+        identity.trim() == identity && !identity.chars().any(is_invisible)
+    })
+}
+
+fn insert(policy: &mut Policy, definition: &Definition, scopes: ScopeSet) {
+    let title = definition
+        .title()
+        .or_else(|| definition.name())
+        .map(|title| plain_text(title, TITLE_CHARS_MAX))
+        .filter(|title| !title.is_empty())
+        .unwrap_or_else(|| plain_text(definition.identity(), TITLE_CHARS_MAX));
+    let description = definition
+        .description()
+        .and_then(|text| text.lines().find(|line| !line.trim().is_empty()))
+        .map(|line| plain_text(line, DESCRIPTION_CHARS_MAX))
+        .unwrap_or_default();
+    let entry = Entry {
+        requirement: Requirement::AnyOf(vec![scopes]),
+        title,
+        description,
+        fingerprint: Some(fingerprint(definition)),
+    };
+    policy
+        .entries_mut(definition.kind())
+        .insert(definition.identity().to_owned(), entry);
+}
+
+/// One line without characters that hide or reorder others, for pages that people decide on.
+fn plain_text(text: &str, chars_max: usize) -> String {
+    let visible: String = text
+        .chars()
+        .filter(|letter| !is_invisible(*letter))
+        .collect();
+    let mut words = String::new();
+    for word in visible.split_whitespace() {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(word);
+    }
+    if words.chars().count() <= chars_max {
+        return words;
+    }
+    let mut short: String = words.chars().take(chars_max - 1).collect();
+    short.push('…');
+    short
+}
+
+/// Control characters, zero-width ones, and those that change the direction of text.
+fn is_invisible(letter: char) -> bool {
+    let spacing = matches!(letter, '\t' | '\n' | '\r');
+    (letter.is_control() && !spacing)
+        || matches!(
+            letter,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+#[cfg(test)]
+mod tests;

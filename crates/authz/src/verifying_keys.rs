@@ -1,0 +1,143 @@
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents,
+};
+use base::base64url_decode;
+use wire::oauth::{Jwk, JwkSet};
+
+/// The most keys that are read from one set.
+const KEYS_MAX: usize = 64;
+/// The longest key id that is read, in bytes.
+const KEY_ID_BYTES_MAX: usize = 256;
+/// The longest RSA modulus: 4096 bits. Longer ones cost more than they protect.
+const RSA_MODULUS_BYTES_MAX: usize = 512;
+/// The one public exponent in use (65537); small ones have a history of forgeries.
+const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
+
+/// The algorithms that an access token may be signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Algorithm {
+    Es256,
+    EdDsa,
+    Rs256,
+}
+
+impl Algorithm {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "ES256" => Some(Self::Es256),
+            "EdDSA" => Some(Self::EdDsa),
+            "RS256" => Some(Self::Rs256),
+            _ => None,
+        }
+    }
+}
+
+/// Public keys of one issuer, parsed once. The algorithm comes from the key, never from a token.
+#[derive(Clone, Default)]
+pub struct VerifyingKeys {
+    keys: Arc<[VerifyingKey]>,
+}
+
+struct VerifyingKey {
+    id: String,
+    algorithm: Algorithm,
+    key: ParsedPublicKey,
+}
+
+impl VerifyingKeys {
+    /// Parses the keys that can verify a signature here; keys of other kinds, sizes or uses, and those without an id
+    /// or with one that is taken, are left out.
+    pub fn from_jwks(jwks: &JwkSet) -> Self {
+        let mut keys: Vec<VerifyingKey> = Vec::new();
+        for jwk in jwks.keys.iter().take(KEYS_MAX) {
+            if let Some(key) = parse(jwk)
+                && !keys.iter().any(|other| other.id == key.id)
+            {
+                keys.push(key);
+            }
+        }
+        Self { keys: keys.into() }
+    }
+
+    /// How many keys can verify.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether none can, so that no token will be good.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(crate) fn find(&self, id: &str, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        self.keys
+            .iter()
+            .find(|key| key.id == id && key.algorithm == algorithm)
+            .map(|key| &key.key)
+    }
+}
+
+impl fmt::Debug for VerifyingKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_list()
+            .entries(self.keys.iter().map(|key| (&key.id, key.algorithm)))
+            .finish()
+    }
+}
+
+fn parse(jwk: &Jwk) -> Option<VerifyingKey> {
+    let id = jwk
+        .kid
+        .as_ref()
+        .filter(|id| !id.is_empty() && id.len() <= KEY_ID_BYTES_MAX)?;
+    if jwk
+        .key_use
+        .as_deref()
+        .is_some_and(|key_use| key_use != "sig")
+    {
+        return None;
+    }
+    let member = |text: &Option<String>| text.as_deref().and_then(base64url_decode);
+    let (algorithm, key) = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("EC", Some("P-256")) => {
+            let (x, y) = (member(&jwk.x)?, member(&jwk.y)?);
+            if x.len() != 32 || y.len() != 32 {
+                return None;
+            }
+            // SEC 1 section 2.3.3: the uncompressed point.
+            let point = [&[4], x.as_slice(), y.as_slice()].concat();
+            let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()?;
+            (Algorithm::Es256, key)
+        }
+        ("OKP", Some("Ed25519")) => {
+            let x = member(&jwk.x).filter(|x| x.len() == 32)?;
+            (Algorithm::EdDsa, ParsedPublicKey::new(&ED25519, x).ok()?)
+        }
+        ("RSA", _) => {
+            let (n, e) = (member(&jwk.n)?, member(&jwk.e)?);
+            if n.len() > RSA_MODULUS_BYTES_MAX || e != RSA_EXPONENT {
+                return None;
+            }
+            let key = RsaPublicKeyComponents { n, e }
+                .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+                .ok()?;
+            (Algorithm::Rs256, key)
+        }
+        _ => return None,
+    };
+    if let Some(alg) = &jwk.alg
+        && Algorithm::from_name(alg) != Some(algorithm)
+    {
+        return None;
+    }
+    Some(VerifyingKey {
+        id: id.clone(),
+        algorithm,
+        key,
+    })
+}
