@@ -1,0 +1,145 @@
+//! The pages of `docs/evidence`: what the full counts found, when, and whether that still holds.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::project;
+use crate::steps::Count;
+
+/// A page may be this much older than the newest change of a crate it covers.
+const DAYS_BEHIND_MAX: i64 = 30;
+
+/// What a page says.
+pub struct Evidence {
+    /// What was shown.
+    pub title: &'static str,
+    /// The crates whose change makes it old.
+    pub covers: &'static [&'static str],
+    /// File and function of each check.
+    pub checks: Vec<String>,
+    /// Where the random choices started.
+    pub seed: u64,
+    /// Sentences with the figures.
+    pub figures: Vec<String>,
+}
+
+/// Writes `docs/evidence/<name>.md`.
+pub fn write(name: &str, evidence: &Evidence) -> anyhow::Result<()> {
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let changed = if git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+        ""
+    } else {
+        " with uncommitted changes"
+    };
+    let mut page = format!("# {}\n\n", evidence.title);
+    writeln!(
+        page,
+        "Written by `cargo xtask prove --only {name}`; do not edit.\n"
+    )?;
+    writeln!(page, "- date: {}", today())?;
+    writeln!(page, "- commit: {commit}{changed}")?;
+    writeln!(page, "- seed: {}", evidence.seed)?;
+    for covered in evidence.covers {
+        writeln!(page, "- covers: {covered}")?;
+    }
+    for check in &evidence.checks {
+        writeln!(page, "- check: {check}")?;
+    }
+    writeln!(page, "\n## Figures\n")?;
+    for figure in &evidence.figures {
+        writeln!(page, "- {figure}")?;
+    }
+    let folder = folder();
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{name}.md"));
+    std::fs::write(&path, page)?;
+    println!("    wrote {}", path.display());
+    Ok(())
+}
+
+/// Fails for a page that is too old or names a check that is gone.
+pub fn check() -> anyhow::Result<Count> {
+    let mut count = Count::default();
+    for proof in <crate::prove::Proof as clap::ValueEnum>::value_variants() {
+        let value = clap::ValueEnum::to_possible_value(proof).context("every proof has a name")?;
+        let name = value.get_name();
+        match check_page(name) {
+            Ok(()) => count.passed += 1,
+            Err(error) => {
+                println!("    docs/evidence/{name}.md: {error:#}");
+                count.failed += 1;
+            }
+        }
+    }
+    Ok(count)
+}
+
+fn check_page(name: &str) -> anyhow::Result<()> {
+    let path = folder().join(format!("{name}.md"));
+    let page = std::fs::read_to_string(&path).with_context(|| {
+        format!("cannot be read; write it with `cargo xtask prove --only {name}`")
+    })?;
+    let values = |key: &str| -> Vec<&str> {
+        page.lines()
+            .filter_map(|line| {
+                line.strip_prefix("- ")?
+                    .strip_prefix(key)?
+                    .strip_prefix(": ")
+            })
+            .collect()
+    };
+    let date: jiff::civil::Date = values("date").first().context("no date")?.parse()?;
+    for covered in values("covers") {
+        let changed = git(&["log", "-1", "--format=%cs", "--", covered])?;
+        if changed.is_empty() {
+            bail!("covers {covered}, which does not exist");
+        }
+        let changed: jiff::civil::Date = changed.parse()?;
+        let behind = (changed - date).get_days();
+        if i64::from(behind) > DAYS_BEHIND_MAX {
+            bail!("is {behind} days older than {covered}; run `cargo xtask prove --only {name}`");
+        }
+    }
+    let checks = values("check");
+    if checks.is_empty() {
+        bail!("names no check");
+    }
+    for check in checks {
+        let (file, function) = check
+            .split_once("::")
+            .context("a check is FILE::FUNCTION")?;
+        let source = std::fs::read_to_string(project::root().join(file)).unwrap_or_default();
+        if !source.contains(&format!("fn {function}(")) {
+            bail!("names {check}, which no longer exists");
+        }
+    }
+    Ok(())
+}
+
+fn folder() -> PathBuf {
+    project::root().join("docs/evidence")
+}
+
+fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date()
+}
+
+fn git(arguments: &[&str]) -> anyhow::Result<String> {
+    let git = Command::new("git")
+        .args(arguments)
+        .current_dir(project::root())
+        .output()
+        .context("cannot start git")?;
+    if !git.status.success() {
+        bail!(
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&git.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&git.stdout).trim().to_owned())
+}

@@ -1,0 +1,236 @@
+//! The checks whose worth grows with their number: few in `test`, many in `prove`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+
+use crate::cargo;
+use crate::command;
+use crate::evidence::{self, Evidence};
+use crate::postgres::{self, Postgres};
+use crate::project;
+use crate::stack;
+use crate::steps::{Count, Steps};
+
+/// What CI runs: an environment variable that a test reads, and its value.
+pub const SMALL_COUNTS: [(&str, u32); 3] = [
+    ("PORTCULLIS_KILLS", 3),
+    ("PORTCULLIS_CRASH_POINTS", 6),
+    ("PORTCULLIS_RACES", 20),
+];
+
+const FULL_COUNTS: [(&str, u32); 3] = [
+    ("PORTCULLIS_KILLS", 50),
+    ("PORTCULLIS_CRASH_POINTS", 100),
+    ("PORTCULLIS_RACES", 1000),
+];
+
+/// One page of `docs/evidence`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Proof {
+    /// Killed or without power at random, nothing acknowledged is lost and nothing is spent twice
+    Durability,
+    /// Sixteen racers, one fresh winner, on both databases
+    Races,
+}
+
+struct Plan {
+    title: &'static str,
+    /// The crates whose change makes it old.
+    covers: &'static [&'static str],
+    /// The file its tests are in.
+    file: &'static str,
+    /// What `cargo test` is told, before and behind `--`.
+    arguments: &'static [&'static str],
+    filter: &'static [&'static str],
+    /// Whether the tests need the build that must fail them, and the libraries they load.
+    shimmed: bool,
+}
+
+impl Proof {
+    fn plan(self) -> Plan {
+        match self {
+            Self::Durability => Plan {
+                title: "Nothing acknowledged is lost, nothing is spent twice",
+                covers: &["crates/store", "crates/oauth"],
+                file: "tests/stack/tests/durability.rs",
+                arguments: &["--package", "stack-tests", "--test", "durability"],
+                filter: &[],
+                shimmed: true,
+            },
+            Self::Races => Plan {
+                title: "Of sixteen racers for one code or refresh token, one wins",
+                covers: &["crates/store"],
+                file: "crates/store/tests/races.rs",
+                arguments: &["--package", "portcullis-store", "--test", "races"],
+                filter: &[],
+                shimmed: false,
+            },
+        }
+    }
+}
+
+/// `PORTCULLIS_…` variables of a run in CI.
+pub fn small_counts() -> impl Iterator<Item = (String, String)> {
+    counts(&SMALL_COUNTS)
+}
+
+fn counts(counts: &'static [(&str, u32)]) -> impl Iterator<Item = (String, String)> {
+    counts
+        .iter()
+        .map(|(name, count)| ((*name).to_owned(), count.to_string()))
+}
+
+/// Every test that stands above the binary, but the Rust client's, which is with the other clients.
+pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
+    let server = Postgres::start()?;
+    let mut environment = vec![
+        ("PORTCULLIS_BIN".to_owned(), text(binary)),
+        (postgres::URL.to_owned(), server.url()),
+    ];
+    environment.extend(small_counts());
+    environment.extend(shims(false)?);
+    let mut arguments = vec!["--package".to_owned(), "stack-tests".to_owned()];
+    let folder = project::root().join("tests/stack/tests");
+    for file in std::fs::read_dir(folder)? {
+        let path = file?.path();
+        let name = path
+            .file_stem()
+            .map(|name| name.to_string_lossy().into_owned());
+        if let Some(name) = name.filter(|name| path.is_file() && name != "rmcp_client") {
+            arguments.extend(["--test".to_owned(), name]);
+        }
+    }
+    arguments.extend(
+        [
+            "--no-fail-fast",
+            "--",
+            "--include-ignored",
+            "--nocapture",
+            "--test-threads=2",
+        ]
+        .map(str::to_owned),
+    );
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (count, _) = cargo::test("stack", &arguments, &environment)?;
+    Ok(count)
+}
+
+/// Runs the named proofs, or all of them, and writes their pages; whether nothing failed.
+pub fn run(only: &[Proof], seed: Option<u64>) -> anyhow::Result<bool> {
+    let seed = seed.unwrap_or_else(|| {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |since| since.as_secs())
+    });
+    let server = Postgres::start()?;
+    let mut report = Steps::default();
+    for proof in Proof::value_variants() {
+        if !only.is_empty() && !only.contains(proof) {
+            continue;
+        }
+        let value = proof
+            .to_possible_value()
+            .context("every proof has a name")?;
+        let name = value.get_name();
+        report.run(name, || prove(name, &proof.plan(), seed, &server.url()));
+    }
+    Ok(report.close())
+}
+
+fn prove(name: &str, plan: &Plan, seed: u64, postgres_url: &str) -> anyhow::Result<Count> {
+    let mut environment = vec![
+        ("PORTCULLIS_SEED".to_owned(), seed.to_string()),
+        (postgres::URL.to_owned(), postgres_url.to_owned()),
+    ];
+    environment.extend(counts(&FULL_COUNTS));
+    if plan.shimmed {
+        environment.extend(shims(true)?);
+        environment.push(("PORTCULLIS_BIN".to_owned(), text(&stack::build(true)?)));
+    }
+    let mut arguments = vec!["--release"];
+    arguments.extend(plan.arguments);
+    arguments.extend(["--", "--include-ignored", "--nocapture", "--test-threads=1"]);
+    arguments.extend(plan.filter);
+    let (count, output) = cargo::test(&format!("prove-{name}"), &arguments, &environment)?;
+    if count.failed == 0 {
+        evidence::write(
+            name,
+            &Evidence {
+                title: plan.title,
+                covers: plan.covers,
+                checks: checks(plan.file)?,
+                seed,
+                figures: said(&output),
+            },
+        )?;
+    }
+    Ok(count)
+}
+
+/// `FILE::FUNCTION` of each test in `file`.
+fn checks(file: &str) -> anyhow::Result<Vec<String>> {
+    let source = std::fs::read_to_string(project::root().join(file))
+        .with_context(|| format!("{file} cannot be read"))?;
+    let mut checks = Vec::new();
+    let mut test = false;
+    for line in source.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            test = true;
+        } else if test && let Some((_, rest)) = line.split_once("fn ") {
+            let function = rest.split('(').next().unwrap_or(rest);
+            checks.push(format!("{file}::{function}"));
+            test = false;
+        }
+    }
+    Ok(checks)
+}
+
+/// The sentences with figures that tests printed.
+fn said(output: &str) -> Vec<String> {
+    output
+        .lines()
+        .filter_map(|line| line.split_once("figure: "))
+        .map(|(_, said)| said.to_owned())
+        .collect()
+}
+
+/// Builds the libraries that stand between the binary and the disk, and the weakened binary that must be caught.
+fn shims(release: bool) -> anyhow::Result<Vec<(String, String)>> {
+    if !cfg!(target_os = "linux") {
+        bail!(
+            "the crash checks need Linux: they stand between the binary and the disk with LD_PRELOAD"
+        );
+    }
+    let weakened = stack::build_weakened(release)?;
+    Ok(vec![
+        ("PORTCULLIS_SHIM_SLOW_SYNC".to_owned(), shim("slow_sync")?),
+        (
+            "PORTCULLIS_SHIM_LOSE_UNSYNCED".to_owned(),
+            shim("lose_unsynced")?,
+        ),
+        ("PORTCULLIS_WEAKENED_BIN".to_owned(), text(&weakened)),
+    ])
+}
+
+/// Compiles `tests/stack/shim/NAME.c` and says where the library is.
+pub fn shim(name: &str) -> anyhow::Result<String> {
+    let library: PathBuf = project::target().join(format!("lib{name}.so"));
+    std::fs::create_dir_all(project::target())?;
+    let mut cc = Command::new("cc");
+    cc.args([
+        "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o",
+    ])
+    .arg(&library)
+    .arg(project::root().join(format!("tests/stack/shim/{name}.c")))
+    .args(["-ldl", "-lpthread"]);
+    command::run(&format!("cc-{name}"), &mut cc, Duration::from_secs(60))?.check("cc")?;
+    Ok(text(&library))
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
