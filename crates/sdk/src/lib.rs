@@ -1,7 +1,35 @@
-//! Protects an MCP server written in Rust: the same layers that the Portcullis gateway runs, around your own service.
+//! Protects an MCP server written in Rust: the same steps that the Portcullis gateway takes, around your own service.
+//!
+//! [`ProtectedServer`] has the steps, [`ProtectLayer`] takes them in order around a tower service.
 
+mod addresses;
+mod authenticate;
+mod authorize;
+mod challenge;
+mod cors;
+mod in_force;
+mod layer;
+mod mcp_session;
+mod permitted;
 mod policy_feed;
 mod principal;
+mod protected_server;
+mod read_call;
+mod refusal;
+mod resource_metadata;
+mod token_cache;
+mod verified_caller;
 
-pub use policy_feed::{FeedPublisher, PolicyFeed, policy_feed};
-pub use principal::{Era, Principal};
+pub use addresses::{AddressError, Addresses, HostRefusal};
+pub use cors::{allow_reading, preflight};
+pub use in_force::InForce;
+pub use layer::{Protect, ProtectLayer};
+pub use permitted::Permitted;
+pub use policy_feed::{FeedGap, FeedPublisher, PolicyFeed, policy_feed};
+pub use principal::Principal;
+pub use protected_server::{ProtectedServer, ProtectedServerSettings, foreign_origin, wrong_host};
+pub use read_call::ReadCall;
+pub use refusal::{Refusal, RefusalKind, RpcRefusal};
+pub use resource_metadata::{AskedAddress, WELL_KNOWN_PATH, resource_metadata};
+pub use verified_caller::VerifiedCaller;
+pub use wire::mcp::Era;

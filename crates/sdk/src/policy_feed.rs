@@ -16,14 +16,13 @@ pub fn policy_feed(clock: Arc<dyn Clock>) -> (FeedPublisher, PolicyFeed) {
     let publisher = FeedPublisher {
         sender,
         last_contact: Arc::clone(&last_contact),
-        clock: Arc::clone(&clock),
+        clock,
     };
     (
         publisher,
         PolicyFeed {
             receiver,
             last_contact,
-            clock,
         },
     )
 }
@@ -55,16 +54,38 @@ impl FeedPublisher {
 pub struct PolicyFeed {
     receiver: watch::Receiver<Option<Arc<FeedSnapshot>>>,
     last_contact: Arc<AtomicI64>,
-    clock: Arc<dyn Clock>,
+}
+
+/// Why nothing can be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FeedGap {
+    /// No snapshot came yet.
+    #[error("no policy has arrived from the authority yet")]
+    Never,
+    /// The last one is too old.
+    #[error("the authority has not been heard of for over five minutes")]
+    Stale,
+    /// The snapshot does not have this MCP server.
+    #[error("the authority does not know this MCP server")]
+    UnknownServer,
 }
 
 impl PolicyFeed {
-    /// The snapshot in force, or `None` when there never was one or it is stale: then nothing may be judged.
-    pub fn current(&self) -> Option<Arc<FeedSnapshot>> {
+    /// The snapshot in force.
+    ///
+    /// # Errors
+    /// When there never was one or it is stale: then nothing may be judged.
+    pub fn current(&self, now: Timestamp) -> Result<Arc<FeedSnapshot>, FeedGap> {
+        let snapshot = self.receiver.borrow().clone().ok_or(FeedGap::Never)?;
         let contact = Timestamp::from_unix_ms(self.last_contact.load(Ordering::Relaxed));
-        if self.clock.now().since(contact) > STALE_AFTER {
-            return None;
+        if now.since(contact) > STALE_AFTER {
+            return Err(FeedGap::Stale);
         }
+        Ok(snapshot)
+    }
+
+    /// The last snapshot, however old: for what only ever closes doors.
+    pub fn last(&self) -> Option<Arc<FeedSnapshot>> {
         self.receiver.borrow().clone()
     }
 

@@ -11,12 +11,3 @@ pub struct Principal {
     /// The `client_id`.
     pub client: Arc<str>,
 }
-
-/// Which kind of Streamable HTTP a message speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Era {
-    /// Revisions up to 2025-11-25: `initialize`, sessions, GET streams.
-    Legacy,
-    /// Revision 2026-07-28 and later: every request stands alone.
-    Modern,
-}

@@ -1,0 +1,116 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use authz::{Expected, verify_access_token};
+use base::{Digest, Timestamp};
+use http::{HeaderMap, header};
+
+use crate::challenge::unauthenticated;
+use crate::resource_metadata::AskedAddress;
+use crate::{InForce, ProtectedServer, Refusal, VerifiedCaller};
+
+/// How far the clocks of authority and enforcement may differ.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// The longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+impl ProtectedServer {
+    /// Finds out who calls, whatever the method: issuer, audience, signature, expiry and revocation of the token.
+    ///
+    /// # Errors
+    /// 401 with one challenge, for the address that was asked.
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        asked: &AskedAddress,
+        in_force: &InForce,
+        now: Timestamp,
+    ) -> Result<Arc<VerifiedCaller>, Refusal> {
+        let refused = |description: &str, reason: String| {
+            unauthenticated(
+                &*self.random,
+                in_force.server(),
+                asked,
+                Some((description, reason)),
+            )
+        };
+        let token = match bearer_token(headers) {
+            Presented::Token(token) => token,
+            Presented::Nothing => {
+                return Err(unauthenticated(
+                    &*self.random,
+                    in_force.server(),
+                    asked,
+                    None,
+                ));
+            }
+            Presented::Unusable(why) => return Err(refused(why, why.to_owned())),
+        };
+        let digest = Digest::of(token);
+        let kept = in_force
+            .tokens
+            .find(&digest)
+            .filter(|kept| kept.token().is_live(now, LEEWAY));
+        let caller = match kept {
+            Some(kept) => kept,
+            None => {
+                let expected = Expected {
+                    issuer: &in_force.server().issuer,
+                    audience: &in_force.server().resource,
+                    keys: &in_force.keys,
+                    now,
+                    leeway: LEEWAY,
+                };
+                let verified = verify_access_token(token, &expected)
+                    .map_err(|refusal| refused(refusal.description(), refusal.to_string()))?;
+                let caller = Arc::new(VerifiedCaller::new(verified));
+                in_force.tokens.insert(digest, Arc::clone(&caller), now);
+                caller
+            }
+        };
+        if in_force.revoked(&caller) {
+            return Err(refused(
+                "The access token was revoked",
+                "the token was revoked".to_owned(),
+            ));
+        }
+        Ok(caller)
+    }
+}
+
+enum Presented<'a> {
+    Nothing,
+    Token(&'a str),
+    Unusable(&'static str),
+}
+
+/// The token in the one `Authorization` header. No other place counts (RFC 6750 section 2, MCP "Token Requirements").
+fn bearer_token(headers: &HeaderMap) -> Presented<'_> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Presented::Nothing;
+    };
+    if values.next().is_some() {
+        return Presented::Unusable("The Authorization header stands twice");
+    }
+    let Ok(value) = value.to_str() else {
+        return Presented::Unusable(
+            "The Authorization header has characters that it must not have",
+        );
+    };
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Presented::Unusable("The Authorization header must be Bearer and the token");
+    }
+    let token = token.trim_matches(' ');
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX || !token.bytes().all(is_token_byte) {
+        return Presented::Unusable("The Authorization header holds no access token");
+    }
+    Presented::Token(token)
+}
+
+/// `b64token` of RFC 6750 section 2.1.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}

@@ -1,0 +1,243 @@
+use std::sync::Arc;
+
+use authz::{Call, Decision, challenge_scopes, decide};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use wire::mcp::headers::{MCP_SESSION_ID, single};
+use wire::mcp::{Era, Message, Object, RequestId, method, rpc};
+
+use crate::challenge::insufficient_scope;
+use crate::read_call::ReadCall;
+use crate::refusal::RpcRefusal;
+use crate::resource_metadata::AskedAddress;
+use crate::{InForce, Permitted, ProtectedServer, Refusal, RefusalKind, VerifiedCaller};
+
+/// What proves something about the caller to somebody, or claims to. None of it goes any further.
+const CREDENTIALS: [HeaderName; 5] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::COOKIE,
+    header::FORWARDED,
+    HeaderName::from_static("dpop"),
+];
+
+/// The longest name that is repeated to its caller, in characters.
+const NAME_CHARS_MAX: usize = 256;
+
+impl ProtectedServer {
+    /// Judges a call by one snapshot.
+    ///
+    /// # Errors
+    /// 403 with a challenge when the person could grant what is missing; otherwise the answer of a server that does not
+    /// have the thing, the same whether it exists or not.
+    pub fn authorize(
+        &self,
+        caller: Arc<VerifiedCaller>,
+        in_force: Arc<InForce>,
+        asked: &AskedAddress,
+        call: ReadCall,
+    ) -> Result<Permitted, Refusal> {
+        let ReadCall {
+            method,
+            mut headers,
+            era,
+            message,
+        } = call;
+        for credential in &CREDENTIALS {
+            headers.remove(credential);
+        }
+        self.unwrap_session(&mut headers, era, &caller, &in_force)?;
+        let (rule, observed) = match &message {
+            None => (String::from("a valid token suffices"), None),
+            Some(message) => {
+                let policy = &in_force.server().policy;
+                let call = authz::read_call(message);
+                let decision = decide(policy, caller.caller(), &call);
+                if decision.is_allowed() {
+                    (decision.rule().to_owned(), None)
+                } else if !policy.enforced() {
+                    (decision.rule().to_owned(), Some(reason_of(&decision)))
+                } else {
+                    return Err(self.refuse(&decision, &call, message, era, &caller, asked));
+                }
+            }
+        };
+        let body = message
+            .as_ref()
+            .map_or_else(Bytes::new, |message| message.to_bytes().into());
+        Ok(Permitted {
+            caller,
+            in_force,
+            era,
+            method,
+            headers,
+            message,
+            body,
+            rule,
+            observed,
+        })
+    }
+
+    /// Puts the server's own session id in the place of the one that this caller was given.
+    fn unwrap_session(
+        &self,
+        headers: &mut HeaderMap,
+        era: Era,
+        caller: &VerifiedCaller,
+        in_force: &InForce,
+    ) -> Result<(), Refusal> {
+        if !headers.contains_key(&MCP_SESSION_ID) {
+            return Ok(());
+        }
+        if era == Era::Modern {
+            // There are no sessions in this era; an id left over from somewhere means nothing.
+            headers.remove(&MCP_SESSION_ID);
+            return Ok(());
+        }
+        let own = single(headers, &MCP_SESSION_ID)
+            .ok()
+            .flatten()
+            .and_then(|outward| in_force.sessions.inward(caller.principal(), outward))
+            .and_then(|own| HeaderValue::from_str(own).ok());
+        match own {
+            Some(own) => {
+                headers.insert(&MCP_SESSION_ID, own);
+                Ok(())
+            }
+            None => Err(Refusal::rpc(
+                &*self.random,
+                RpcRefusal {
+                    kind: RefusalKind::Rejected,
+                    status: StatusCode::NOT_FOUND,
+                    id: None,
+                    code: rpc::INVALID_REQUEST,
+                    message: "Session not found",
+                    data: None,
+                    reason: "the session id was not given to this caller".to_owned(),
+                },
+            )),
+        }
+    }
+
+    fn refuse(
+        &self,
+        decision: &Decision,
+        call: &Call<'_>,
+        message: &Message,
+        era: Era,
+        caller: &VerifiedCaller,
+        asked: &AskedAddress,
+    ) -> Refusal {
+        if let Decision::NeedsScope { required, rule } = decision {
+            let scope = challenge_scopes(era, required, &caller.caller().scopes);
+            return insufficient_scope(&*self.random, asked, scope, rule);
+        }
+        let absent = as_if_absent(call, era);
+        let (id, status) = match message {
+            Message::Request(request) => (Some(&request.id), absent.status),
+            // Whoever sends a notification expects no answer; the status says that it went nowhere.
+            _ => (None::<&RequestId>, StatusCode::BAD_REQUEST),
+        };
+        Refusal::rpc(
+            &*self.random,
+            RpcRefusal {
+                kind: RefusalKind::Denied,
+                status,
+                id,
+                code: absent.code,
+                message: &absent.message,
+                data: absent.data,
+                reason: reason_of(decision),
+            },
+        )
+    }
+}
+
+fn reason_of(decision: &Decision) -> String {
+    match decision {
+        Decision::Allowed { rule } => rule.clone(),
+        Decision::NeedsScope { required, rule } => format!("needs {required} ({rule})"),
+        Decision::Denied { reason, rule } => format!("{} ({rule})", reason.as_str()),
+    }
+}
+
+/// What a server answers that does not have the thing.
+struct Absent {
+    status: StatusCode,
+    code: i64,
+    message: String,
+    data: Option<Object>,
+}
+
+fn as_if_absent(call: &Call<'_>, era: Era) -> Absent {
+    let plain = |code, message| Absent {
+        status: StatusCode::OK,
+        code,
+        message,
+        data: None,
+    };
+    match call {
+        Call::Tool { name, .. } => plain(
+            rpc::INVALID_PARAMS,
+            format!("Unknown tool: {}", shortened(name)),
+        ),
+        Call::Prompt { name } | Call::PromptCompletion { name } => plain(
+            rpc::INVALID_PARAMS,
+            format!("Unknown prompt: {}", shortened(name)),
+        ),
+        Call::Task { id, .. } => plain(
+            rpc::INVALID_PARAMS,
+            format!("Unknown task: {}", shortened(id)),
+        ),
+        Call::Resource { uri } | Call::ResourceCompletion { uri } => {
+            resource_not_found(era, Some(uri))
+        }
+        Call::Subscription { .. } => resource_not_found(era, None),
+        Call::Unknown { method } if is_known_method(method) => plain(
+            rpc::INVALID_PARAMS,
+            format!("Invalid params for {}", shortened(method)),
+        ),
+        Call::List(_) | Call::Protocol { .. } | Call::Unknown { .. } => Absent {
+            // MCP 2026-07-28, Streamable HTTP: an unknown method is a 404.
+            status: match era {
+                Era::Legacy => StatusCode::OK,
+                Era::Modern => StatusCode::NOT_FOUND,
+            },
+            ..plain(rpc::METHOD_NOT_FOUND, "Method not found".to_owned())
+        },
+    }
+}
+
+fn resource_not_found(era: Era, uri: Option<&str>) -> Absent {
+    Absent {
+        status: StatusCode::OK,
+        code: match era {
+            Era::Legacy => rpc::RESOURCE_NOT_FOUND,
+            Era::Modern => rpc::INVALID_PARAMS,
+        },
+        message: "Resource not found".to_owned(),
+        data: uri.map(|uri| Object::from_iter([("uri", shortened(uri))])),
+    }
+}
+
+/// A method that is known and whose parameters did not say what it is about.
+fn is_known_method(method: &str) -> bool {
+    matches!(
+        method,
+        method::TOOLS_CALL
+            | method::RESOURCES_READ
+            | method::RESOURCES_SUBSCRIBE
+            | method::RESOURCES_UNSUBSCRIBE
+            | method::PROMPTS_GET
+            | method::COMPLETION_COMPLETE
+            | method::SUBSCRIPTIONS_LISTEN
+            | method::TASKS_GET
+            | method::TASKS_RESULT
+            | method::TASKS_UPDATE
+            | method::TASKS_CANCEL
+    )
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(NAME_CHARS_MAX).collect()
+}

@@ -1,0 +1,148 @@
+use std::sync::Arc;
+
+use base::{Clock, Random, Timestamp};
+use http::{HeaderValue, StatusCode, header};
+use wire::mcp::Limits;
+
+use crate::in_force::ServerFeed;
+use crate::policy_feed::{FeedGap, PolicyFeed};
+use crate::resource_metadata::AskedAddress;
+use crate::{Addresses, HostRefusal, InForce, Refusal, RefusalKind};
+
+/// One MCP server as enforcement sees it. The steps of a call are its methods, in the order in which they are to be
+/// taken: [`asked`](Self::asked), [`in_force`](Self::in_force), [`authenticate`](Self::authenticate),
+/// [`read_call`](Self::read_call), [`authorize`](Self::authorize).
+#[derive(Debug)]
+pub struct ProtectedServer {
+    pub(crate) addresses: Arc<Addresses>,
+    path: Arc<str>,
+    path_with_slash: Arc<str>,
+    feed: ServerFeed,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) body_limits: Limits,
+}
+
+/// What a [`ProtectedServer`] is made of.
+#[derive(Debug, Clone)]
+pub struct ProtectedServerSettings {
+    /// Its slug in the feed.
+    pub slug: String,
+    /// The path of its resource, such as `/mcp/todo`, without a slash at the end.
+    pub path: String,
+    /// The largest request body read, in bytes.
+    pub request_body_bytes_max: usize,
+}
+
+impl ProtectedServer {
+    /// A server that answers under `addresses` and is judged by `feed`.
+    pub fn new(
+        settings: ProtectedServerSettings,
+        addresses: Arc<Addresses>,
+        feed: PolicyFeed,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self {
+            addresses,
+            path_with_slash: format!("{}/", settings.path).into(),
+            path: settings.path.into(),
+            feed: ServerFeed::new(&settings.slug, feed),
+            clock,
+            random,
+            body_limits: Limits {
+                bytes_max: settings.request_body_bytes_max,
+                ..Limits::default()
+            },
+        }
+    }
+
+    /// The address that was asked, when `path` is this server's, in either slash form; nothing else is normalised.
+    pub fn asked(&self, origin: &Arc<str>, path: &str) -> Option<AskedAddress> {
+        let path = [&self.path, &self.path_with_slash]
+            .into_iter()
+            .find(|own| ***own == *path)?;
+        Some(AskedAddress {
+            origin: Arc::clone(origin),
+            path: Arc::clone(path),
+        })
+    }
+
+    /// The address that people type, for the root metadata of an origin with one server.
+    pub fn canonical_address(&self, origin: &Arc<str>) -> AskedAddress {
+        AskedAddress {
+            origin: Arc::clone(origin),
+            path: Arc::clone(&self.path),
+        }
+    }
+
+    /// What is in force now; the call is judged by it to its end.
+    ///
+    /// # Errors
+    /// 503 when nothing can be judged: never a 401, for a new login would not help.
+    pub fn in_force(&self, now: Timestamp) -> Result<Arc<InForce>, Refusal> {
+        self.feed.in_force(now).map_err(|gap| self.unavailable(gap))
+    }
+
+    /// What was last in force, however old: for what only ever closes doors.
+    pub fn last_in_force(&self) -> Option<Arc<InForce>> {
+        self.feed.last_in_force()
+    }
+
+    /// The feed that it is judged by.
+    pub fn feed(&self) -> &PolicyFeed {
+        self.feed.feed()
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn unavailable(&self, gap: FeedGap) -> Refusal {
+        Refusal::oauth_because(
+            &*self.random,
+            RefusalKind::Unavailable,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            "Access cannot be judged at the moment; try again soon",
+            gap.to_string(),
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+}
+
+/// 400 or 421: the request is not for a host of ours.
+pub fn wrong_host(random: &dyn Random, addresses: &Addresses, refusal: &HostRefusal) -> Refusal {
+    match refusal {
+        HostRefusal::Malformed(why) => Refusal::oauth(
+            random,
+            RefusalKind::Rejected,
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            why,
+        ),
+        HostRefusal::Unknown { asked } => Refusal::oauth(
+            random,
+            RefusalKind::Rejected,
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown_host",
+            &format!(
+                "This server answers for {}, not for the host {asked}. If {asked} should lead here, start it with \
+                 --public-url and that origin",
+                addresses.canonical()
+            ),
+        ),
+    }
+}
+
+/// 403: a browser page that may not call.
+pub fn foreign_origin(random: &dyn Random, origin: &str) -> Refusal {
+    Refusal::oauth(
+        random,
+        RefusalKind::Rejected,
+        StatusCode::FORBIDDEN,
+        "foreign_origin",
+        &format!("Pages of {origin} may not call this server; allowed_origins says which may"),
+    )
+}
