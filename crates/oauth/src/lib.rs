@@ -1,1 +1,59 @@
+//! The authorization server without HTTP: authorize, consent, token and one file per grant, register, revoke, keys,
+//! metadata, sign-in.
 //!
+//! Every function takes the [`Authority`] first and the request second, and answers with plain data or an [`Error`].
+//! What is secret comes back in a type that does not print itself.
+
+mod answer;
+mod authority;
+mod authorization_request;
+/// `GET /authorize`: validation, and what comes next.
+pub mod authorize;
+mod client_auth;
+/// Clients that an admin adds.
+pub mod clients;
+/// What a person is asked, and what their answer does.
+pub mod consent;
+/// Tokens that bind a form to the browser it was shown in.
+pub mod csrf;
+mod error;
+mod grant;
+mod issue;
+mod known_device;
+mod master_key;
+mod parameters;
+/// Argon2id, and which passwords may be set.
+pub mod password;
+mod password_pool;
+/// Dynamic client registration (RFC 7591).
+pub mod register;
+mod registration_metadata;
+mod resource_indicator;
+/// Revocation (RFC 7009).
+pub mod revoke;
+mod seal;
+mod server_context;
+/// Authorization server metadata (RFC 8414).
+pub mod server_metadata;
+/// Login sessions.
+pub mod session;
+/// The one-time link of the first owner.
+pub mod setup;
+/// Sign-in with a password.
+pub mod sign_in;
+mod signing_keys;
+mod throttle;
+/// The token endpoint.
+pub mod token;
+mod token_text;
+/// People that an admin adds.
+pub mod users;
+
+pub use authority::{Authority, AuthoritySettings, OpenError};
+pub use authorization_request::{AuthorizationRequest, SealedRequest};
+pub use client_auth::BasicCredentials;
+pub use error::Error;
+pub use master_key::{MasterKey, MasterKeyError};
+pub use parameters::Parameters;
+pub use server_context::ServerContext;
+pub use signing_keys::{IdentityKey, SigningKeyError};

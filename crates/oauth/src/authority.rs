@@ -1,0 +1,245 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use base::{Clock, Random, Secret, Timestamp};
+use bytes::Bytes;
+use domain::{AuditEvent, AuditEventKind, KeyPurpose};
+use store::{Store, StoreError};
+use wire::oauth::JwkSet;
+
+use crate::master_key::{MasterKey, Subkeys};
+use crate::password_pool::{PasswordPool, PoolOwner};
+use crate::register::RegistrationCount;
+use crate::server_context::ServerContext;
+use crate::signing_keys::{self, IdentityKey, SigningKeyError, SigningKeys};
+use crate::throttle::Throttle;
+
+/// One deployment's authorization server, without HTTP. Clones share everything.
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+/// What an authority is told at start.
+#[derive(Debug, Clone)]
+pub struct AuthoritySettings {
+    /// Its origin, without a slash at the end, such as `http://localhost:4180`.
+    pub public_url: String,
+    /// Distinguishes the cookies of several authorities on one host: cookies ignore ports.
+    pub authority_id: String,
+    /// Threads that hash passwords.
+    pub hash_threads: usize,
+    /// The most clients that may have registered themselves at one MCP server.
+    pub registrations_max: i64,
+}
+
+/// Why an authority does not start.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says it")]
+pub enum OpenError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+}
+
+struct Inner {
+    settings: AuthoritySettings,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    subkeys: Subkeys,
+    signing_keys: ArcSwap<SigningKeys>,
+    servers: ArcSwap<HashMap<String, Arc<ServerContext>>>,
+    passwords: PoolOwner,
+    throttle: Throttle,
+    registrations: RegistrationCount,
+}
+
+impl Authority {
+    /// Opens the authority: makes signing keys if there are none, and reads its MCP servers.
+    ///
+    /// # Errors
+    /// When the store fails, or the keys in it were sealed under another master key.
+    pub async fn open(
+        settings: AuthoritySettings,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        master_key: MasterKey,
+    ) -> Result<Self, OpenError> {
+        let subkeys = Subkeys::derive(&master_key);
+        for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
+            ensure_key(&store, &subkeys, random.as_ref(), purpose, clock.now()).await?;
+        }
+        let signing_keys = SigningKeys::open(&subkeys, &store.list_signing_keys().await?)?;
+        let authority = Self(Arc::new(Inner {
+            passwords: PasswordPool::start(settings.hash_threads),
+            settings,
+            store,
+            clock,
+            random,
+            subkeys,
+            signing_keys: ArcSwap::new(signing_keys),
+            servers: ArcSwap::default(),
+            throttle: Throttle::default(),
+            registrations: RegistrationCount::default(),
+        }));
+        authority.reload().await?;
+        Ok(authority)
+    }
+
+    /// Reads the MCP servers and signing keys again, after they may have changed.
+    ///
+    /// # Errors
+    /// When the store fails; everything then stays as it was.
+    pub async fn reload(&self) -> Result<(), OpenError> {
+        let servers = self.0.store.list_servers().await?;
+        let keys = self.0.store.list_signing_keys().await?;
+        let signing_keys = SigningKeys::open(&self.0.subkeys, &keys)?;
+        let contexts = servers
+            .into_iter()
+            .map(|server| {
+                let slug = server.slug.as_str().to_owned();
+                let context = ServerContext::new(server, &self.0.settings.public_url);
+                (slug, Arc::new(context))
+            })
+            .collect();
+        self.0.signing_keys.store(signing_keys);
+        self.0.servers.store(Arc::new(contexts));
+        Ok(())
+    }
+
+    /// The MCP server `slug`.
+    pub fn server(&self, slug: &str) -> Option<Arc<ServerContext>> {
+        self.0.servers.load().get(slug).cloned()
+    }
+
+    /// Every MCP server.
+    pub fn servers(&self) -> Arc<HashMap<String, Arc<ServerContext>>> {
+        self.0.servers.load_full()
+    }
+
+    /// The only MCP server, while there is exactly one: only then does the bare origin name one.
+    pub fn only_server(&self) -> Option<Arc<ServerContext>> {
+        let servers = self.0.servers.load();
+        let mut all = servers.values();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Some(Arc::clone(only)),
+            _ => None,
+        }
+    }
+
+    /// The origin, without a slash at the end.
+    pub fn public_url(&self) -> &str {
+        &self.0.settings.public_url
+    }
+
+    /// Distinguishes this authority's cookies.
+    pub fn authority_id(&self) -> &str {
+        &self.0.settings.authority_id
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The random source.
+    pub fn random(&self) -> &dyn Random {
+        self.0.random.as_ref()
+    }
+
+    /// Public keys of access tokens.
+    pub fn access_jwks(&self) -> JwkSet {
+        self.0.signing_keys.load().access_jwks.clone()
+    }
+
+    /// The document at `/jwks.json`.
+    pub fn access_jwks_json(&self) -> Bytes {
+        self.0.signing_keys.load().access_jwks_json.clone()
+    }
+
+    /// The document at `/identity/jwks.json`.
+    pub fn identity_jwks_json(&self) -> Bytes {
+        self.0.signing_keys.load().identity_jwks_json.clone()
+    }
+
+    /// The key that signs `Portcullis-Identity`, for the gateway.
+    pub fn identity_key(&self) -> IdentityKey {
+        self.0.signing_keys.load().identity.clone()
+    }
+
+    /// Binds MCP session ids to their principal, for gateways.
+    pub fn session_mac_key(&self) -> Secret<Vec<u8>> {
+        self.0.subkeys.session_mac.clone()
+    }
+
+    pub(crate) fn settings(&self) -> &AuthoritySettings {
+        &self.0.settings
+    }
+
+    pub(crate) fn shared_random(&self) -> Arc<dyn Random> {
+        Arc::clone(&self.0.random)
+    }
+
+    pub(crate) fn subkeys(&self) -> &Subkeys {
+        &self.0.subkeys
+    }
+
+    pub(crate) fn signing_keys(&self) -> arc_swap::Guard<Arc<SigningKeys>> {
+        self.0.signing_keys.load()
+    }
+
+    pub(crate) fn passwords(&self) -> &PasswordPool {
+        &self.0.passwords
+    }
+
+    pub(crate) fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    pub(crate) fn registrations(&self) -> &RegistrationCount {
+        &self.0.registrations
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Authority")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn ensure_key(
+    store: &Store,
+    subkeys: &Subkeys,
+    random: &dyn Random,
+    purpose: KeyPurpose,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let keys = store.list_signing_keys().await?;
+    if keys
+        .iter()
+        .any(|key| key.purpose == purpose && key.retired_at.is_none())
+    {
+        return Ok(());
+    }
+    let key = signing_keys::generate(subkeys, random, purpose, now);
+    let event = AuditEvent {
+        at: now,
+        kind: AuditEventKind::KeyCreated,
+        server: None,
+        user: None,
+        client: None,
+        grant: None,
+        detail: format!("{} for {}", key.id, purpose.as_str()),
+    };
+    store.insert_signing_key(&key, event).await
+}

@@ -1,0 +1,363 @@
+use std::borrow::Cow;
+use std::time::Duration;
+
+use domain::{Client, ClientId, ClientRegistration, UserId};
+use wire::oauth::{CodeChallenge, RedirectUri, RedirectUriKind, ScopeSet};
+
+use crate::session::SignedIn;
+use crate::{Authority, AuthorizationRequest, Error, Parameters, ServerContext, answer};
+
+/// The longest `state` that is carried.
+const STATE_BYTES_MAX: usize = 4096;
+/// The longest `scope` that is read.
+const SCOPE_BYTES_MAX: usize = 8192;
+
+/// Why an authorization request goes no further, and who is told.
+#[derive(Debug)]
+pub enum Refusal {
+    /// A page of ours: the client or the return address cannot be trusted, or the person has to act.
+    Page {
+        /// What is wrong.
+        error: Error,
+        /// What the person can do about it.
+        what_to_do: Cow<'static, str>,
+    },
+    /// The client is told, at an address that was checked.
+    Redirect {
+        /// What is wrong.
+        error: Error,
+        /// The whole address.
+        address: String,
+        /// Who is at the other end.
+        kind: RedirectUriKind,
+        /// The client's name, for the page in between.
+        client_name: String,
+    },
+}
+
+impl Refusal {
+    /// A page.
+    pub fn page(error: Error, what_to_do: impl Into<Cow<'static, str>>) -> Self {
+        Self::Page {
+            error,
+            what_to_do: what_to_do.into(),
+        }
+    }
+
+    /// What is wrong.
+    pub fn error(&self) -> &Error {
+        match self {
+            Self::Page { error, .. } | Self::Redirect { error, .. } => error,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::page(error, "Wait a moment, then try again.")
+    }
+}
+
+/// An authorization request that passed every check.
+#[derive(Debug)]
+pub struct Validated {
+    /// The request.
+    pub request: AuthorizationRequest,
+    /// Its client.
+    pub client: Client,
+}
+
+/// What comes next for a validated request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextStep {
+    /// The person signs in, or signs in again.
+    SignIn,
+    /// The person is asked.
+    Consent,
+}
+
+/// Validates an authorization request. Writes nothing: a scanner or a double-open may ask as often as it likes.
+///
+/// The client and its redirect URI come first, since until both are good there is nobody to redirect an error to.
+///
+/// # Errors
+/// A page or a redirect; see [`Refusal`].
+///
+/// Spec: RFC 6749 section 4.1.1; OAuth 2.1 section 4.1.1; RFC 9700 section 4.11.
+pub async fn validate(
+    authority: &Authority,
+    server: &ServerContext,
+    parameters: &Parameters<'_>,
+    signed_in: Option<&SignedIn>,
+) -> Result<Validated, Refusal> {
+    let client = find_client(authority, server, parameters).await?;
+    let redirect_uri = find_redirect_uri(authority, &client, parameters)?;
+
+    match read_request(
+        authority,
+        server,
+        parameters,
+        &client,
+        &redirect_uri,
+        signed_in,
+    ) {
+        Ok(request) => Ok(Validated { request, client }),
+        Err(error) => {
+            let user = signed_in.map(|signed_in| &signed_in.user.id);
+            if may_be_told(authority, &client, &redirect_uri, user).await? {
+                let state = parameters.get("state").filter(|state| {
+                    state.len() <= STATE_BYTES_MAX && !parameters.is_repeated("state")
+                });
+                Err(Refusal::Redirect {
+                    address: answer::failure(server, &redirect_uri, state, &error),
+                    kind: redirect_uri.kind(),
+                    client_name: client.name,
+                    error,
+                })
+            } else {
+                Err(Refusal::page(
+                    error,
+                    format!(
+                        "Go back to {} and try again; if it happens again, tell its makers what this page says.",
+                        client.name
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+/// Whether this person can be asked now, or has to sign in first.
+pub fn next_step(request: &AuthorizationRequest, signed_in: Option<&SignedIn>) -> NextStep {
+    match signed_in {
+        Some(signed_in)
+            if request
+                .authenticated_since
+                .is_none_or(|since| signed_in.session.authenticated_at >= since) =>
+        {
+            NextStep::Consent
+        }
+        _ => NextStep::SignIn,
+    }
+}
+
+async fn find_client(
+    authority: &Authority,
+    server: &ServerContext,
+    parameters: &Parameters<'_>,
+) -> Result<Client, Refusal> {
+    let start_again = "Go back to the application and start the sign-in again.";
+    if parameters.is_repeated("client_id") {
+        let error = Error::invalid_request("parameter client_id stands there more than once");
+        return Err(Refusal::page(error, start_again));
+    }
+    let Some(asked) = parameters.get("client_id") else {
+        let error = Error::invalid_request("client_id is missing");
+        return Err(Refusal::page(error, start_again));
+    };
+    find_enabled_client(authority, server, &ClientId::from_text(asked)).await
+}
+
+/// The client, or a page that says how an application gets rid of a registration we do not know.
+pub(crate) async fn find_enabled_client(
+    authority: &Authority,
+    server: &ServerContext,
+    id: &ClientId,
+) -> Result<Client, Refusal> {
+    let found = authority
+        .store()
+        .find_client(&server.server.slug, id)
+        .await
+        .map_err(Error::from)?;
+    match found {
+        Some(client) if client.disabled_at.is_none() => Ok(client),
+        found => {
+            let cause = match found {
+                Some(_) => "the client is disabled",
+                None => "the client is not registered",
+            };
+            Err(Refusal::page(
+                Error::invalid_client("this application is not registered here").because(cause),
+                "The application remembers a registration that this server does not know, perhaps from an earlier \
+                 installation. Remove the server from the application (or clear its stored authentication for it), \
+                 add it again, and sign in.",
+            ))
+        }
+    }
+}
+
+fn find_redirect_uri(
+    authority: &Authority,
+    client: &Client,
+    parameters: &Parameters<'_>,
+) -> Result<RedirectUri, Refusal> {
+    let refused = |error: Error| {
+        Refusal::page(
+            error,
+            "Nothing was sent anywhere. The application asked for the answer to go to an address that it did not \
+             register; remove the server from the application, add it again, and sign in.",
+        )
+    };
+    if parameters.is_repeated("redirect_uri") {
+        return Err(refused(Error::invalid_request(
+            "parameter redirect_uri stands there more than once",
+        )));
+    }
+    let asked = parameters
+        .get("redirect_uri")
+        .ok_or_else(|| refused(Error::invalid_request("redirect_uri is missing")))?;
+    let asked = RedirectUri::parse(asked)
+        .map_err(|error| refused(Error::invalid_request(error.to_string())))?;
+    if crate::register::is_ours(authority, &asked) {
+        return Err(refused(Error::invalid_request(
+            "redirect_uri is an address of this server itself",
+        )));
+    }
+    if client.accepted_redirect_uri(&asked).is_none() {
+        return Err(refused(Error::invalid_request(
+            "redirect_uri is not one that this application registered",
+        )));
+    }
+    Ok(asked)
+}
+
+/// Everything that a client may be told about by redirect.
+fn read_request(
+    authority: &Authority,
+    server: &ServerContext,
+    parameters: &Parameters<'_>,
+    client: &Client,
+    redirect_uri: &RedirectUri,
+    signed_in: Option<&SignedIn>,
+) -> Result<AuthorizationRequest, Error> {
+    let now = authority.now();
+    parameters.refuse_repeats(&["resource"])?;
+    let state = parameters.get("state");
+    if state.is_some_and(|state| state.len() > STATE_BYTES_MAX) {
+        return Err(Error::invalid_request("state is longer than 4096 bytes"));
+    }
+    for unsupported in ["request", "request_uri", "registration"] {
+        if parameters.get(unsupported).is_some() {
+            return Err(Error::invalid_request(format!(
+                "parameter {unsupported} is not supported"
+            )));
+        }
+    }
+    match parameters.get("response_type") {
+        Some("code") => {}
+        Some(_) => {
+            return Err(Error::unsupported_response_type(
+                "response_type must be code",
+            ));
+        }
+        None => return Err(Error::invalid_request("response_type is missing")),
+    }
+    if !matches!(parameters.get("response_mode"), None | Some("query")) {
+        return Err(Error::invalid_request("response_mode must be query"));
+    }
+    let challenge = read_challenge(parameters)?;
+    server.resource.check(parameters.all("resource"))?;
+    let scopes = read_scopes(server, parameters.get("scope"))?;
+
+    let prompts: Vec<&str> = parameters
+        .get("prompt")
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .collect();
+    let mut authenticated_since = None;
+    if let Some(max_age) = parameters.get("max_age") {
+        let seconds: u32 = max_age
+            .parse()
+            .map_err(|_| Error::invalid_request("max_age must be a number of seconds"))?;
+        authenticated_since = Some(now.before(Duration::from_secs(seconds.into())));
+    }
+    if prompts.contains(&"login") {
+        authenticated_since = Some(now);
+    }
+    let request = AuthorizationRequest {
+        server: server.server.slug.clone(),
+        client: client.id.clone(),
+        redirect_uri: redirect_uri.clone(),
+        state: state.map(str::to_owned),
+        code_challenge: challenge.to_text(),
+        scopes,
+        authenticated_since,
+        login_hint: parameters
+            .get("login_hint")
+            .filter(|hint| hint.len() <= 254)
+            .map(str::to_owned),
+        sealed_at: now,
+    };
+    if prompts.contains(&"none") {
+        // Without a person there is never an approval here, whatever was approved before.
+        return Err(match (prompts.len(), next_step(&request, signed_in)) {
+            (1, NextStep::SignIn) => Error::login_required("nobody is signed in"),
+            (1, NextStep::Consent) => Error::consent_required("the person has to approve"),
+            _ => Error::invalid_request("prompt none does not go with another value"),
+        });
+    }
+    Ok(request)
+}
+
+/// OAuth 2.1 section 4.1.1 and RFC 7636 section 4.3, where a missing method would mean `plain`: refused like it.
+fn read_challenge(parameters: &Parameters<'_>) -> Result<CodeChallenge, Error> {
+    let challenge = parameters
+        .get("code_challenge")
+        .ok_or_else(|| Error::invalid_request("code_challenge is missing: PKCE is required"))?;
+    if parameters.get("code_challenge_method") != Some("S256") {
+        return Err(Error::invalid_request("code_challenge_method must be S256"));
+    }
+    CodeChallenge::parse(challenge).map_err(|error| Error::invalid_request(error.to_string()))
+}
+
+/// What was asked, as far as this server declares it. Names of other servers, `openid` and `offline_access` are
+/// dropped; asking for nothing that is left means the default set.
+fn read_scopes(server: &ServerContext, asked: Option<&str>) -> Result<ScopeSet, Error> {
+    let asked = asked.unwrap_or_default();
+    if asked.len() > SCOPE_BYTES_MAX {
+        return Err(Error::invalid_request("scope is longer than 8192 bytes"));
+    }
+    let known = ScopeSet::parse_lenient(asked).intersection(&server.declared_scopes);
+    if known.is_empty() {
+        return Ok(server
+            .server
+            .policy
+            .default_scopes
+            .intersection(&server.declared_scopes));
+    }
+    Ok(known)
+}
+
+/// Whether an error may be redirected. Anybody can register an address and send people to us with a broken request;
+/// if we passed them on, we would be an open redirector (RFC 9700 section 4.11.2).
+async fn may_be_told(
+    authority: &Authority,
+    client: &Client,
+    redirect_uri: &RedirectUri,
+    user: Option<&UserId>,
+) -> Result<bool, Refusal> {
+    if redirect_uri.kind() == RedirectUriKind::Loopback
+        || client.registration == ClientRegistration::PreRegistered
+        || KNOWN_REDIRECT_URIS.contains(&redirect_uri.as_str())
+    {
+        return Ok(true);
+    }
+    let Some(user) = user else { return Ok(false) };
+    let consented = authority
+        .store()
+        .find_consent(user, &client.server, &client.id, redirect_uri.as_str())
+        .await
+        .map_err(Error::from)?;
+    Ok(consented.is_some())
+}
+
+/// Return addresses of well-known clients: fixed addresses of their makers, which redirect nowhere else.
+const KNOWN_REDIRECT_URIS: &[&str] = &[
+    "https://claude.ai/api/mcp/auth_callback",
+    "https://claude.com/api/mcp/auth_callback",
+    "https://chatgpt.com/connector_platform_oauth_redirect",
+    "https://vscode.dev/redirect",
+    "https://insiders.vscode.dev/redirect",
+    "https://www.cursor.com/agents/mcp/oauth/callback",
+    "cursor://anysphere.cursor-mcp/oauth/callback",
+];

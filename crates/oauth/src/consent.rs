@@ -1,0 +1,327 @@
+use std::time::Duration;
+
+use authz::{Entry, Requirement, Risk};
+use base::{Digest, Timestamp, base64url};
+use domain::{AuditEvent, AuditEventKind, AuthorizationCode, Client, Consent, GrantId};
+use store::InsertCode;
+use wire::oauth::{RedirectUriKind, Scope, ScopeSet};
+
+use crate::authorize::{self, NextStep, Refusal};
+use crate::master_key::mac_of_parts;
+use crate::session::SignedIn;
+use crate::{Authority, AuthorizationRequest, Error, SealedRequest, ServerContext};
+use crate::{answer, token_text};
+
+/// How long a code may lie before it is exchanged.
+const CODE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// What a person is asked, in the words of the policy.
+#[derive(Debug)]
+pub struct Question {
+    /// The client that asks.
+    pub client: Client,
+    /// What it asks for, in the policy's order.
+    pub scopes: Vec<AskedScope>,
+    /// When this person last approved this client at this return address.
+    pub approved_before: Option<Timestamp>,
+}
+
+/// One scope that is asked for.
+#[derive(Debug)]
+pub struct AskedScope {
+    /// Its name.
+    pub name: Scope,
+    /// Its words.
+    pub title: String,
+    /// Its risk.
+    pub risk: Risk,
+    /// The tools, prompts and resources behind it: title and description.
+    pub opens: Vec<(String, String)>,
+    /// Whether this person approved it for this client before.
+    pub approved_before: bool,
+}
+
+/// An answer on its way back to the client.
+#[derive(Debug)]
+pub struct Answer {
+    /// The whole address, with code or error.
+    pub address: String,
+    /// Who is at the other end.
+    pub kind: RedirectUriKind,
+    /// The client's name.
+    pub client_name: String,
+    /// What was approved; empty after a refusal.
+    pub scopes: ScopeSet,
+}
+
+/// What to ask the person about `request`. Writes nothing.
+///
+/// # Errors
+/// A page, when the client is not what it was when the request was validated.
+pub async fn question(
+    authority: &Authority,
+    server: &ServerContext,
+    request: &AuthorizationRequest,
+    signed_in: &SignedIn,
+) -> Result<Question, Refusal> {
+    let client = client_still_good(authority, server, request).await?;
+    let before = consent_before(authority, server, request, signed_in).await?;
+    let policy = &server.server.policy;
+    let entries: Vec<&Entry> = policy
+        .tools
+        .values()
+        .chain(policy.prompts.values())
+        .chain(policy.resources.values())
+        .chain(policy.resource_templates.values())
+        .collect();
+    let scopes = policy
+        .scopes
+        .iter()
+        .filter(|declared| request.scopes.contains(&declared.name))
+        .map(|declared| {
+            let mut covered = declared.implies.clone();
+            covered.insert(declared.name.clone());
+            AskedScope {
+                name: declared.name.clone(),
+                title: declared.title.clone(),
+                risk: declared.risk,
+                opens: entries
+                    .iter()
+                    .filter(|entry| needs_any(&entry.requirement, &covered))
+                    .map(|entry| (entry.title.clone(), entry.description.clone()))
+                    .collect(),
+                approved_before: before
+                    .as_ref()
+                    .is_some_and(|consent| consent.scopes.contains(&declared.name)),
+            }
+        })
+        .collect();
+    Ok(Question {
+        client,
+        scopes,
+        approved_before: before.map(|consent| consent.approved_at),
+    })
+}
+
+/// Records that the person approved `ticked`, and makes the code that says so.
+///
+/// The code is computed from the sealed request and the session, so a form that is submitted twice gives the same
+/// code, one row and one approval: the first one's.
+///
+/// # Errors
+/// A page: the sign-in is not recent enough, the client is gone, or this request was completed before.
+pub async fn approve(
+    authority: &Authority,
+    server: &ServerContext,
+    sealed: &SealedRequest,
+    signed_in: &SignedIn,
+    ticked: &ScopeSet,
+) -> Result<Answer, Refusal> {
+    let now = authority.now();
+    let request = &sealed.request;
+    if authorize::next_step(request, Some(signed_in)) != NextStep::Consent {
+        return Err(Refusal::page(
+            Error::login_required("the application asked for a fresh sign-in"),
+            "Go back to the application and start the sign-in again.",
+        ));
+    }
+    let client = client_still_good(authority, server, request).await?;
+    // The form only ever narrows what was validated; a name added to it counts for nothing.
+    let scopes = ticked
+        .intersection(&request.scopes)
+        .intersection(&server.declared_scopes);
+    let before = consent_before(authority, server, request, signed_in).await?;
+    let consent = Consent {
+        user: signed_in.user.id.clone(),
+        server: server.server.slug.clone(),
+        client: client.id.clone(),
+        redirect_uri: request.redirect_uri.as_str().to_owned(),
+        scopes: before
+            .map_or_else(ScopeSet::new, |consent| consent.scopes)
+            .union(&scopes),
+        approved_at: now,
+    };
+    let text = code_text(authority, sealed, signed_in);
+    let digest = Digest::of(&text);
+    let code = AuthorizationCode {
+        digest,
+        server: consent.server.clone(),
+        client: client.id.clone(),
+        user: consent.user.clone(),
+        session: signed_in.session.id.clone(),
+        redirect_uri: consent.redirect_uri.clone(),
+        code_challenge: request.challenge()?,
+        scopes: scopes.clone(),
+        authenticated_at: signed_in.session.authenticated_at,
+        grant: GrantId::random(authority.random()),
+        issued_at: now,
+        expires_at: now.after(CODE_LIFETIME),
+        redeemed_at: None,
+    };
+    let event = AuditEvent {
+        grant: Some(code.grant.clone()),
+        ..event(AuditEventKind::ConsentGiven, request, signed_in, now)
+    };
+    let inserted = authority
+        .store()
+        .insert_code(
+            code,
+            consent,
+            AuditEvent {
+                detail: scopes.to_string(),
+                ..event
+            },
+        )
+        .await
+        .map_err(Error::from)?;
+    let scopes = match inserted {
+        InsertCode::Inserted => scopes,
+        InsertCode::AlreadyThere => first_approval(authority, &digest, now).await?,
+        InsertCode::AlreadyRedeemed => return Err(completed_before()),
+    };
+    Ok(Answer {
+        address: answer::success(server, request, &text),
+        kind: request.redirect_uri.kind(),
+        client_name: client.name,
+        scopes,
+    })
+}
+
+/// Records that the person said no, and makes the address that tells the client.
+///
+/// # Errors
+/// A page, when the client is not what it was.
+///
+/// Spec: RFC 6749 section 4.1.2.1, `access_denied`.
+pub async fn deny(
+    authority: &Authority,
+    server: &ServerContext,
+    request: &AuthorizationRequest,
+    signed_in: &SignedIn,
+) -> Result<Answer, Refusal> {
+    let client = client_still_good(authority, server, request).await?;
+    let event = event(
+        AuditEventKind::ConsentRefused,
+        request,
+        signed_in,
+        authority.now(),
+    );
+    authority
+        .store()
+        .insert_audit_event(event)
+        .await
+        .map_err(Error::from)?;
+    let error = Error::access_denied("the person did not approve");
+    Ok(Answer {
+        address: answer::failure(
+            server,
+            &request.redirect_uri,
+            request.state.as_deref(),
+            &error,
+        ),
+        kind: request.redirect_uri.kind(),
+        client_name: client.name,
+        scopes: ScopeSet::new(),
+    })
+}
+
+/// Between the sealing and now the client may have been disabled or its addresses changed.
+async fn client_still_good(
+    authority: &Authority,
+    server: &ServerContext,
+    request: &AuthorizationRequest,
+) -> Result<Client, Refusal> {
+    let client = authorize::find_enabled_client(authority, server, &request.client).await?;
+    if client
+        .accepted_redirect_uri(&request.redirect_uri)
+        .is_none()
+    {
+        return Err(Refusal::page(
+            Error::invalid_request("redirect_uri is not registered any more"),
+            "Go back to the application and start the sign-in again.",
+        ));
+    }
+    Ok(client)
+}
+
+async fn consent_before(
+    authority: &Authority,
+    server: &ServerContext,
+    request: &AuthorizationRequest,
+    signed_in: &SignedIn,
+) -> Result<Option<Consent>, Refusal> {
+    Ok(authority
+        .store()
+        .find_consent(
+            &signed_in.user.id,
+            &server.server.slug,
+            &request.client,
+            request.redirect_uri.as_str(),
+        )
+        .await
+        .map_err(Error::from)?)
+}
+
+fn code_text(authority: &Authority, sealed: &SealedRequest, signed_in: &SignedIn) -> String {
+    let mac = mac_of_parts(
+        &authority.subkeys().authorization_code,
+        &[
+            Digest::of(&sealed.text).as_bytes(),
+            signed_in.session.id.as_str().as_bytes(),
+        ],
+    );
+    format!("{}{}", token_text::CODE, base64url(mac))
+}
+
+/// The same form came again. While the code lives the answer is the same; afterwards a code would only puzzle the
+/// client.
+async fn first_approval(
+    authority: &Authority,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<ScopeSet, Refusal> {
+    let found = authority
+        .store()
+        .find_code(*digest)
+        .await
+        .map_err(Error::from)?;
+    match found {
+        Some(state) if state.code.redeemed_at.is_none() && now < state.code.expires_at => {
+            Ok(state.code.scopes)
+        }
+        _ => Err(completed_before()),
+    }
+}
+
+fn completed_before() -> Refusal {
+    Refusal::page(
+        Error::invalid_request("this sign-in was completed before"),
+        "If the application does not work yet, go back to it and start the sign-in again.",
+    )
+}
+
+fn needs_any(requirement: &Requirement, scopes: &ScopeSet) -> bool {
+    match requirement {
+        Requirement::AnyOf(sets) => sets
+            .iter()
+            .any(|set| set.iter().any(|scope| scopes.contains(scope))),
+        Requirement::Public | Requirement::Denied => false,
+    }
+}
+
+fn event(
+    kind: AuditEventKind,
+    request: &AuthorizationRequest,
+    signed_in: &SignedIn,
+    now: Timestamp,
+) -> AuditEvent {
+    AuditEvent {
+        at: now,
+        kind,
+        server: Some(request.server.clone()),
+        user: Some(signed_in.user.id.clone()),
+        client: Some(request.client.clone()),
+        grant: None,
+        detail: String::new(),
+    }
+}

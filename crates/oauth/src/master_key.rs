@@ -1,0 +1,184 @@
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::{aead, hkdf, hmac};
+use base::{Random, Secret, base64url, base64url_decode};
+
+/// The one secret that is kept outside the database. Every other key is derived from it by label.
+pub struct MasterKey(Secret<[u8; 32]>);
+
+/// Why the master key could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The file cannot be read or written.
+    #[error("the master key file {path} cannot be used: {cause}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// The file holds something else.
+    #[error(
+        "the master key file {0} does not hold 32 bytes in base64url; restore it from your backup, since without it \
+         the signing keys in the database cannot be opened"
+    )]
+    Malformed(PathBuf),
+}
+
+impl MasterKey {
+    /// From 32 bytes that the caller keeps safe.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// Reads the key file at `path`, or makes it (mode 0600, synced to disk before it is used).
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds something else. A malformed file is never replaced: with a
+    /// new key the old database could not be opened any more.
+    pub fn load_or_create(path: &Path, random: &dyn Random) -> Result<Self, MasterKeyError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).ok_or_else(|| MasterKeyError::Malformed(path.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut bytes = [0u8; 32];
+                random.fill(&mut bytes);
+                write_durably(path, &bytes).map_err(|cause| MasterKeyError::File {
+                    path: path.into(),
+                    cause,
+                })?;
+                Ok(Self::from_bytes(bytes))
+            }
+            Err(cause) => Err(MasterKeyError::File {
+                path: path.into(),
+                cause,
+            }),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 32] = base64url_decode(text.trim())?.try_into().ok()?;
+        Some(Self::from_bytes(bytes))
+    }
+
+    /// 32 bytes for one use. The label is part of the derivation, so no two uses share a key.
+    fn derive(&self, label: &str) -> [u8; 32] {
+        let extracted =
+            hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis v1").extract(self.0.expose());
+        let mut out = [0u8; 32];
+        extracted
+            .expand(&[label.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|material| material.fill(&mut out))
+            .expect("32 bytes is within what HKDF-SHA256 can expand to");
+        out
+    }
+}
+
+/// A half-written key file would lock the owner out of their own database, so: temporary file, sync, link, sync.
+fn write_durably(path: &Path, bytes: &[u8; 32]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&temporary)?;
+    file.write_all(base64url(bytes).as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    // A link, unlike a rename, refuses to replace a key that another process made meanwhile.
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    linked?;
+    fs::File::open(folder)?.sync_all()
+}
+
+/// The derived keys, each for one use.
+pub(crate) struct Subkeys {
+    pub seal_request: aead::LessSafeKey,
+    pub seal_signing_key: aead::LessSafeKey,
+    pub refresh_successor: hmac::Key,
+    pub authorization_code: hmac::Key,
+    pub csrf: hmac::Key,
+    pub known_device: hmac::Key,
+    pub session_mac: Secret<Vec<u8>>,
+}
+
+impl Subkeys {
+    pub fn derive(master: &MasterKey) -> Self {
+        let sealing = |label| {
+            aead::LessSafeKey::new(
+                aead::UnboundKey::new(&aead::AES_256_GCM, &master.derive(label))
+                    .expect("AES-256 takes 32 bytes"),
+            )
+        };
+        let mac = |label| hmac::Key::new(hmac::HMAC_SHA256, &master.derive(label));
+        Self {
+            seal_request: sealing("seal-request"),
+            seal_signing_key: sealing("seal-signing-key"),
+            refresh_successor: mac("refresh-successor"),
+            authorization_code: mac("authorization-code"),
+            csrf: mac("csrf"),
+            known_device: mac("known-device"),
+            session_mac: Secret::new(master.derive("session-mac").to_vec()),
+        }
+    }
+}
+
+/// HMAC-SHA256 over parts, each preceded by its length so that no two lists of parts read the same.
+pub(crate) fn mac_of_parts(key: &hmac::Key, parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(key);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut out = [0u8; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use base::OsRandom;
+
+    use super::*;
+
+    #[test]
+    fn the_key_file_is_made_once_and_read_the_same_and_a_broken_one_is_refused_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys").join("master.key");
+        let made = MasterKey::load_or_create(&path, &OsRandom).unwrap();
+        let read = MasterKey::load_or_create(&path, &OsRandom).unwrap();
+        assert_eq!(made.derive("csrf"), read.derive("csrf"));
+        assert_ne!(read.derive("csrf"), read.derive("session-mac"));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
+        }
+        fs::write(&path, "short").unwrap();
+        assert!(matches!(
+            MasterKey::load_or_create(&path, &OsRandom),
+            Err(MasterKeyError::Malformed(_))
+        ));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "short");
+    }
+
+    #[test]
+    fn parts_are_told_apart_by_their_lengths() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        assert_ne!(
+            mac_of_parts(&key, &[b"ab", b"c"]),
+            mac_of_parts(&key, &[b"a", b"bc"])
+        );
+    }
+}

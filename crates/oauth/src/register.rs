@@ -1,0 +1,230 @@
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base::Timestamp;
+use domain::{AuditEvent, AuditEventKind, Client, ClientId, ClientRegistration, ServerSlug};
+use store::Registered;
+use url::Url;
+use wire::oauth::{ClientRegistrationResponse, RedirectUri, RedirectUriKind};
+
+use crate::registration_metadata::{self, Metadata};
+use crate::throttle::{AddressBlock, Key, Rate};
+use crate::{Authority, Error, ServerContext};
+
+/// Registrations from one address. Hosted clients register many people from few addresses, so the burst is high.
+const ADDRESS: Rate = Rate {
+    burst: 300,
+    refill: Duration::from_secs(1),
+};
+
+/// How long a count of clients is believed before it is made again.
+const COUNT_BELIEVED: Duration = Duration::from_secs(60);
+
+/// A registration, new or found.
+#[derive(Debug)]
+pub struct Registration {
+    /// The answer.
+    pub response: ClientRegistrationResponse,
+    /// The client's name, fit to print.
+    pub client_name: String,
+    /// Whether the same registration was made before; its client is answered again.
+    pub repeated: bool,
+}
+
+/// Registers a public client. The same registration again is answered with the client that is there.
+///
+/// Every client is public here: whatever method was asked, the answer says `none` and holds no secret.
+///
+/// # Errors
+/// As RFC 7591 section 3.2.2; `temporarily_unavailable` when there are too many.
+///
+/// Spec: RFC 7591 section 3.
+pub async fn register(
+    authority: &Authority,
+    server: &ServerContext,
+    body: &[u8],
+    address: Option<IpAddr>,
+) -> Result<Registration, Error> {
+    if !server.server.settings.dynamic_registration {
+        return Err(Error::unauthorized_client(
+            "clients cannot register themselves here; ask the owner for a client_id",
+        ));
+    }
+    let now = authority.now();
+    throttle(authority, address, now)?;
+    let metadata = registration_metadata::read(body)?;
+    let redirect_uris = acceptable_redirect_uris(authority, &metadata.redirect_uris)?;
+    let slug = &server.server.slug;
+    below_quota(authority, slug, now).await?;
+
+    let fingerprint = metadata.fingerprint(&redirect_uris);
+    let client = new_client(authority, slug, metadata, redirect_uris, now);
+    let event = AuditEvent {
+        at: now,
+        kind: AuditEventKind::ClientRegistered,
+        server: Some(slug.clone()),
+        user: None,
+        client: Some(client.id.clone()),
+        grant: None,
+        detail: client.name.clone(),
+    };
+    let registered = authority
+        .store()
+        .insert_client(&client, Some(fingerprint), event)
+        .await?;
+    match registered {
+        Registered::Inserted => {
+            authority.registrations().add_one(slug);
+            Ok(Registration {
+                response: client.metadata,
+                client_name: client.name,
+                repeated: false,
+            })
+        }
+        Registered::Same(same) if same.disabled_at.is_none() => Ok(Registration {
+            response: same.metadata,
+            client_name: same.name,
+            repeated: true,
+        }),
+        Registered::Same(_) => Err(Error::unauthorized_client(
+            "this client was disabled by an admin",
+        )),
+    }
+}
+
+fn throttle(authority: &Authority, address: Option<IpAddr>, now: Timestamp) -> Result<(), Error> {
+    // A program on this machine can do worse than register; counting it would only make tests of it fail.
+    let Some(address) = address.filter(|address| !address.to_canonical().is_loopback()) else {
+        return Ok(());
+    };
+    authority
+        .throttle()
+        .take(
+            &[(Key::RegistrationAddress(AddressBlock::of(address)), ADDRESS)],
+            now,
+        )
+        .map_err(|wait| {
+            Error::temporarily_unavailable(wait, "too many registrations from one address")
+        })
+}
+
+/// Cursor sends a private-use scheme, an https address and a loopback one in one request: what is acceptable is
+/// registered, the rest is dropped, and only when nothing is left is it an error.
+fn acceptable_redirect_uris(
+    authority: &Authority,
+    asked: &[String],
+) -> Result<Vec<RedirectUri>, Error> {
+    let mut accepted: Vec<RedirectUri> = Vec::with_capacity(asked.len());
+    let mut first_problem = None;
+    for text in asked {
+        let problem = match RedirectUri::parse(text) {
+            Ok(uri) if is_ours(authority, &uri) => {
+                "redirect_uri is an address of this server itself".to_owned()
+            }
+            Ok(uri) => {
+                if !accepted.contains(&uri) {
+                    accepted.push(uri);
+                }
+                continue;
+            }
+            Err(error) => error.to_string(),
+        };
+        first_problem.get_or_insert(problem);
+    }
+    if accepted.is_empty() {
+        return Err(Error::invalid_redirect_uri(format!(
+            "redirect_uris: {}",
+            first_problem.unwrap_or_else(|| "at least one is needed".to_owned())
+        )));
+    }
+    Ok(accepted)
+}
+
+/// Whether `uri` is on our own origin, in any spelling: a code must never be delivered to ourselves.
+pub(crate) fn is_ours(authority: &Authority, uri: &RedirectUri) -> bool {
+    if uri.kind() == RedirectUriKind::PrivateUseScheme {
+        return false;
+    }
+    let origin = |text: &str| {
+        let url = Url::parse(text).ok()?;
+        let host = match url.host_str()? {
+            "localhost" | "127.0.0.1" | "[::1]" => "localhost".to_owned(),
+            other => other.to_owned(),
+        };
+        Some((host, url.port_or_known_default()))
+    };
+    origin(uri.as_str()) == origin(authority.public_url())
+}
+
+pub(crate) fn new_client(
+    authority: &Authority,
+    server: &ServerSlug,
+    metadata: Metadata,
+    redirect_uris: Vec<RedirectUri>,
+    now: Timestamp,
+) -> Client {
+    let id = ClientId::random(authority.random());
+    Client {
+        name: metadata.display_name(&redirect_uris),
+        metadata: metadata.into_response(&id, &redirect_uris, now),
+        id,
+        server: server.clone(),
+        redirect_uris,
+        registration: ClientRegistration::Dynamic,
+        created_at: now,
+        disabled_at: None,
+    }
+}
+
+async fn below_quota(
+    authority: &Authority,
+    server: &ServerSlug,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let counted = match authority.registrations().get(server, now) {
+        Some(count) => count,
+        None => {
+            let count = authority.store().count_dynamic_clients(server).await?;
+            authority.registrations().set(server, count, now);
+            count
+        }
+    };
+    if counted >= authority.settings().registrations_max {
+        return Err(Error::temporarily_unavailable(
+            Duration::from_secs(3600),
+            format!(
+                "{counted} clients have registered themselves at {server}; the limit is reached"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// How many clients registered themselves, per server: counting rows for each registration would cost more than the
+/// registration itself.
+#[derive(Debug, Default)]
+pub(crate) struct RegistrationCount(Mutex<HashMap<ServerSlug, (i64, Timestamp)>>);
+
+impl RegistrationCount {
+    fn get(&self, server: &ServerSlug, now: Timestamp) -> Option<i64> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts
+            .get(server)
+            .filter(|(_, counted_at)| now.since(*counted_at) < COUNT_BELIEVED)
+            .map(|(count, _)| *count)
+    }
+
+    fn set(&self, server: &ServerSlug, count: i64, now: Timestamp) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.insert(server.clone(), (count, now));
+    }
+
+    fn add_one(&self, server: &ServerSlug) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((count, _)) = counts.get_mut(server) {
+            *count += 1;
+        }
+    }
+}

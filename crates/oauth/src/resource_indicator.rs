@@ -1,0 +1,134 @@
+use url::Url;
+
+use crate::Error;
+
+/// The canonical resource of an MCP server, taken apart once so that each spelling of it is recognised.
+///
+/// Automatic spellings: a slash more or less at the end, the letter case of scheme and host, the default port, and
+/// `localhost`, `127.0.0.1` and `[::1]` for one another.
+#[derive(Debug)]
+pub(crate) struct CanonicalResource {
+    text: String,
+    parts: Option<ResourceParts>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct ResourceParts {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+    path: String,
+    query: Option<String>,
+}
+
+impl CanonicalResource {
+    pub fn new(resource: &str) -> Self {
+        Self {
+            text: resource.to_owned(),
+            parts: take_apart(resource),
+        }
+    }
+
+    /// Whether `asked` names this resource.
+    pub fn is_named_by(&self, asked: &str) -> bool {
+        asked == self.text || (self.parts.is_some() && take_apart(asked) == self.parts)
+    }
+
+    /// Checks every `resource` parameter of a request. None at all is accepted: a client is bound to this server's one
+    /// audience anyway, since it came to this server's issuer.
+    ///
+    /// Spec: RFC 8707 section 2.
+    pub fn check<'r>(&self, asked: impl Iterator<Item = &'r str>) -> Result<(), Error> {
+        for resource in asked {
+            if !self.is_named_by(resource) {
+                return Err(Error::invalid_target(format!(
+                    "resource must be {}, or be left out",
+                    self.text
+                ))
+                .because(format!("resource {resource:?} was asked")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn take_apart(text: &str) -> Option<ResourceParts> {
+    if text.len() > 2048 || text.contains(['#', '\\']) || text.contains(char::is_whitespace) {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    if !matches!(url.scheme(), "http" | "https")
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
+        return None;
+    }
+    let host = match url.host_str()? {
+        "localhost" | "127.0.0.1" | "[::1]" => "localhost",
+        other => other,
+    };
+    Some(ResourceParts {
+        scheme: url.scheme().to_owned(),
+        host: host.to_owned(),
+        port: url.port_or_known_default(),
+        path: url
+            .path()
+            .strip_suffix('/')
+            .unwrap_or(url.path())
+            .to_owned(),
+        query: url.query().map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn spellings_of_the_resource_are_accepted_and_its_neighbours_are_not() {
+        let local = CanonicalResource::new("http://localhost:4180/mcp/todo");
+        for spelling in [
+            "http://localhost:4180/mcp/todo",
+            "http://localhost:4180/mcp/todo/",
+            "HTTP://LocalHost:4180/mcp/todo",
+            "http://127.0.0.1:4180/mcp/todo",
+            "http://[::1]:4180/mcp/todo/",
+        ] {
+            assert!(local.is_named_by(spelling), "{spelling}");
+        }
+        for foreign in [
+            "",
+            "http://localhost:4180/mcp/todo//",
+            "http://localhost:4180/mcp/Todo",
+            "http://localhost:4180/mcp/todos",
+            "http://localhost:4180/mcp",
+            "http://localhost:4180",
+            "http://localhost:4181/mcp/todo",
+            "https://localhost:4180/mcp/todo",
+            "http://localhost:4180/mcp/todo?x=1",
+            "http://localhost:4180/mcp/todo#x",
+            "http://a@localhost:4180/mcp/todo",
+            "http://evil.example/mcp/todo",
+            "mcp/todo",
+        ] {
+            assert!(!local.is_named_by(foreign), "{foreign}");
+        }
+        let origin = CanonicalResource::new("https://mcp.example.com");
+        assert!(origin.is_named_by("https://mcp.example.com/"));
+        assert!(origin.is_named_by("https://MCP.example.com:443"));
+        assert!(!origin.is_named_by("https://mcp.example.com:444"));
+    }
+
+    #[test]
+    fn absent_and_repeated_are_fine_and_one_foreign_among_them_is_not() {
+        let canonical = CanonicalResource::new("https://mcp.example.com/mcp");
+        let own = "https://mcp.example.com/mcp";
+        assert!(canonical.check([].into_iter()).is_ok());
+        assert!(canonical.check([own, own].into_iter()).is_ok());
+        let error = canonical
+            .check([own, "https://other.example/mcp"].into_iter())
+            .unwrap_err();
+        assert_eq!(error.code(), wire::oauth::ErrorCode::InvalidTarget);
+    }
+}
