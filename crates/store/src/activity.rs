@@ -52,7 +52,7 @@ impl ActivityLog {
     ///
     /// # Errors
     /// As [`crate::Store::open`].
-    pub async fn open(options: ActivityOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub async fn open(options: ActivityOptions, clock: &dyn Clock) -> Result<Self, StoreError> {
         let database =
             Database::open(&options.url, Synchronous::default(), &ACTIVITY, clock.now()).await?;
         let database = Arc::new(database);
