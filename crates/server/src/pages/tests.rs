@@ -420,10 +420,12 @@ fn a_key_pressed_too_early_approves_nothing() {
         .into_iter()
         .filter(|tag| tag.attribute("type") == Some("submit"))
         .collect();
-    assert!(
-        submits[0].has("disabled"),
+    assert_eq!(
+        submits[0].attribute("formmethod"),
+        Some("dialog"),
         "Enter in a checkbox presses the first"
     );
+    assert!(submits[0].has("hidden") && !submits[0].has("name"));
     assert_eq!(submits[1].attribute("value"), Some("deny"));
     assert_eq!(submits[2].attribute("value"), Some("approve"));
     assert!(!html.contains("autofocus"));
