@@ -17,6 +17,8 @@ use crate::writer::Work;
 /// How often a transaction that lost a conflict is tried again.
 const ATTEMPTS: u32 = 6;
 
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
 const CONNECTIONS_MAX: u32 = 16;
 
 /// A PostgreSQL database: each write a transaction of its own.
@@ -38,13 +40,14 @@ impl Postgres {
             })?
             .disable_statement_logging();
         let namespace = namespace.map(quoted).transpose()?;
+        reach(&options).await?;
         let search_path = namespace
             .as_ref()
             .map_or_else(String::new, |name| format!("SET search_path TO {name}; "));
         let after_connect = format!("{search_path}SET statement_timeout = '30s'");
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _| {
                 let sql = after_connect.clone();
                 Box::pin(async move {
@@ -54,12 +57,7 @@ impl Postgres {
             })
             .connect_with(options)
             .await
-            .map_err(|error| match from_sqlx(&error) {
-                StoreError::Busy => StoreError::Unavailable(
-                    "PostgreSQL did not answer within 10 seconds".to_owned(),
-                ),
-                other => other,
-            })?;
+            .map_err(|error| from_sqlx(&error))?;
         let postgres = Self { pool };
         match postgres.set_up(namespace, schema, now).await {
             Ok(()) => Ok(postgres),
@@ -198,6 +196,22 @@ impl Postgres {
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Connects once, so that a wrong address is refused at once and in its own words; the pool would try until its
+/// time is up and then say only that.
+async fn reach(options: &AnyConnectOptions) -> Result<(), StoreError> {
+    use sqlx::Connection as _;
+    let connection = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect())
+        .await
+        .map_err(|_| {
+            StoreError::Unavailable(format!(
+                "PostgreSQL did not answer within {} seconds",
+                ACQUIRE_TIMEOUT.as_secs()
+            ))
+        })?
+        .map_err(|error| from_sqlx(&error))?;
+    connection.close().await.map_err(|error| from_sqlx(&error))
 }
 
 /// A schema's name as an identifier.

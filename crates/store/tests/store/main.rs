@@ -1,0 +1,18 @@
+//! One suite for every database: SQLite always, PostgreSQL when `PORTCULLIS_TEST_POSTGRES_URL` is set. Each test
+//! has its own file or schema.
+#![allow(clippy::unwrap_used)]
+
+// The name that every other crate knows it by.
+extern crate portcullis_store as store;
+
+mod activity;
+mod clients;
+mod codes;
+mod databases;
+mod fixture;
+mod housekeeping;
+mod opening;
+mod people;
+mod races;
+mod servers;
+mod tokens;

@@ -1,0 +1,113 @@
+use authz::{Mode, Policy};
+use domain::{AuditEventKind, ServerSlug, Upstream};
+use store::{PublishOutcome, StoreError};
+
+use crate::databases::on_every_store;
+use crate::fixture::{event, server};
+
+#[tokio::test]
+async fn a_server_comes_back_as_it_was_written() {
+    on_every_store(|store| async move {
+        let todo = server("todo");
+        store
+            .insert_server(&todo, event(AuditEventKind::ServerAdded))
+            .await
+            .unwrap();
+        let found = store.find_server(&todo.slug).await.unwrap().unwrap();
+        assert_eq!(format!("{found:?}"), format!("{todo:?}"));
+        let other = ServerSlug::parse("other").unwrap();
+        assert!(store.find_server(&other).await.unwrap().is_none());
+        assert_eq!(store.list_servers().await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slug_or_a_resource_is_given_once_and_another_server_is_accepted() {
+    on_every_store(|store| async move {
+        let added = || event(AuditEventKind::ServerAdded);
+        store.insert_server(&server("todo"), added()).await.unwrap();
+        assert_eq!(
+            store.insert_server(&server("todo"), added()).await,
+            Err(StoreError::Conflict("a server with this slug"))
+        );
+        let mut same_resource = server("notes");
+        same_resource.resource = server("todo").resource;
+        assert_eq!(
+            store.insert_server(&same_resource, added()).await,
+            Err(StoreError::Conflict("a server with this resource"))
+        );
+        store
+            .insert_server(&server("notes"), added())
+            .await
+            .unwrap();
+        assert_eq!(store.list_servers().await.unwrap().len(), 2);
+        assert_eq!(store.list_audit_events(0, 10).await.unwrap().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_update_changes_name_upstream_and_settings_alone_and_is_counted() {
+    on_every_store(|store| async move {
+        let changed = || event(AuditEventKind::ServerChanged);
+        assert!(
+            !store
+                .update_server(&server("todo"), changed())
+                .await
+                .unwrap()
+        );
+        store
+            .insert_server(&server("todo"), event(AuditEventKind::ServerAdded))
+            .await
+            .unwrap();
+        let before = store.change_counter().await.unwrap();
+        let mut todo = server("todo");
+        todo.name = "Other".into();
+        todo.upstream = Upstream::Todo;
+        todo.settings.strict_rotation = true;
+        todo.resource = "http://elsewhere/mcp".into();
+        assert!(store.update_server(&todo, changed()).await.unwrap());
+        let found = store.find_server(&todo.slug).await.unwrap().unwrap();
+        assert_eq!(found.name, "Other");
+        assert_eq!(found.upstream, Upstream::Todo);
+        assert!(found.settings.strict_rotation);
+        assert_eq!(found.resource, server("todo").resource);
+        assert_eq!(store.change_counter().await.unwrap(), before + 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_is_published_over_the_expected_revision_only() {
+    on_every_store(|store| async move {
+        let todo = server("todo");
+        store
+            .insert_server(&todo, event(AuditEventKind::ServerAdded))
+            .await
+            .unwrap();
+        let policy = Policy {
+            mode: Mode::Observe,
+            ..Policy::default()
+        };
+        let publish = async |slug: &str, revision| {
+            store
+                .publish_policy(
+                    &ServerSlug::parse(slug).unwrap(),
+                    revision,
+                    &policy,
+                    event(AuditEventKind::PolicyPublished),
+                )
+                .await
+                .unwrap()
+        };
+        let before = store.change_counter().await.unwrap();
+        assert_eq!(publish("todo", 1).await, PublishOutcome::Published(2));
+        assert_eq!(publish("todo", 1).await, PublishOutcome::Stale(2));
+        assert_eq!(publish("nobody", 1).await, PublishOutcome::Unknown);
+        let found = store.find_server(&todo.slug).await.unwrap().unwrap();
+        assert_eq!((found.policy, found.policy_revision), (policy.clone(), 2));
+        assert_eq!(store.change_counter().await.unwrap(), before + 1);
+    })
+    .await;
+}
