@@ -226,3 +226,6 @@ async fn fail_all(conn: &mut Conn, group: &mut [Box<dyn Queued>], error: &StoreE
 async fn execute(conn: &mut Conn, sql: &'static str) -> Result<(), StoreError> {
     conn.execute(sql, Args::default()).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests;
