@@ -128,6 +128,8 @@ async function typeInto(page, by, selector, text) {
 }
 
 async function press(page, by, selector) {
+  // The approving button appears half a second late, so that nobody presses it by accident.
+  await page.waitForSelector(selector, { state: 'visible' });
   if (by === 'mouse') return page.click(selector);
   await tabTo(page, selector);
   return page.keyboard.press('Enter');
@@ -183,9 +185,9 @@ async function signInAndConsent(browser, variant) {
   await page.waitForSelector('button[name=decision][value=approve]');
   await check(`${name}: the consent page names the client, the server and its tools`, async () => {
     await look(page, `consent-${name}`);
-    const words = await page.textContent('body');
-    for (const wanted of [`Browser test ${name}`, ready.mcp_url, 'unverified', EMAIL]) {
-      assert.ok(words.includes(wanted), `the consent page does not say ${wanted}`);
+    const words = (await page.innerText('body')).toLowerCase();
+    for (const wanted of [`Browser test ${name}`, ready.mcp_url, 'unverified', EMAIL, 'program on this computer']) {
+      assert.ok(words.includes(wanted.toLowerCase()), `the consent page does not say ${wanted}`);
     }
   });
 

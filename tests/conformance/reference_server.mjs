@@ -141,14 +141,18 @@ async function elicit(call, message, properties, required = []) {
 // A definition that uses what a careless re-serialisation loses.
 const jsonSchemaTool = {
   name: 'json_schema_2020_12_tool',
-  description: 'Has an input schema with $schema, $defs and additionalProperties',
+  description: 'Has an input schema with keywords of JSON Schema 2020-12',
   inputSchema: {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     type: 'object',
     $defs: {
-      address: { type: 'object', properties: { street: { type: 'string' }, city: { type: 'string' } } },
+      address: { $anchor: 'address', type: 'object', properties: { street: { type: 'string' }, city: { type: 'string' } } },
     },
-    properties: { name: { type: 'string' }, address: { $ref: '#/$defs/address' } },
+    properties: { name: { type: 'string' }, address: { $ref: '#/$defs/address' }, country: { type: 'string' } },
+    allOf: [{ anyOf: [{ required: ['name'] }, { required: ['address'] }] }],
+    if: { required: ['country'] },
+    then: { required: ['address'] },
+    else: { properties: { name: { minLength: 1 } } },
     additionalProperties: false,
   },
 };

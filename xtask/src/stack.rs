@@ -31,8 +31,12 @@ pub struct Stack {
     pub ready: Ready,
 }
 
-/// Builds the binary and says where it is.
+/// Builds the binary, unless `PORTCULLIS_BIN` names one, and says where it is.
 pub fn build(release: bool) -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("PORTCULLIS_BIN") {
+        println!("    checking {}", named.display());
+        return Ok(PathBuf::from(named));
+    }
     build_as("portcullis", release, &[])
 }
 

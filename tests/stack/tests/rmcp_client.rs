@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use rmcp::ServiceExt as _;
-use rmcp::model::{CallToolRequestParams, ClientInfo};
+use rmcp::model::{CallToolRequestParams, ClientConfig};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::auth::{AuthClient, AuthorizationRequest, OAuthState};
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
@@ -45,7 +45,7 @@ async fn rmcp_discovers_registers_calls_refreshes_and_calls_again() -> anyhow::R
         http.clone(),
         StreamableHttpClientTransportConfig::with_uri(up.ready.mcp_url.clone()),
     );
-    let client = ClientInfo::default().serve(transport).await?;
+    let client = ClientConfig::default().serve(transport).await?;
     let tools = client.list_all_tools().await?;
     let mut names: Vec<_> = tools.iter().map(|tool| tool.name.as_ref()).collect();
     names.sort_unstable();

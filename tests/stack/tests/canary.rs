@@ -1,0 +1,183 @@
+//! No secret reaches a place where somebody may read it: terminal, log, database, activity.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use serde_json::{Value, json};
+use stack_tests::Up;
+use testkit::Connection;
+use testkit::person::{Person, text};
+
+const EMAIL: &str = "alice@example.com";
+const PASSWORD: &str = "canary-password-of-alice-4711";
+const WRONG_PASSWORD: &str = "canary-wrong-password-4712";
+
+#[tokio::test]
+async fn no_sink_holds_a_token_code_verifier_password_or_cookie() -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let up = Up::start(data.path(), &["--log", "trace"], &[]).await?;
+    let mut secrets = Secrets::default();
+    if let Some(setup) = &up.ready.setup_url {
+        secrets.add("setup token", setup.split("token=").nth(1).unwrap());
+    }
+    up.add_user(EMAIL, PASSWORD).await?;
+    secrets.add("password", PASSWORD);
+    secrets.add("wrong password", WRONG_PASSWORD);
+
+    let mut web = Connection::open(up.ready.address()).await?;
+    let refused = Person::sign_in(&mut web, &up.ready.issuer, EMAIL, WRONG_PASSWORD).await;
+    assert!(refused.is_err(), "a wrong password was accepted");
+
+    let mut web = Connection::open(up.ready.address()).await?;
+    let (person, code) = Person::sign_in(&mut web, &up.ready.issuer, EMAIL, PASSWORD).await?;
+    for cookie in person.cookie.split("; ") {
+        secrets.add("cookie", cookie.split_once('=').unwrap().1);
+    }
+    secrets.add("code", &code.code);
+    secrets.add("verifier", &code.verifier);
+
+    // Each secret is used where it belongs, used twice, spoiled, and put where it does not belong.
+    let spoiled = person
+        .exchange_form(&code)
+        .replace("code_verifier=", "code_verifier=x");
+    post_token(&mut web, &person, &spoiled, StatusCode::BAD_REQUEST).await?;
+    let granted = post_token(
+        &mut web,
+        &person,
+        &person.exchange_form(&code),
+        StatusCode::OK,
+    )
+    .await?;
+    let access = secrets.add("access token", granted["access_token"].as_str().unwrap());
+    let refresh = secrets.add("refresh token", granted["refresh_token"].as_str().unwrap());
+    let renewed = post_token(
+        &mut web,
+        &person,
+        &person.refresh_form(&refresh),
+        StatusCode::OK,
+    )
+    .await?;
+    secrets.add("access token", renewed["access_token"].as_str().unwrap());
+    let successor = secrets.add("refresh token", renewed["refresh_token"].as_str().unwrap());
+    let foreign = person
+        .refresh_form(&successor)
+        .replace("client_id=", "client_id=x");
+    post_token(&mut web, &person, &foreign, StatusCode::UNAUTHORIZED).await?;
+
+    let mcp = up.ready.mcp_url.split_once(up.ready.address()).unwrap().1;
+    assert_eq!(call(&mut web, mcp, Some(&access)).await?, StatusCode::OK);
+    let tampered = format!("{access}x");
+    assert_eq!(
+        call(&mut web, mcp, Some(&tampered)).await?,
+        StatusCode::UNAUTHORIZED
+    );
+    let in_query = format!("{mcp}?access_token={access}");
+    assert_ne!(call(&mut web, &in_query, None).await?, StatusCode::OK);
+    let broken = Request::post(mcp)
+        .header(header::AUTHORIZATION, format!("Bearer {access}"))
+        .header(header::CONTENT_TYPE, "application/json");
+    let answer = web
+        .send(broken, format!("{{\"token\": \"{access}\""))
+        .await?;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    let garbled = format!("{{\"client_name\": \"{PASSWORD}\"");
+    let registration = Request::post(format!("{}/register", person.issuer_path))
+        .header(header::CONTENT_TYPE, "application/json");
+    assert_eq!(
+        web.send(registration, garbled).await?.status(),
+        StatusCode::BAD_REQUEST
+    );
+
+    let (status, printed) = up.stop().await?;
+    assert!(status.success(), "{status}");
+    assert!(
+        printed.len() > 2000,
+        "the log is on, so that its silence says something"
+    );
+    secrets.must_be_absent("the terminal and the log", printed.as_bytes());
+    let files = search(data.path(), &secrets)?;
+    assert!(
+        files >= 3,
+        "the databases were searched, not only {files} files"
+    );
+    println!(
+        "figure: {} secrets looked for in {} bytes of log and {files} files",
+        secrets.0.len(),
+        printed.len()
+    );
+    Ok(())
+}
+
+/// What must be found nowhere.
+#[derive(Default)]
+struct Secrets(Vec<(&'static str, String)>);
+
+impl Secrets {
+    fn add(&mut self, what: &'static str, secret: &str) -> String {
+        assert!(secret.len() >= 16, "{what} is too short to look for");
+        self.0.push((what, secret.to_owned()));
+        secret.to_owned()
+    }
+
+    fn must_be_absent(&self, sink: &str, bytes: &[u8]) {
+        for (what, secret) in &self.0 {
+            // The last part of a JWT is its signature; cut at the front it would still be a leak.
+            let telling = &secret.as_bytes()[secret.len() / 2..];
+            assert!(
+                !bytes.windows(telling.len()).any(|window| window == telling),
+                "{sink} holds a {what}"
+            );
+        }
+    }
+}
+
+/// Looks into every file below `folder`; how many there were.
+fn search(folder: &Path, secrets: &Secrets) -> anyhow::Result<usize> {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files += search(&path, secrets)?;
+        } else {
+            secrets.must_be_absent(&path.display().to_string(), &std::fs::read(&path)?);
+            files += 1;
+        }
+    }
+    Ok(files)
+}
+
+async fn post_token(
+    web: &mut Connection,
+    person: &Person,
+    form: &str,
+    expected: StatusCode,
+) -> anyhow::Result<Value> {
+    let request = Request::post(format!("{}/token", person.issuer_path))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let answer = web.send(request, form.to_owned()).await?;
+    assert_eq!(answer.status(), expected, "{}", text(&answer));
+    Ok(serde_json::from_slice(answer.body())?)
+}
+
+async fn call(web: &mut Connection, path: &str, token: Option<&str>) -> anyhow::Result<StatusCode> {
+    let body = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": {"name": "canary", "version": "1"},
+        },
+    });
+    let mut request = Request::post(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json, text/event-stream");
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    Ok(web
+        .send(request, Bytes::from(body.to_string()))
+        .await?
+        .status())
+}
