@@ -1,14 +1,25 @@
-//! The SDK's layers with a forwarder inside: an OAuth-protected front for any MCP server. No database.
+//! The SDK's steps with a forwarder inside: an OAuth-protected front for any MCP server. No database.
+//!
+//! `stack.rs` has the whole life of a call, top to bottom.
 
+mod answer;
+mod body;
 mod discover;
+mod filter_list;
+mod http_line;
+mod identity;
 mod record;
+mod route;
 mod settings;
 mod stack;
 pub mod stdio;
+mod stream_life;
 mod upstream;
+mod upstream_error;
 
+pub use body::{BoxBody, BoxError};
 pub use discover::{DiscoverError, discover};
 pub use record::{CallRecorded, ListCount, Outcome};
 pub use settings::{IdentityKey, Limits, ServerSettings, Settings, SettingsError, Upstream};
 pub use stack::Gateway;
-pub use upstream::{BoxBody, BoxError};
+pub use upstream::UpstreamRequest;

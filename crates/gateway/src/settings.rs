@@ -87,13 +87,8 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// An origin that is not one.
-    #[error("{field} {value:?} is not an origin such as http://localhost:4180")]
-    Origin {
-        /// The setting.
-        field: &'static str,
-        /// What stood there.
-        value: String,
-    },
+    #[error(transparent)]
+    Address(#[from] sdk::AddressError),
     /// The identity key cannot be read.
     #[error("identity_key is not an ES256 private key in PKCS#8")]
     IdentityKey,

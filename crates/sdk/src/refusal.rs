@@ -31,6 +31,8 @@ pub enum RefusalKind {
     Rejected,
     /// Nothing can be judged now.
     Unavailable,
+    /// It was permitted, and the server behind gave no usable answer.
+    UpstreamFailed,
 }
 
 impl Refusal {

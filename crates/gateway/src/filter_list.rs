@@ -1,0 +1,303 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use authz::{ListKind, ListStepUp, visible};
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Limited};
+use sdk::{Era, InForce, Permitted, VerifiedCaller};
+use wire::mcp::json::{Json, Limits, Object};
+use wire::mcp::message::{Outcome, RequestId};
+use wire::mcp::{Message, SseParser, read_server_message, rpc};
+
+use crate::body::{BoxError, UpstreamBody};
+use crate::record::{ListCount, Recording};
+use crate::upstream_error::UpstreamError;
+
+/// Shows of a list what its caller may call, by the decision and the snapshot that guard the calls.
+pub(crate) struct ListFilter {
+    caller: Arc<VerifiedCaller>,
+    in_force: Arc<InForce>,
+    era: Era,
+    /// The list that was asked for, and by which request. A GET stream may replay the answer to any earlier one.
+    asked: Option<(RequestId, ListKind)>,
+    limits: Limits,
+}
+
+impl ListFilter {
+    /// The filter that the answer to `permitted` needs, if it needs one.
+    pub(crate) fn for_answer_to(permitted: &Permitted, list_bytes_max: usize) -> Option<Self> {
+        let asked = match permitted.message() {
+            Some(Message::Request(request)) => {
+                Some((request.id.clone(), ListKind::of_method(&request.method)?))
+            }
+            Some(_) => return None,
+            None if permitted.method() == http::Method::GET => None,
+            None => return None,
+        };
+        Some(Self {
+            caller: Arc::clone(permitted.caller()),
+            in_force: Arc::clone(permitted.in_force()),
+            era: permitted.era(),
+            asked,
+            limits: Limits {
+                bytes_max: list_bytes_max,
+                ..Limits::default()
+            },
+        })
+    }
+
+    /// Filters an answer of one JSON value.
+    ///
+    /// # Errors
+    /// When it is too large, or no answer to what was asked: nothing of it is shown then.
+    pub(crate) async fn filter_json(
+        &self,
+        body: UpstreamBody,
+    ) -> Result<(Bytes, Option<ListCount>), UpstreamError> {
+        let bytes = Limited::new(body, self.limits.bytes_max)
+            .collect()
+            .await
+            .map_err(|error| UpstreamError::broken(&error))?
+            .to_bytes();
+        let mut message = read_server_message(&bytes, &self.limits).map_err(|error| {
+            UpstreamError::bad(format!(
+                "The MCP server behind this gateway sent a list that cannot be read: {error}"
+            ))
+        })?;
+        let count = self.filter(&mut message).map_err(UpstreamError::bad)?;
+        Ok((message.to_bytes().into(), count))
+    }
+
+    /// Takes out of `message` what its caller may not call; the count is of the list that was asked for.
+    fn filter(&self, message: &mut Message) -> Result<Option<ListCount>, String> {
+        let Message::Response(response) = message else {
+            return Ok(None);
+        };
+        let asked = match &self.asked {
+            None => None,
+            Some((id, kind)) => match &response.id {
+                Some(answered) if answered == id => Some(*kind),
+                None => None,
+                Some(_) => {
+                    return Err(
+                        "The MCP server behind this gateway answered a request that was not made"
+                            .into(),
+                    );
+                }
+            },
+        };
+        let Outcome::Result(result) = &mut response.outcome else {
+            return Ok(None);
+        };
+        let Json::Object(result) = result else {
+            return match asked {
+                None => Ok(None),
+                Some(kind) => Err(not_a_list(kind)),
+            };
+        };
+        let mut count = None;
+        let mut is_list = false;
+        for kind in ListKind::ALL {
+            self.remove_twins(result, kind);
+            match result.get_mut(kind.member()) {
+                Some(Json::Array(elements)) => {
+                    let total = elements.len();
+                    elements.retain(|element| self.shows(kind, element));
+                    is_list = true;
+                    if asked == Some(kind) {
+                        count = Some(ListCount {
+                            shown: elements.len(),
+                            total,
+                        });
+                    }
+                }
+                Some(_) if asked == Some(kind) => return Err(not_a_list(kind)),
+                _ => {}
+            }
+        }
+        if is_list && (self.era == Era::Modern || result.get("cacheScope").is_some()) {
+            // What is left is this caller's and nobody else's.
+            result.insert("cacheScope", "private");
+        }
+        Ok(count)
+    }
+
+    fn shows(&self, kind: ListKind, element: &Json) -> bool {
+        kind.identity(element).is_some_and(|identity| {
+            visible(
+                &self.in_force.server().policy,
+                self.caller.caller(),
+                kind,
+                identity,
+                ListStepUp::Auto,
+            )
+        })
+    }
+
+    /// Some readers take `Tools` for `tools`.
+    fn remove_twins(&self, result: &mut Object, kind: ListKind) {
+        let twins: Vec<String> = result
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| *name != kind.member() && name.eq_ignore_ascii_case(kind.member()))
+            .map(str::to_owned)
+            .collect();
+        for twin in twins {
+            result.remove(&twin);
+        }
+    }
+}
+
+fn not_a_list(kind: ListKind) -> String {
+    format!(
+        "The MCP server behind this gateway answered {} without a list of {}",
+        kind.method(),
+        kind.member()
+    )
+}
+
+/// An event stream whose lists are filtered frame by frame. The other frames pass as they are.
+pub(crate) struct FilteredStream {
+    inner: UpstreamBody,
+    parser: SseParser,
+    filter: ListFilter,
+    recording: Option<Recording>,
+    ended: bool,
+}
+
+impl FilteredStream {
+    pub(crate) fn new(inner: UpstreamBody, filter: ListFilter, recording: Recording) -> Self {
+        Self {
+            inner,
+            parser: SseParser::new(filter.limits.bytes_max),
+            // A listening stream may stay open for hours; its record does not wait for that.
+            recording: filter.asked.is_some().then_some(recording),
+            filter,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn close_when_abandoned(&mut self) {
+        self.inner.close_when_abandoned();
+    }
+
+    /// What may be sent on of `piece`.
+    fn take_in(&mut self, piece: &[u8]) -> Result<Vec<u8>, BoxError> {
+        let mut out = Vec::with_capacity(piece.len());
+        let pushed = self.parser.push(piece);
+        while let Some(mut event) = self.parser.next_event() {
+            if let Some(data) = event.data().filter(|data| !data.is_empty()) {
+                match self.filter_data(&data) {
+                    Filtered::AsItIs => {}
+                    Filtered::Changed(data) => event.set_data(&data),
+                    Filtered::Withheld => continue,
+                }
+            }
+            event.write_to(&mut out);
+        }
+        pushed?;
+        Ok(out)
+    }
+
+    fn filter_data(&mut self, data: &str) -> Filtered {
+        let filtered = read_server_message(data.as_bytes(), &self.filter.limits)
+            .map_err(|error| error.to_string())
+            .and_then(|mut message| {
+                if !matches!(message, Message::Response(_)) {
+                    return Ok(None);
+                }
+                let count = self.filter.filter(&mut message)?;
+                Ok(Some((message, count)))
+            });
+        match filtered {
+            Ok(None) => Filtered::AsItIs,
+            Ok(Some((message, count))) => {
+                if let Some(count) = count {
+                    if let Some(recording) = &mut self.recording {
+                        recording.listed(count);
+                    }
+                    // The answer is there; a stream that stays open is no reason to keep its record.
+                    self.recording = None;
+                }
+                Filtered::Changed(
+                    String::from_utf8(message.to_bytes())
+                        .expect("JSON is written from strings and ASCII"),
+                )
+            }
+            Err(words) => {
+                tracing::warn!(
+                    server = self.filter.in_force.server().slug,
+                    "a frame of the upstream's stream was withheld: {words}"
+                );
+                match &self.filter.asked {
+                    None => Filtered::Withheld,
+                    Some((id, _)) => {
+                        let error = rpc::error(
+                            Some(id),
+                            rpc::INTERNAL_ERROR,
+                            "The MCP server behind this gateway sent a list that cannot be read",
+                            None,
+                        );
+                        Filtered::Changed(
+                            String::from_utf8(error.to_bytes())
+                                .expect("JSON is written from strings and ASCII"),
+                        )
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Filtered {
+    AsItIs,
+    Changed(String),
+    Withheld,
+}
+
+impl Body for FilteredStream {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        loop {
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            let frame = match Pin::new(&mut this.inner).poll_frame(context) {
+                Poll::Pending => return Poll::Pending,
+                // A frame that was not finished is thrown away, as every reader does.
+                Poll::Ready(None) => {
+                    this.ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            match this.take_in(&data) {
+                Ok(out) if out.is_empty() => {}
+                Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
+                Err(error) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+}

@@ -1,0 +1,156 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base::Timestamp;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use sdk::VerifiedCaller;
+use tokio::sync::watch;
+
+use crate::body::{BoxError, UpstreamBody};
+use crate::filter_list::FilteredStream;
+use crate::route::Server;
+
+/// How often a stream looks at the clock.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What ends the answer to a call before its upstream does: its token's end, a revocation, or the gateway's own.
+pub(crate) struct Life {
+    pub(crate) caller: Arc<VerifiedCaller>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) ends_at: Timestamp,
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl Life {
+    /// Resolves when it is over.
+    async fn over(mut self) {
+        let mut feed = self.server.protected.feed().clone();
+        loop {
+            if self.server.protected.now() >= self.ends_at {
+                return;
+            }
+            let revoked = match self.server.protected.last_in_force() {
+                Some(in_force) => in_force.revoked(&self.caller),
+                // The server was taken out of the feed.
+                None => true,
+            };
+            if revoked {
+                tracing::info!(
+                    server = &*self.server.slug,
+                    client.id = &*self.caller.principal().client,
+                    "a stream was closed: its token was revoked"
+                );
+                return;
+            }
+            tokio::select! {
+                () = feed.changed() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                _ = self.closing.wait_for(|closing| *closing) => return,
+            }
+        }
+    }
+}
+
+/// The inside of a [`LivingBody`].
+pub(crate) enum Inner {
+    Plain(UpstreamBody),
+    Filtered(Box<FilteredStream>),
+}
+
+/// The body of an answer that ends with its [`Life`] at the latest.
+pub(crate) struct LivingBody {
+    inner: Inner,
+    state: State,
+    /// An event stream may end between two events; anything else that is cut must not look whole.
+    cut_is_an_error: bool,
+}
+
+enum State {
+    /// Most answers are here at once: nothing is watched until one is waited for.
+    Unwatched(Option<Box<Life>>),
+    Watched(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Over,
+}
+
+impl LivingBody {
+    pub(crate) fn new(inner: Inner, life: Life, cut_is_an_error: bool) -> Self {
+        Self {
+            inner,
+            state: State::Unwatched(Some(Box::new(life))),
+            cut_is_an_error,
+        }
+    }
+
+    fn poll_over(&mut self, context: &mut Context<'_>) -> bool {
+        match &mut self.state {
+            State::Unwatched(life) => {
+                let Some(life) = life.take() else {
+                    return false;
+                };
+                let mut over = Box::pin(life.over());
+                let is_over = over.as_mut().poll(context).is_ready();
+                self.state = State::Watched(over);
+                is_over
+            }
+            State::Watched(over) => over.as_mut().poll(context).is_ready(),
+            State::Over => true,
+        }
+    }
+
+    fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if matches!(self.state, State::Over) {
+            return Poll::Ready(None);
+        }
+        self.state = State::Over;
+        match &mut self.inner {
+            Inner::Plain(body) => body.close_when_abandoned(),
+            Inner::Filtered(body) => body.close_when_abandoned(),
+        }
+        Poll::Ready(
+            self.cut_is_an_error
+                .then(|| Err("the call's token ended before its answer".into())),
+        )
+    }
+}
+
+impl Body for LivingBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if !matches!(this.state, State::Unwatched(_)) && this.poll_over(context) {
+            return this.cut();
+        }
+        let next = match &mut this.inner {
+            Inner::Plain(body) => Pin::new(body).poll_frame(context),
+            Inner::Filtered(body) => Pin::new(&mut **body).poll_frame(context),
+        };
+        if next.is_pending() && matches!(this.state, State::Unwatched(_)) && this.poll_over(context)
+        {
+            return this.cut();
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Over)
+            || match &self.inner {
+                Inner::Plain(body) => body.is_end_stream(),
+                Inner::Filtered(body) => body.is_end_stream(),
+            }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Plain(body) => body.size_hint(),
+            Inner::Filtered(_) => SizeHint::default(),
+        }
+    }
+}
