@@ -1,20 +1,146 @@
 //! The `portcullis` program: every wire between the other crates, the command line, the terminal.
+//!
+//! [`main`] is the program. [`Stack`] is all that `up` runs, for tests that want it in their own process.
 
 mod accept;
 mod args;
+mod browser;
 mod child_env;
+mod client;
+mod connect;
 mod data_dir;
 mod failure;
+mod handshake;
 mod header_file;
 mod listen;
+mod logging;
+mod maintenance;
 mod port_holder;
 pub mod providers;
 mod public_url;
+mod screen;
 mod slug;
 mod target;
+mod terminal;
 mod tool_scope;
 
-/// x
-pub fn main(_: std::env::ArgsOs) -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{OsRandom, SystemClock};
+use clap::Parser as _;
+use url::Url;
+
+use args::{Arguments, ClientArguments, Command, GlobalArguments};
+use client::ClientSettings;
+use data_dir::DataDirectory;
+use maintenance::Maintenance;
+use terminal::Terminal;
+
+/// Runs the program: parses, does what was asked, says in one message what went wrong.
+///
+/// Exit codes: 0 done, 1 failed, 2 the command line cannot be what was meant.
+pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(refusal) => {
+            let _ = refusal.print();
+            return ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = logging::install(arguments.global.log.as_deref()).and_then(|()| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let ended = runtime.block_on(run(arguments));
+        // A thread that still waits for the disk or for a browser must not hold up the end.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        ended
+    });
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            let terminal = Terminal::stderr();
+            terminal.line(format!(
+                "{} {}",
+                terminal.paint.bad("error:"),
+                failure::message(&error)
+            ));
+            failure::exit_code(&error)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let global = arguments.global;
+    let data_dir = global.data_dir.as_deref();
+    let out = Terminal::stdout();
+    match arguments.command {
+        Command::Up(up) => todo!(),
+        Command::Call(call) => {
+            let (settings, url) = client(&global, &call.client).await?;
+            let worked = client::run_call(settings, url, &call, &out).await?;
+            return Ok(if worked {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        Command::Tools(tools) => {
+            let (settings, url) = client(&global, &tools).await?;
+            client::run_tools(settings, url, tools.raw, &out).await?;
+        }
+        Command::Connect(connect) => {
+            let url = match &connect.url {
+                Some(url) => url.clone(),
+                None => only_mcp_url(&global, false).await?,
+            };
+            let homes = connect::Homes::from_environment()?;
+            connect::run(&connect, &url, &homes, &out)?;
+        }
+        Command::Users { command } => {
+            let maintenance = Maintenance::open(data_dir).await?;
+            let ended = maintenance.users(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Clients { command } => {
+            let maintenance = Maintenance::open(data_dir).await?;
+            let ended = maintenance.clients(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the built-in client needs, and whom it calls.
+async fn client(
+    global: &GlobalArguments,
+    asked: &ClientArguments,
+) -> anyhow::Result<(ClientSettings, Url)> {
+    let url = match &asked.url {
+        Some(url) => url.clone(),
+        None => only_mcp_url(global, true).await?,
+    };
+    let directory = DataDirectory::open_or_create(global.data_dir.as_deref())?;
+    let opens = !asked.no_open && browser::is_likely();
+    Ok((
+        ClientSettings {
+            token_file: directory.file("client-tokens.json"),
+            open_browser: Arc::new(move |url| opens && browser::open(url)),
+            progress: Terminal::stderr(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom),
+        },
+        url,
+    ))
+}
+
+async fn only_mcp_url(global: &GlobalArguments, must_run: bool) -> anyhow::Result<Url> {
+    let maintenance = Maintenance::open(global.data_dir.as_deref()).await?;
+    let url = maintenance.mcp_url(must_run).await;
+    maintenance.close().await;
+    url
 }

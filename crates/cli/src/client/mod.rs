@@ -1,0 +1,169 @@
+//! The built-in client: `portcullis tools` and `portcullis call`.
+//!
+//! It does what any MCP client does, from the first 401 to the call after a refresh, so that a newcomer sees an
+//! authorized call without any host application, and a problem without any host application's help.
+
+mod authorized;
+mod discover;
+mod http_client;
+mod login;
+mod print;
+mod redirect_listener;
+mod session;
+mod tokens;
+mod tool_arguments;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use base::{Clock, Random};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::args::CallArguments;
+use crate::terminal::Terminal;
+
+use authorized::Authorized;
+use http_client::HttpClient;
+use session::Session;
+use tokens::TokenFile;
+
+/// Opens an address in the person's browser; says whether a program took it.
+pub type OpenBrowser = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// What the client needs from outside.
+#[derive(Clone)]
+pub struct ClientSettings {
+    /// Where tokens are kept between calls.
+    pub token_file: PathBuf,
+    /// How a sign-in begins.
+    pub open_browser: OpenBrowser,
+    /// Where progress is told.
+    pub progress: Terminal,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// A connection to one MCP server.
+pub struct Client {
+    session: Session,
+}
+
+impl Client {
+    /// Signs in when needed and begins an MCP session.
+    ///
+    /// # Errors
+    /// Says which step failed and why.
+    pub async fn connect(settings: ClientSettings, url: Url) -> anyhow::Result<Self> {
+        let http = HttpClient::new()?;
+        let tokens = TokenFile::new(settings.token_file.clone());
+        let authorized = Authorized::new(settings, http, tokens, url)?;
+        Ok(Self {
+            session: Session::begin(authorized).await?,
+        })
+    }
+
+    /// Every page of the tools this person may see.
+    ///
+    /// # Errors
+    /// When the server or the connection refuses.
+    pub async fn tools(&mut self) -> anyhow::Result<Vec<Value>> {
+        self.session.tools().await
+    }
+
+    /// Calls a tool.
+    ///
+    /// # Errors
+    /// When the server or the connection refuses. A tool that ran and failed is a result with `isError`.
+    pub async fn call(
+        &mut self,
+        tool: &str,
+        arguments: Map<String, Value>,
+    ) -> anyhow::Result<Value> {
+        self.session.call(tool, arguments).await
+    }
+
+    /// Ends the MCP session.
+    pub async fn close(self) {
+        self.session.end().await;
+    }
+}
+
+/// Runs `portcullis tools`.
+///
+/// # Errors
+/// As [`Client`].
+pub async fn run_tools(
+    settings: ClientSettings,
+    url: Url,
+    raw: bool,
+    out: &Terminal,
+) -> anyhow::Result<()> {
+    let mut client = Client::connect(settings, url).await?;
+    let tools = client.tools().await;
+    client.close().await;
+    let tools = tools?;
+    if raw {
+        out.line(pretty(&Value::Array(tools)));
+    } else {
+        print::tools(&tools, out);
+    }
+    Ok(())
+}
+
+/// Runs `portcullis call`. Says whether the tool succeeded.
+///
+/// # Errors
+/// As [`Client`].
+pub async fn run_call(
+    settings: ClientSettings,
+    url: Url,
+    asked: &CallArguments,
+    out: &Terminal,
+) -> anyhow::Result<bool> {
+    // What needs no server is refused before anybody has to sign in.
+    let given = tool_arguments::read(&asked.arguments, asked.json.as_deref())?;
+    let mut client = Client::connect(settings, url).await?;
+    let answer = call(&mut client, &asked.tool, given).await;
+    client.close().await;
+    let result = answer?;
+    if asked.client.raw {
+        out.line(pretty(&result));
+    } else {
+        print::result(&result, out);
+    }
+    Ok(!print::is_error(&result))
+}
+
+async fn call(
+    client: &mut Client,
+    name: &str,
+    given: tool_arguments::Given,
+) -> anyhow::Result<Value> {
+    let tools = client.tools().await?;
+    let named = |tool: &&Value| tool.get("name").and_then(Value::as_str) == Some(name);
+    let Some(tool) = tools.iter().find(named) else {
+        let names: Vec<&str> = tools
+            .iter()
+            .filter_map(|tool| tool.get("name")?.as_str())
+            .collect();
+        if names.is_empty() {
+            bail!("there is no tool {name:?}: this sign-in may see none at all");
+        }
+        return Err(anyhow!(
+            "there is no tool {name:?} for this sign-in; there are: {}",
+            names.join(", ")
+        ));
+    };
+    let arguments = given
+        .for_tool(tool)
+        .with_context(|| format!("the arguments of {name}"))?;
+    client.call(name, arguments).await
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("a value serialises")
+}

@@ -1,0 +1,51 @@
+use anyhow::Context as _;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::failure::usage;
+use crate::terminal::LogStream;
+
+/// Sends the log to stderr. `filter` is what `--log` said; without it `RUST_LOG`, without that warnings.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn install(filter: Option<&str>) -> anyhow::Result<()> {
+    let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
+        (Some(filter), _) => (filter.to_owned(), "--log"),
+        (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),
+        (None, _) => ("warn".to_owned(), "--log"),
+    };
+    let filter = EnvFilter::try_new(&filter).map_err(|error| {
+        usage(format!(
+            "{source} {filter:?}: {error}; write a level such as info, or crate=level"
+        ))
+    })?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(keeps_secrets))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(|| LogStream)
+                .with_target(true),
+        )
+        .try_init()
+        .context("the log cannot be set up")
+}
+
+/// Libraries that see whole messages write them into their finest levels, tokens and arguments included.
+fn keeps_secrets(metadata: &Metadata<'_>) -> bool {
+    const TALKATIVE: &[&str] = &[
+        "h2",
+        "hyper",
+        "hyper_util",
+        "rmcp",
+        "rustls",
+        "sqlx",
+        "tower",
+        "axum",
+    ];
+    let root = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || !TALKATIVE.contains(&root)
+}

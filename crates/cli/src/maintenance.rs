@@ -1,0 +1,280 @@
+//! Commands that work beside a running `up`: it notices what they wrote through the change counter.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use base::{OsRandom, Secret, SystemClock};
+use comfy_table::{ContentArrangement, Table, presets};
+use domain::{EmailAddress, McpServer, ServerSlug, UserRole};
+use store::{Store, StoreOptions};
+use url::Url;
+use wire::oauth::RedirectUri;
+
+use crate::args::{ClientsCommand, UsersCommand};
+use crate::data_dir::DataDirectory;
+use crate::failure::usage;
+use crate::terminal::{Terminal, plain};
+
+const PASSWORD_BYTES_MAX: u64 = 4096;
+const PAGE: usize = 500;
+
+/// The store of an authority that was started before.
+pub struct Maintenance {
+    directory: DataDirectory,
+    store: Store,
+}
+
+impl Maintenance {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When no authority lives in the directory, or a newer version wrote it.
+    pub async fn open(data_dir: Option<&Path>) -> anyhow::Result<Self> {
+        let (directory, _) = DataDirectory::open_existing(data_dir)?;
+        let store = open_store(&directory).await?;
+        Ok(Self { directory, store })
+    }
+
+    /// Runs `portcullis users`.
+    ///
+    /// # Errors
+    /// When the person cannot be added.
+    pub async fn users(&self, command: UsersCommand, out: &Terminal) -> anyhow::Result<()> {
+        match command {
+            UsersCommand::Add { email, .. } => self.add_user(email, out).await,
+            UsersCommand::List => self.list_users(out).await,
+        }
+    }
+
+    /// Runs `portcullis clients`.
+    ///
+    /// # Errors
+    /// When the client cannot be added.
+    pub async fn clients(&self, command: ClientsCommand, out: &Terminal) -> anyhow::Result<()> {
+        match command {
+            ClientsCommand::Add {
+                name,
+                redirect_uri,
+                server,
+            } => {
+                self.add_client(&name, &redirect_uri, server.as_ref(), out)
+                    .await
+            }
+            ClientsCommand::List => self.list_clients(out).await,
+        }
+    }
+
+    /// The MCP URL that a client command means when it was given none.
+    ///
+    /// # Errors
+    /// When there is no or more than one MCP server, or nobody serves it.
+    pub async fn mcp_url(&self, must_run: bool) -> anyhow::Result<Url> {
+        let server = self.server(None).await.map_err(|error| {
+            // The flag that chooses is another one here.
+            anyhow!(crate::failure::message(&error).replace("--server", "--url"))
+        })?;
+        if must_run && self.directory.holder().is_none() {
+            bail!(
+                "nobody serves {}: start `portcullis up` with this data directory ({}) first",
+                server.resource,
+                self.directory.path().display()
+            );
+        }
+        Url::parse(&server.resource)
+            .with_context(|| format!("the resource {:?} is no URL", server.resource))
+    }
+
+    /// Finishes what was written.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    async fn add_user(&self, email: EmailAddress, out: &Terminal) -> anyhow::Result<()> {
+        let password = read_password()?;
+        // Somebody must be able to open the dashboard, and the setup link ends with the first person.
+        let role = match self.store.count_users().await? {
+            0 => UserRole::Owner,
+            _ => UserRole::Member,
+        };
+        let user = oauth::users::add(&self.store, &SystemClock, &OsRandom, email, &password, role)
+            .await
+            .context("users add")?;
+        out.line(format!(
+            "{}  {}  {}",
+            user.id,
+            user.email,
+            user.role.as_str()
+        ));
+        Ok(())
+    }
+
+    async fn list_users(&self, out: &Terminal) -> anyhow::Result<()> {
+        let mut table = table(out, &["ID", "EMAIL", "ROLE", "ADDED"]);
+        let mut after = None;
+        loop {
+            let page = self.store.list_users(after.as_ref(), PAGE).await?;
+            for user in &page {
+                let role = match user.disabled_at {
+                    Some(_) => "disabled",
+                    None => user.role.as_str(),
+                };
+                table.add_row([
+                    user.id.to_string(),
+                    user.email.to_string(),
+                    role.into(),
+                    date(user.created_at),
+                ]);
+            }
+            after = page.last().map(|user| user.id.clone());
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        out.line(table.trim_fmt());
+        Ok(())
+    }
+
+    async fn add_client(
+        &self,
+        name: &str,
+        redirect_uris: &[RedirectUri],
+        slug: Option<&ServerSlug>,
+        out: &Terminal,
+    ) -> anyhow::Result<()> {
+        let server = self.server(slug).await?;
+        let redirect_uris: Vec<String> = redirect_uris
+            .iter()
+            .map(|uri| uri.as_str().to_owned())
+            .collect();
+        let client = oauth::clients::add(
+            &self.store,
+            &SystemClock,
+            &OsRandom,
+            &server,
+            name,
+            &redirect_uris,
+        )
+        .await
+        .context("clients add")?;
+        out.line(client.id.as_str());
+        Ok(())
+    }
+
+    async fn list_clients(&self, out: &Terminal) -> anyhow::Result<()> {
+        let mut table = table(
+            out,
+            &["ID", "NAME", "SERVER", "HOW", "REDIRECT URIS", "ADDED"],
+        );
+        let mut after = None;
+        loop {
+            let page = self.store.list_clients(after.as_ref(), PAGE).await?;
+            for client in &page {
+                let uris: Vec<String> = client
+                    .redirect_uris
+                    .iter()
+                    .map(|uri| plain(uri.as_str(), 200))
+                    .collect();
+                table.add_row([
+                    client.id.to_string(),
+                    plain(&client.name, 60),
+                    client.server.to_string(),
+                    client.registration.as_str().into(),
+                    uris.join("\n"),
+                    date(client.created_at),
+                ]);
+            }
+            after = page.last().map(|client| client.id.clone());
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        out.line(table.trim_fmt());
+        Ok(())
+    }
+
+    /// The MCP server that was named, or the only one.
+    async fn server(&self, slug: Option<&ServerSlug>) -> anyhow::Result<McpServer> {
+        let mut servers = self.store.list_servers().await?;
+        let known = || {
+            let slugs: Vec<&str> = servers.iter().map(|server| server.slug.as_str()).collect();
+            slugs.join(", ")
+        };
+        match slug {
+            Some(slug) => match servers.iter().position(|server| server.slug == *slug) {
+                Some(index) => Ok(servers.swap_remove(index)),
+                None => Err(usage(format!(
+                    "--server {slug}: there is no such MCP server; there are: {}",
+                    known()
+                ))),
+            },
+            None if servers.len() == 1 => Ok(servers.swap_remove(0)),
+            None if servers.is_empty() => {
+                bail!("this authority protects nothing yet; run `portcullis up` first")
+            }
+            None => Err(usage(format!(
+                "there are several MCP servers ({}); choose one with --server",
+                known()
+            ))),
+        }
+    }
+}
+
+/// Opens the authority's database in `directory`.
+///
+/// # Errors
+/// In words, when it is damaged or newer.
+pub async fn open_store(directory: &DataDirectory) -> anyhow::Result<Store> {
+    let path = directory.file("portcullis.db");
+    Store::open(
+        StoreOptions::new(store::DatabaseUrl::Sqlite(path.clone())),
+        &SystemClock,
+    )
+    .await
+    .with_context(|| format!("the database {}", path.display()))
+}
+
+fn read_password() -> anyhow::Result<Secret<String>> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(PASSWORD_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .context("--password-stdin: stdin is not text")?;
+    let text = Secret::new(text);
+    ensure!(
+        text.expose().len() as u64 <= PASSWORD_BYTES_MAX,
+        usage(format!(
+            "--password-stdin: more than {PASSWORD_BYTES_MAX} bytes came"
+        ))
+    );
+    let line = text.expose().lines().next().unwrap_or_default();
+    if line.is_empty() {
+        return Err(usage(
+            "--password-stdin: the first line of stdin is empty; pipe the password into it",
+        ));
+    }
+    Ok(Secret::new(line.to_owned()))
+}
+
+fn table(out: &Terminal, heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    // In a pipe every row is one line, whatever its length.
+    if out.interactive {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(u16::try_from(out.width).unwrap_or(u16::MAX));
+    }
+    table.set_header(heads.iter().map(|head| out.paint.bold(head)));
+    table
+}
+
+fn date(at: base::Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.unix_ms())
+        .map(|at| {
+            at.to_zoned(jiff::tz::TimeZone::system())
+                .strftime("%Y-%m-%d %H:%M")
+                .to_string()
+        })
+        .unwrap_or_default()
+}

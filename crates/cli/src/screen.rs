@@ -1,0 +1,325 @@
+//! The one screen that `up` prints: a pure function from what is so to text.
+
+use std::fmt::Write as _;
+
+use crate::terminal::{Paint, plain, wrap};
+
+/// What the screen tells.
+#[derive(Debug, Clone, Default)]
+pub struct Screen {
+    /// The authority's origin.
+    pub public_url: String,
+    /// Whether only this machine reaches it.
+    pub loopback: bool,
+    /// Where everything is kept.
+    pub data_dir: String,
+    /// The MCP servers, the one that was asked for first.
+    pub servers: Vec<ServerLines>,
+    /// The one-time link, while nobody exists.
+    pub setup_url: Option<String>,
+    /// How many checks were made, and what they found.
+    pub checks: usize,
+    /// What is wrong, in words.
+    pub findings: Vec<String>,
+}
+
+/// What the screen tells of one MCP server.
+#[derive(Debug, Clone, Default)]
+pub struct ServerLines {
+    /// Its slug.
+    pub slug: String,
+    /// What people type.
+    pub mcp_url: String,
+    /// Where its calls go, in words.
+    pub upstream: String,
+    /// How many tools an anonymous caller could call at the upstream, and how many now. `None` while it is down.
+    pub open_tools: Option<OpenTools>,
+    /// Each scope with the tools behind it.
+    pub scopes: Vec<(String, Vec<String>)>,
+    /// Other kinds of things that are guarded, such as `3 prompts`.
+    pub also: Vec<String>,
+    /// Tools that appeared after the first mapping and are hidden.
+    pub hidden: Vec<String>,
+    /// The address at which it can still be called past us.
+    pub bypass: Option<String>,
+    /// Anything else, such as why the upstream does not answer.
+    pub notes: Vec<String>,
+}
+
+/// Before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenTools {
+    /// Tools that the upstream lists to anybody.
+    pub before: usize,
+    /// Tools that our address lists without a token; 0, or the self-check has a finding.
+    pub now: usize,
+}
+
+const INDENT: &str = "  ";
+const LABEL: usize = 12;
+
+/// The text.
+pub fn render(screen: &Screen, paint: Paint, width: usize) -> String {
+    let mut page = Page {
+        out: String::new(),
+        paint,
+        width: width.max(40),
+    };
+    page.blank();
+    page.raw(&format!(
+        "{}  {}",
+        paint.bold("Portcullis"),
+        paint.accent(&screen.public_url)
+    ));
+    for server in &screen.servers {
+        page.server(server);
+    }
+    if let Some(link) = &screen.setup_url {
+        page.blank();
+        page.raw(&paint.bold("Set up your account (the link works once)"));
+        page.raw(&format!("{INDENT}{}", paint.accent(link)));
+    }
+    if let Some(server) = screen.servers.first() {
+        page.connect(server);
+    }
+    page.blank();
+    if screen.loopback {
+        page.prose("claude.ai and ChatGPT call from the internet: they need a public https address (--public-url).");
+    }
+    page.check(screen);
+    page.labelled("Data", &screen.data_dir);
+    page.blank();
+    page.raw(&paint.dim("Handshakes appear below. Ctrl-C ends."));
+    page.blank();
+    page.out
+}
+
+struct Page {
+    out: String,
+    paint: Paint,
+    width: usize,
+}
+
+impl Page {
+    fn blank(&mut self) {
+        self.out.push('\n');
+    }
+
+    fn raw(&mut self, line: &str) {
+        let _ = writeln!(self.out, "{INDENT}{line}");
+    }
+
+    fn prose(&mut self, text: &str) {
+        for line in wrap(text, self.width - INDENT.len()) {
+            self.raw(&line);
+        }
+    }
+
+    /// `Label        text`, with the text's further lines under its first.
+    fn labelled(&mut self, label: &str, text: &str) {
+        let room = self.width.saturating_sub(INDENT.len() + LABEL).max(20);
+        for (index, line) in wrap(text, room).iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            self.raw(&format!(
+                "{}{line}",
+                self.paint.dim(format!("{label:<LABEL$}"))
+            ));
+        }
+    }
+
+    fn server(&mut self, server: &ServerLines) {
+        let paint = self.paint;
+        self.blank();
+        self.raw(&format!(
+            "{}{}",
+            paint.bold(format!("{:<LABEL$}", server.slug)),
+            plain(
+                &server.upstream,
+                self.width.saturating_sub(LABEL + 2).max(20)
+            )
+        ));
+        self.raw(&format!(
+            "{}{}",
+            paint.dim(format!("{:<LABEL$}", "MCP URL")),
+            paint.accent(&server.mcp_url)
+        ));
+        if let Some(OpenTools { before, now }) = server.open_tools {
+            let tools = if before == 1 {
+                "tool was"
+            } else {
+                "tools were"
+            };
+            let text = match before {
+                0 => format!(
+                    "The upstream itself asks for credentials; {now} tools are callable here without a token."
+                ),
+                _ => format!("{before} {tools} callable by anyone; now {now} without a token."),
+            };
+            let text = if now == 0 {
+                paint.good(text)
+            } else {
+                paint.bad(text)
+            };
+            self.raw(&format!("{:LABEL$}{text}", ""));
+        }
+        for (scope, tools) in &server.scopes {
+            self.scope(scope, tools);
+        }
+        if !server.also.is_empty() {
+            self.labelled("also", &server.also.join(", "));
+        }
+        if !server.hidden.is_empty() {
+            let names = server
+                .hidden
+                .iter()
+                .map(|name| plain(name, 60))
+                .collect::<Vec<_>>()
+                .join(", ");
+            let first = plain(server.hidden.first().map_or("TOOL", String::as_str), 60);
+            self.labelled(
+                "new, hidden",
+                &format!("{names} (nobody may call them until mapped: up again with --tool-scope {first}={}:read)", server.slug),
+            );
+        }
+        if let Some(address) = &server.bypass {
+            self.labelled(
+                "bypass",
+                &format!("{address} itself still answers whoever reaches it, without any token. Bind it to 127.0.0.1 or firewall it."),
+            );
+        }
+        for note in &server.notes {
+            self.labelled("note", note);
+        }
+    }
+
+    fn scope(&mut self, scope: &str, tools: &[String]) {
+        // Scope names are longer than labels are; they get a column of their own.
+        let column = (scope.len() + 2).max(20);
+        let room = self
+            .width
+            .saturating_sub(INDENT.len() + LABEL + column)
+            .max(20);
+        let names: Vec<String> = tools.iter().map(|name| plain(name, 60)).collect();
+        let mut lines = wrap(&names.join(", "), room);
+        if lines.len() > 3 {
+            lines.truncate(2);
+            lines.push(format!("… {} in all", tools.len()));
+        }
+        for (index, line) in lines.iter().enumerate() {
+            let scope = if index == 0 { scope } else { "" };
+            self.raw(&format!(
+                "{:LABEL$}{scope:<column$}{}",
+                "",
+                self.paint.dim(line)
+            ));
+        }
+    }
+
+    fn connect(&mut self, server: &ServerLines) {
+        self.blank();
+        self.raw(&self.paint.bold("Add it to"));
+        for (client, command) in connect_lines(&server.slug, &server.mcp_url) {
+            self.command(client, &command);
+            if client == "VS Code" {
+                self.cursor(server);
+            }
+        }
+    }
+
+    /// Cursor has no command line of its own for this: a snippet of its file.
+    fn cursor(&mut self, server: &ServerLines) {
+        let (slug, url) = (&server.slug, &server.mcp_url);
+        let label = self.paint.dim(format!("{:<LABEL$}", "Cursor"));
+        self.raw(&format!(
+            "{label}{{\"mcpServers\":{{\"{slug}\":{{\"url\":\"{url}\"}}}}}}"
+        ));
+        let place = "in ~/.cursor/mcp.json, or: portcullis connect cursor";
+        self.raw(&format!("{:LABEL$}{}", "", self.paint.dim(place)));
+    }
+
+    /// A command to copy, broken with a backslash where the line is too narrow, so that pasting it still works.
+    fn command(&mut self, label: &str, words: &[String]) {
+        let room = self.width.saturating_sub(INDENT.len() + LABEL).max(20);
+        let mut lines: Vec<String> = vec![String::new()];
+        for word in words {
+            let line = lines.last_mut().expect("there is always a line");
+            if !line.is_empty() && line.len() + 1 + word.len() + 2 > room {
+                line.push_str(" \\");
+                lines.push(format!("  {word}"));
+            } else {
+                if !line.is_empty() {
+                    line.push(' ');
+                }
+                line.push_str(word);
+            }
+        }
+        for (index, line) in lines.iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            self.raw(&format!(
+                "{}{line}",
+                self.paint.dim(format!("{label:<LABEL$}"))
+            ));
+        }
+    }
+
+    fn check(&mut self, screen: &Screen) {
+        let paint = self.paint;
+        let count = format!(
+            "{} checks, {} findings",
+            screen.checks,
+            screen.findings.len()
+        );
+        let count = if screen.findings.is_empty() {
+            paint.good(count)
+        } else {
+            paint.bad(count)
+        };
+        self.raw(&format!(
+            "{}{count}",
+            paint.dim(format!("{:<LABEL$}", "Self-check"))
+        ));
+        for finding in &screen.findings {
+            self.labelled("", finding);
+        }
+    }
+}
+
+/// The line for each client: words that are never broken.
+fn connect_lines(slug: &str, url: &str) -> Vec<(&'static str, Vec<String>)> {
+    let words = |line: &[&str]| {
+        line.iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    // The slug and the URL have no character that JSON or a shell would have to escape.
+    vec![
+        (
+            "Claude Code",
+            words(&["claude mcp add", "--transport http", slug, url]),
+        ),
+        (
+            "VS Code",
+            words(&[
+                "code --add-mcp",
+                &format!("'{{\"name\":\"{slug}\",\"type\":\"http\",\"url\":\"{url}\"}}'"),
+            ]),
+        ),
+        (
+            "Codex",
+            words(&["codex mcp add", slug, &format!("--url {url}")]),
+        ),
+        (
+            "Inspector",
+            words(&[
+                "npx @modelcontextprotocol/inspector",
+                "--transport http",
+                &format!("--server-url {url}"),
+            ]),
+        ),
+        ("curl", words(&["curl -i", url])),
+        (
+            "no client",
+            words(&["portcullis tools", &format!("--url {url}")]),
+        ),
+    ]
+}
