@@ -18,7 +18,7 @@ mod upstream;
 mod upstream_error;
 
 pub use body::{BoxBody, BoxError};
-pub use discover::{DiscoverError, discover};
+pub use discover::{DiscoverError, Discovered, discover};
 pub use record::{CallRecorded, ListCount, Outcome};
 pub use settings::{IdentityKey, Limits, ServerSettings, Settings, SettingsError, Upstream};
 pub use stack::Gateway;
