@@ -1,3 +1,22 @@
-//! The authority over HTTP: OAuth endpoints, the pages people see, and the policy feed.
+//! The authority over HTTP: the OAuth endpoints, the pages people see, and the policy feed.
+//!
+//! Handlers decode a request, call one function of `oauth`, and put the answer into a response; nothing is decided
+//! here. [`router`] is the whole of it.
 
+mod app;
+mod body;
+mod cookies;
+mod event;
+mod hosts;
+mod oauth;
 pub mod pages;
+mod people;
+pub mod policy_feed;
+mod respond;
+mod routes;
+mod same_origin;
+
+pub use app::{AppState, ConnectLines, Peer, Settings};
+pub use event::{Event, EventKind};
+pub use policy_feed::FeedUpdate;
+pub use routes::router;

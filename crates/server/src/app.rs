@@ -1,0 +1,130 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ::oauth::{Authority, Error, ServerContext, session::SignedIn};
+use domain::McpServer;
+use http::{Extensions, HeaderMap, header};
+use tokio::sync::broadcast;
+
+use crate::cookies::CookieNames;
+use crate::event::{Event, EventKind};
+use crate::hosts::AllowedHosts;
+
+/// How many events a slow terminal may lag behind before it misses some.
+const EVENTS_KEPT: usize = 1024;
+
+/// Makes the lines that say how to add an MCP server to each client: name of the client, what to run.
+pub type ConnectLines = Arc<dyn Fn(&McpServer) -> Vec<(String, String)> + Send + Sync>;
+
+/// What the HTTP side is told at start.
+#[derive(Clone)]
+pub struct Settings {
+    /// Hosts, with their ports, that are accepted besides the one of `public_url` and its loopback spellings.
+    pub extra_hosts: Vec<String>,
+    /// For the dashboard.
+    pub connect_lines: ConnectLines,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            extra_hosts: Vec::new(),
+            connect_lines: Arc::new(|_| Vec::new()),
+        }
+    }
+}
+
+/// Who is at the other end of the connection. The accept loop puts it into the request's extensions; without it all
+/// requests count as one stranger's.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Everything a handler needs. Clones share it.
+#[derive(Clone)]
+pub struct AppState(Arc<App>);
+
+/// What [`AppState`] shares.
+pub struct App {
+    pub(crate) authority: Authority,
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) cookies: CookieNames,
+    pub(crate) connect_lines: ConnectLines,
+    events: broadcast::Sender<Event>,
+}
+
+impl AppState {
+    /// The state of one authority's HTTP side.
+    pub fn new(authority: Authority, settings: Settings) -> Self {
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        Self(Arc::new(App {
+            hosts: AllowedHosts::new(authority.public_url(), &settings.extra_hosts),
+            cookies: CookieNames::new(authority.public_url(), authority.authority_id()),
+            connect_lines: settings.connect_lines,
+            authority,
+            events,
+        }))
+    }
+
+    /// What happens from now on, for the terminal.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = App;
+    fn deref(&self) -> &App {
+        &self.0
+    }
+}
+
+impl App {
+    /// Tells the terminal, if one listens. `kind` is only made then.
+    pub(crate) fn emit(
+        &self,
+        server: Option<&str>,
+        headers: &HeaderMap,
+        kind: impl FnOnce() -> EventKind,
+    ) {
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        // A lagging or closed terminal is its own loss.
+        let _ = self.events.send(Event {
+            at: self.authority.now(),
+            server: server.map(str::to_owned),
+            user_agent: user_agent(headers),
+            kind: kind(),
+        });
+    }
+
+    /// The MCP server `slug`.
+    pub(crate) fn server(&self, slug: &str) -> Option<Arc<ServerContext>> {
+        self.authority.server(slug)
+    }
+
+    /// Who is signed in with this browser.
+    pub(crate) async fn signed_in(&self, headers: &HeaderMap) -> Result<Option<SignedIn>, Error> {
+        match self.cookies.login(headers) {
+            Some(cookie) => ::oauth::session::find(&self.authority, cookie).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A new id that a refusal shows and the log repeats.
+    pub(crate) fn correlation_id(&self) -> String {
+        let mut bytes = [0u8; 9];
+        self.authority.random().fill(&mut bytes);
+        base::base64url(bytes)
+    }
+}
+
+/// The address at the other end, when the accept loop said it.
+pub(crate) fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.0.ip())
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().take(200).collect())
+}

@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+
+/// The largest form or registration that is read.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyRefusal {
+    TooLarge,
+    TooSlow,
+    WrongType(&'static str),
+    Broken,
+}
+
+impl BodyRefusal {
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::WrongType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    pub fn description(self) -> String {
+        match self {
+            Self::TooLarge => format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+            Self::TooSlow => "the body did not arrive in time".to_owned(),
+            Self::WrongType(wanted) => format!("Content-Type must be {wanted}"),
+            Self::Broken => "the body broke off".to_owned(),
+        }
+    }
+}
+
+/// Reads a form's body (RFC 6749 section 3.2: `application/x-www-form-urlencoded`, nothing else).
+pub(crate) async fn read_form(headers: &HeaderMap, body: Body) -> Result<Bytes, BodyRefusal> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    if media_type(headers).is_none_or(|found| !found.eq_ignore_ascii_case(FORM)) {
+        return Err(BodyRefusal::WrongType(FORM));
+    }
+    read(headers, body).await
+}
+
+/// Reads a JSON body. Without a `Content-Type` it is taken for JSON.
+pub(crate) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, BodyRefusal> {
+    const JSON: &str = "application/json";
+    if media_type(headers).is_some_and(|found| !found.eq_ignore_ascii_case(JSON)) {
+        return Err(BodyRefusal::WrongType(JSON));
+    }
+    read(headers, body).await
+}
+
+fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim())
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, BodyRefusal> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
+        return Err(BodyRefusal::TooLarge);
+    }
+    let read = to_bytes(body, BODY_BYTES_MAX);
+    match tokio::time::timeout(BODY_TIME_MAX, read).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_too_large(&error) => Err(BodyRefusal::TooLarge),
+        Ok(Err(_)) => Err(BodyRefusal::Broken),
+        Err(_) => Err(BodyRefusal::TooSlow),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if cause.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}

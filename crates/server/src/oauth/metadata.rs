@@ -1,0 +1,51 @@
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::HeaderMap;
+
+use crate::app::AppState;
+use crate::event::EventKind;
+use crate::respond;
+
+/// Short, since scopes follow the policy; long enough for the three reads of one handshake.
+const METADATA_CACHE: &str = "public, max-age=60";
+/// A new key is published well before it signs.
+const KEYS_CACHE: &str = "public, max-age=300";
+
+/// The metadata of one MCP server's issuer; the same at every address (RFC 8414 section 3.1 and OpenID's two).
+pub(crate) async fn of_server(
+    State(app): State<AppState>,
+    Path(slug): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match app.server(&slug) {
+        Some(server) => serve(&app, &server, &headers),
+        None => respond::not_found(),
+    }
+}
+
+/// The metadata at the bare origin, while that can only mean one server.
+pub(crate) async fn of_only_server(State(app): State<AppState>, headers: HeaderMap) -> Response {
+    match app.authority.only_server() {
+        Some(server) => serve(&app, &server, &headers),
+        None => respond::problem(
+            http::StatusCode::NOT_FOUND,
+            "not_found",
+            "this origin has no single authorization server; use the address under /servers/ that the MCP server's metadata names",
+        ),
+    }
+}
+
+fn serve(app: &AppState, server: &::oauth::ServerContext, headers: &HeaderMap) -> Response {
+    app.emit(Some(server.slug()), headers, || EventKind::MetadataServed);
+    respond::document(server.metadata_json.clone(), METADATA_CACHE)
+}
+
+/// The keys of access tokens (RFC 7517 section 5).
+pub(crate) async fn access_keys(State(app): State<AppState>) -> Response {
+    respond::document(app.authority.access_jwks_json(), KEYS_CACHE)
+}
+
+/// The keys of `Portcullis-Identity`.
+pub(crate) async fn identity_keys(State(app): State<AppState>) -> Response {
+    respond::document(app.authority.identity_jwks_json(), KEYS_CACHE)
+}

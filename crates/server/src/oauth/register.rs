@@ -1,0 +1,49 @@
+use ::oauth::Error;
+use ::oauth::register::register;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::app::{AppState, peer_address};
+use crate::body::read_json;
+use crate::event::EventKind;
+use crate::respond::{self, Step};
+
+/// `POST /servers/{slug}/register` (RFC 7591 section 3).
+pub(crate) async fn post(
+    State(app): State<AppState>,
+    Path(slug): Path<String>,
+    request: Request,
+) -> Response {
+    let Some(server) = app.server(&slug) else {
+        return respond::not_found();
+    };
+    let (parts, body) = request.into_parts();
+    let step = Step {
+        name: "register",
+        server: Some(server.slug()),
+        client_id: None,
+        headers: &parts.headers,
+    };
+    let body = match read_json(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(refusal) => {
+            let error = Error::invalid_client_metadata(refusal.description());
+            return respond::oauth_error_with(&app, step, &error, refusal.status());
+        }
+    };
+    let address = peer_address(&parts.extensions);
+    match register(&app.authority, &server, &body, address).await {
+        Ok(registration) => {
+            app.emit(Some(server.slug()), &parts.headers, || {
+                EventKind::Registered {
+                    client_id: registration.response.client_id.clone(),
+                    client_name: registration.client_name.clone(),
+                    repeated: registration.repeated,
+                }
+            });
+            respond::json(StatusCode::CREATED, &registration.response)
+        }
+        Err(error) => respond::oauth_error(&app, step, &error),
+    }
+}

@@ -1,0 +1,60 @@
+use ::oauth::revoke::revoke;
+use ::oauth::{Error, Parameters};
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::basic;
+use super::token::nothing_in_query;
+use crate::app::AppState;
+use crate::body::read_form;
+use crate::event::EventKind;
+use crate::respond::{self, Step};
+
+/// `POST /servers/{slug}/revoke` (RFC 7009 section 2).
+pub(crate) async fn post(
+    State(app): State<AppState>,
+    Path(slug): Path<String>,
+    request: Request,
+) -> Response {
+    let Some(server) = app.server(&slug) else {
+        return respond::not_found();
+    };
+    let (parts, body) = request.into_parts();
+    let step = Step {
+        name: "revoke",
+        server: Some(server.slug()),
+        client_id: None,
+        headers: &parts.headers,
+    };
+    if let Err(error) = nothing_in_query(parts.uri.query()) {
+        return respond::oauth_error(&app, step, &error);
+    }
+    let body = match read_form(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(refusal) => {
+            let error = Error::invalid_request(refusal.description());
+            return respond::oauth_error_with(&app, step, &error, refusal.status());
+        }
+    };
+    let decoded =
+        Parameters::parse(&body).and_then(|form| Ok((form, basic::read(&parts.headers)?)));
+    let (form, header) = match decoded {
+        Ok(decoded) => decoded,
+        Err(error) => return respond::oauth_error(&app, step, &error),
+    };
+    match revoke(&app.authority, &server, &form, header.as_ref()).await {
+        Ok(revocation) => {
+            if revocation.ended.is_some() {
+                app.emit(Some(server.slug()), &parts.headers, || EventKind::Revoked {
+                    client_id: revocation.client.as_str().to_owned(),
+                });
+            }
+            respond::empty(StatusCode::OK)
+        }
+        Err(error) => {
+            let client_id = form.get("client_id");
+            respond::oauth_error(&app, Step { client_id, ..step }, &error)
+        }
+    }
+}

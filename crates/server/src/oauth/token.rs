@@ -1,0 +1,81 @@
+use ::oauth::token::{IssuedKind, token};
+use ::oauth::{Error, Parameters};
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::basic;
+use crate::app::AppState;
+use crate::body::read_form;
+use crate::event::EventKind;
+use crate::respond::{self, Step};
+
+/// `POST /servers/{slug}/token`: decodes the form and the credentials, nothing more.
+pub(crate) async fn post(
+    State(app): State<AppState>,
+    Path(slug): Path<String>,
+    request: Request,
+) -> Response {
+    let Some(server) = app.server(&slug) else {
+        return respond::not_found();
+    };
+    let (parts, body) = request.into_parts();
+    let step = Step {
+        name: "token",
+        server: Some(server.slug()),
+        client_id: None,
+        headers: &parts.headers,
+    };
+    if let Err(error) = nothing_in_query(parts.uri.query()) {
+        return respond::oauth_error(&app, step, &error);
+    }
+    let body = match read_form(&parts.headers, body).await {
+        Ok(body) => body,
+        Err(refusal) => {
+            let error = Error::invalid_request(refusal.description());
+            return respond::oauth_error_with(&app, step, &error, refusal.status());
+        }
+    };
+    let decoded =
+        Parameters::parse(&body).and_then(|form| Ok((form, basic::read(&parts.headers)?)));
+    let (form, header) = match decoded {
+        Ok(decoded) => decoded,
+        Err(error) => return respond::oauth_error(&app, step, &error),
+    };
+    let issued = match token(&app.authority, &server, &form, header.as_ref()).await {
+        Ok(issued) => issued,
+        Err(error) => {
+            let client_id = form
+                .get("client_id")
+                .or(header.as_ref().map(|basic| basic.client_id.as_str()));
+            return respond::oauth_error(&app, Step { client_id, ..step }, &error);
+        }
+    };
+    app.emit(Some(server.slug()), &parts.headers, || {
+        let client_id = issued.client.as_str().to_owned();
+        let grant_id = issued.grant.as_str().to_owned();
+        match issued.kind {
+            IssuedKind::CodeRedeemed => EventKind::CodeRedeemed {
+                client_id,
+                grant_id,
+                scopes: issued.scopes.clone(),
+            },
+            kind => EventKind::Refreshed {
+                client_id,
+                grant_id,
+                repeated: kind == IssuedKind::RefreshRepeated,
+            },
+        }
+    });
+    respond::json(StatusCode::OK, &issued.response)
+}
+
+/// Addresses end up in logs of proxies; secrets do not belong there (RFC 6749 section 2.3.1).
+pub(crate) fn nothing_in_query(query: Option<&str>) -> Result<(), Error> {
+    match query {
+        None | Some("") => Ok(()),
+        Some(_) => Err(Error::invalid_request(
+            "parameters belong in the body, not in the address",
+        )),
+    }
+}

@@ -1,0 +1,100 @@
+//! Turns what the store holds into the snapshot that gateways enforce.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::oauth::{Authority, OpenError};
+use authz::{FeedSnapshot, Revocations, ServerSnapshot};
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+/// How often the change row is read: edits from a command line or another node are felt after this long at most.
+const POLL: Duration = Duration::from_millis(250);
+
+/// What the feed has to say.
+#[derive(Debug, Clone)]
+pub enum FeedUpdate {
+    /// Something changed; this is everything now.
+    Snapshot(Arc<FeedSnapshot>),
+    /// The authority was asked, and nothing has changed.
+    Contact,
+}
+
+/// Reads the authority's state again and makes the snapshot of it.
+///
+/// # Errors
+/// When the store fails; the authority then goes on with what it had.
+pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> {
+    // The counter first: what changes while we read is read again at the next tick, never missed.
+    let change = authority.store().change_counter().await?;
+    authority.reload().await?;
+    let now = authority.now();
+    let revoked = authority.store().list_revoked_grants(now).await?;
+    let revocations = Revocations {
+        grants: revoked
+            .into_iter()
+            .map(|(grant, until)| (grant.as_str().to_owned(), until))
+            .collect(),
+        ..Revocations::default()
+    };
+    let servers = authority
+        .servers()
+        .values()
+        .map(|context| {
+            let server = &context.server;
+            let snapshot = ServerSnapshot {
+                slug: context.slug().to_owned(),
+                name: server.name.clone(),
+                issuer: context.issuer.clone(),
+                resource: server.resource.clone(),
+                policy: server.policy.clone(),
+                policy_revision: server.policy_revision,
+                keys: authority.access_jwks(),
+                revocations: revocations.clone(),
+                session_mac_key: authority.session_mac_key(),
+            };
+            (snapshot.slug.clone(), Arc::new(snapshot))
+        })
+        .collect();
+    Ok(FeedSnapshot { change, servers })
+}
+
+/// Feeds `sink` until it is dropped or aborted: at once, after each wake-up, and when a poll sees a change. While the
+/// store fails, nothing is sent and the last good snapshot stays in force.
+pub async fn run(authority: Authority, wake: Arc<Notify>, mut sink: impl FnMut(FeedUpdate) + Send) {
+    let mut known = None;
+    let mut failing = false;
+    let mut ticks = tokio::time::interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = wake.notified() => {}
+        }
+        match step(&authority, known).await {
+            Ok(update) => {
+                if let FeedUpdate::Snapshot(snapshot) = &update {
+                    known = Some(snapshot.change);
+                }
+                if failing {
+                    tracing::info!("the policy feed is back");
+                    failing = false;
+                }
+                sink(update);
+            }
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(reason = %error, "the policy feed cannot be read; the last snapshot stays in force");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn step(authority: &Authority, known: Option<i64>) -> Result<FeedUpdate, OpenError> {
+    let change = authority.store().change_counter().await?;
+    if known == Some(change) {
+        return Ok(FeedUpdate::Contact);
+    }
+    Ok(FeedUpdate::Snapshot(Arc::new(snapshot(authority).await?)))
+}

@@ -1,0 +1,161 @@
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+
+use crate::app::AppState;
+use crate::oauth::{authorize, metadata, register, revoke, token};
+use crate::people::{home, setup, sign_in, sign_out};
+use crate::{pages, respond};
+
+/// Everything the authority answers. Addresses of the MCP servers themselves belong to the gateway.
+pub fn router(app: AppState) -> Router {
+    let for_programs = Router::new()
+        .route(
+            "/.well-known/oauth-authorization-server/servers/{slug}",
+            get(metadata::of_server),
+        )
+        .route(
+            "/.well-known/openid-configuration/servers/{slug}",
+            get(metadata::of_server),
+        )
+        .route(
+            "/servers/{slug}/.well-known/openid-configuration",
+            get(metadata::of_server),
+        )
+        .route(
+            "/servers/{slug}/.well-known/oauth-authorization-server",
+            get(metadata::of_server),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::of_only_server),
+        )
+        .route(
+            "/.well-known/openid-configuration",
+            get(metadata::of_only_server),
+        )
+        .route("/.well-known/{*rest}", get(nothing))
+        .route("/jwks.json", get(metadata::access_keys))
+        .route("/identity/jwks.json", get(metadata::identity_keys))
+        .route("/servers/{slug}/register", post(register::post))
+        .route("/servers/{slug}/token", post(token::post))
+        .route("/servers/{slug}/revoke", post(revoke::post))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(open_to_all_origins));
+    let for_people = Router::new()
+        .route(
+            "/servers/{slug}/authorize",
+            get(authorize::get).post(authorize::post),
+        )
+        .route("/sign-in", get(sign_in::get).post(sign_in::post))
+        .route("/sign-out", post(sign_out::post))
+        .route("/setup", get(setup::get).post(setup::post))
+        .route("/admin", get(home::get))
+        .route("/", get(home::root))
+        .route("/assets/{*name}", get(asset))
+        .method_not_allowed_fallback(wrong_method);
+    for_programs
+        .merge(for_people)
+        .fallback(nothing)
+        .layer(middleware::from_fn_with_state(app.clone(), known_host))
+        .with_state(app)
+}
+
+/// A name that somebody pointed at this address gets nothing, not even an error page that it could frame.
+async fn known_host(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    if app.hosts.accept(request.uri(), request.headers()) {
+        return next.run(request).await;
+    }
+    tracing::info!(reason = "unknown Host", "refused");
+    respond::problem(
+        StatusCode::MISDIRECTED_REQUEST,
+        "misdirected_request",
+        "this server does not answer to this Host; start it with --public-url set to the address that is used",
+    )
+}
+
+/// CORS for what programs read, in a browser or not. No credential is ambient here, so every origin may ask; the pages
+/// for people are not behind this.
+async fn open_to_all_origins(request: Request, next: Next) -> Response {
+    let is_preflight = request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if is_preflight {
+        let mut response = respond::empty(StatusCode::NO_CONTENT);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST, OPTIONS"),
+        );
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static(
+                "Authorization, Content-Type, Accept, DPoP, Mcp-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name, Last-Event-ID",
+            ),
+        );
+        headers.insert(
+            header::ACCESS_CONTROL_MAX_AGE,
+            HeaderValue::from_static("7200"),
+        );
+        response
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("WWW-Authenticate, Retry-After"),
+    );
+    response
+}
+
+async fn nothing() -> Response {
+    respond::not_found()
+}
+
+async fn wrong_method() -> Response {
+    respond::problem(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this address does not answer to this method",
+    )
+}
+
+async fn asset(uri: Uri, headers: HeaderMap) -> Response {
+    let Some(asset) = pages::assets::find(uri.path()) else {
+        return respond::not_found();
+    };
+    let unchanged = headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|etag| etag.as_bytes() == asset.etag.as_bytes());
+    let mut response = if unchanged {
+        respond::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        Response::new(axum::body::Body::from(asset.bytes.clone()))
+    };
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(asset.content_type),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static(pages::assets::CACHE_CONTROL),
+    );
+    if let Ok(etag) = HeaderValue::from_str(&asset.etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    response
+}
