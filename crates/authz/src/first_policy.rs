@@ -36,30 +36,32 @@ pub fn first_policy(slug: &str, inventory: &Inventory, overrides: &[(String, Sco
             );
         }
     }
-    let mut overridden = 0;
-    for (tool, scopes) in overrides.iter().filter(|(_, scopes)| !scopes.is_empty()) {
-        let requirement = Requirement::AnyOf(vec![scopes.clone()]);
-        match policy.tools.get_mut(tool) {
-            Some(entry) => {
-                entry.requirement = requirement;
-                overridden += 1;
-            }
+    let overrides: BTreeMap<_, _> = overrides
+        .iter()
+        .filter(|(_, scopes)| !scopes.is_empty())
+        .map(|(tool, scopes)| (tool.as_str(), scopes))
+        .collect();
+    for (tool, scopes) in &overrides {
+        let requirement = Requirement::AnyOf(vec![(*scopes).clone()]);
+        match policy.tools.get_mut(*tool) {
+            Some(entry) => entry.requirement = requirement,
             // Named before it was listed: whoever named it knows it.
             None => {
-                policy.tools.insert(
-                    tool.clone(),
-                    Entry {
-                        requirement,
-                        title: plain_text(tool, TITLE_CHARS_MAX),
-                        description: String::new(),
-                        fingerprint: None,
-                    },
-                );
-                overridden += 1;
+                let entry = Entry {
+                    requirement,
+                    title: plain_text(tool, TITLE_CHARS_MAX),
+                    description: String::new(),
+                    fingerprint: None,
+                };
+                policy.tools.insert((*tool).to_owned(), entry);
             }
         }
     }
-    let all_overridden = overridden > 0 && overridden >= policy.tools.len();
+    let all_overridden = !policy.tools.is_empty()
+        && policy
+            .tools
+            .keys()
+            .all(|tool| overrides.contains_key(tool.as_str()));
     policy.scopes = declarations(slug, &generic, &policy, all_overridden);
     policy.default_scopes = policy.declared_scopes();
     policy
@@ -190,7 +192,8 @@ fn capitalised(text: &str) -> String {
 fn readable(definitions: &[Definition]) -> impl Iterator<Item = &Definition> {
     definitions.iter().filter(|definition| {
         let identity = definition.identity();
-        identity.trim() == identity && !identity.chars().any(is_invisible)
+        let hidden = |letter: char| letter.is_control() || is_invisible(letter);
+        identity.trim() == identity && !identity.chars().any(hidden)
     })
 }
 

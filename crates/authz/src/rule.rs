@@ -62,10 +62,9 @@ fn cost(policy: &Policy, held: &BTreeSet<&Scope>, set: &ScopeSet) -> (Option<Ris
 /// The declared scopes among `held` and all that they imply, directly or through others.
 fn with_implied<'a>(policy: &'a Policy, held: &ScopeSet) -> BTreeSet<&'a Scope> {
     let mut reached = BTreeSet::new();
-    let mut open: Vec<_> = policy
-        .scopes
+    let mut open: Vec<_> = held
         .iter()
-        .filter(|declaration| held.contains(&declaration.name))
+        .filter_map(|scope| policy.declaration(scope))
         .collect();
     while let Some(declaration) = open.pop() {
         if reached.insert(&declaration.name) {
