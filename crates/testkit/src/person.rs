@@ -52,7 +52,9 @@ impl Person {
             cookie: String::new(),
         };
         let (path, verifier) = person.authorize_path();
-        let next = person.sign_in_at(connection, &path, email, password).await?;
+        let next = person
+            .sign_in_at(connection, &path, email, password)
+            .await?;
         let code = person.approve_at(connection, &next).await?;
         Ok((person, Code { code, verifier }))
     }
