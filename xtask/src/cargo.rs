@@ -47,8 +47,6 @@ pub fn test(
             println!("    not run here: {}", line.trim_start_matches("test "));
         } else if line.starts_with("test ") && line.ends_with(" ... FAILED") {
             println!("    failed: {line}");
-        } else if let Some(said) = line.strip_prefix("figure: ") {
-            println!("    {said}");
         }
     }
     if !outcome.succeeded() && count.failed == 0 {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::cargo;
@@ -46,8 +46,10 @@ struct Plan {
     /// What `cargo test` is told, before and behind `--`.
     arguments: &'static [&'static str],
     filter: &'static [&'static str],
-    /// Whether the tests need the build that must fail them, and the libraries they load.
-    shimmed: bool,
+    /// How the sentences begin that tests print and the page quotes.
+    sentences: &'static [&'static str],
+    /// Whether the tests start the binary, and the weakened one that they must catch.
+    binaries: bool,
 }
 
 impl Proof {
@@ -59,15 +61,17 @@ impl Proof {
                 file: "tests/stack/tests/durability.rs",
                 arguments: &["--package", "stack-tests", "--test", "durability"],
                 filter: &[],
-                shimmed: true,
+                sentences: &["ledger: ", "power cuts", "slow disk: "],
+                binaries: true,
             },
             Self::Races => Plan {
                 title: "Of sixteen racers for one code or refresh token, one wins",
                 covers: &["crates/store"],
-                file: "crates/store/tests/races.rs",
-                arguments: &["--package", "portcullis-store", "--test", "races"],
-                filter: &[],
-                shimmed: false,
+                file: "crates/store/tests/store/races.rs",
+                arguments: &["--package", "portcullis-store", "--test", "store"],
+                filter: &["races"],
+                sentences: &["races: "],
+                binaries: false,
             },
         }
     }
@@ -92,7 +96,7 @@ pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
         (postgres::URL.to_owned(), server.url()),
     ];
     environment.extend(small_counts());
-    environment.extend(shims(false)?);
+    environment.push(weakened(false)?);
     let mut arguments = vec!["--package".to_owned(), "stack-tests".to_owned()];
     let folder = project::root().join("tests/stack/tests");
     for file in std::fs::read_dir(folder)? {
@@ -147,8 +151,8 @@ fn prove(name: &str, plan: &Plan, seed: u64, postgres_url: &str) -> anyhow::Resu
         (postgres::URL.to_owned(), postgres_url.to_owned()),
     ];
     environment.extend(counts(&FULL_COUNTS));
-    if plan.shimmed {
-        environment.extend(shims(true)?);
+    if plan.binaries {
+        environment.push(weakened(true)?);
         environment.push(("PORTCULLIS_BIN".to_owned(), text(&stack::build(true)?)));
     }
     let mut arguments = vec!["--release"];
@@ -164,7 +168,7 @@ fn prove(name: &str, plan: &Plan, seed: u64, postgres_url: &str) -> anyhow::Resu
                 covers: plan.covers,
                 checks: checks(plan.file)?,
                 seed,
-                figures: said(&output),
+                figures: figures(&output, plan.sentences),
             },
         )?;
     }
@@ -189,31 +193,25 @@ fn checks(file: &str) -> anyhow::Result<Vec<String>> {
     Ok(checks)
 }
 
-/// The sentences with figures that tests printed.
-fn said(output: &str) -> Vec<String> {
-    output
-        .lines()
-        .filter_map(|line| line.split_once("figure: "))
-        .map(|(_, said)| said.to_owned())
-        .collect()
+/// The counts that were asked for, and the sentences that tests printed, which may stand behind their names.
+fn figures(output: &str, sentences: &[&str]) -> Vec<String> {
+    let counts = FULL_COUNTS
+        .iter()
+        .map(|(name, count)| format!("{name}={count}"));
+    let said = output.lines().filter_map(|line| {
+        let start = sentences
+            .iter()
+            .filter_map(|begins| line.find(begins))
+            .min()?;
+        Some(line[start..].to_owned())
+    });
+    counts.chain(said).collect()
 }
 
-/// Builds the libraries that stand between the binary and the disk, and the weakened binary that must be caught.
-fn shims(release: bool) -> anyhow::Result<Vec<(String, String)>> {
-    if !cfg!(target_os = "linux") {
-        bail!(
-            "the crash checks need Linux: they stand between the binary and the disk with LD_PRELOAD"
-        );
-    }
-    let weakened = stack::build_weakened(release)?;
-    Ok(vec![
-        ("PORTCULLIS_SHIM_SLOW_SYNC".to_owned(), shim("slow_sync")?),
-        (
-            "PORTCULLIS_SHIM_LOSE_UNSYNCED".to_owned(),
-            shim("lose_unsynced")?,
-        ),
-        ("PORTCULLIS_WEAKENED_BIN".to_owned(), text(&weakened)),
-    ])
+/// Builds the binary that the durability tests must catch.
+fn weakened(release: bool) -> anyhow::Result<(String, String)> {
+    let binary = stack::build_weakened(release)?;
+    Ok(("PORTCULLIS_WEAKENED_BIN".to_owned(), text(&binary)))
 }
 
 /// Compiles `tests/stack/shim/NAME.c` and says where the library is.

@@ -103,11 +103,6 @@ async fn no_sink_holds_a_token_code_verifier_password_or_cookie() -> anyhow::Res
         files >= 3,
         "the databases were searched, not only {files} files"
     );
-    println!(
-        "figure: {} secrets looked for in {} bytes of log and {files} files",
-        secrets.0.len(),
-        printed.len()
-    );
     Ok(())
 }
 
