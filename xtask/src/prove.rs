@@ -125,11 +125,7 @@ pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
 
 /// Runs the named proofs, or all of them, and writes their pages; whether nothing failed.
 pub fn run(only: &[Proof], seed: Option<u64>) -> anyhow::Result<bool> {
-    let seed = seed.unwrap_or_else(|| {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(1, |since| since.as_secs())
-    });
+    let seed = seed.unwrap_or_else(|| jiff::Timestamp::now().as_second().unsigned_abs());
     let server = Postgres::start()?;
     let mut report = Steps::default();
     for proof in Proof::value_variants() {
