@@ -9,7 +9,7 @@ use wire::mcp::{Json, Object, method, version};
 
 use super::StdioSettings;
 use super::child::Child;
-use super::modern::{probe, with_envelope};
+use super::modern::{every_capability, probe, with_envelope};
 use crate::DiscoverError;
 
 /// Pages of one list that are read.
@@ -52,7 +52,8 @@ pub async fn discover(settings: &StdioSettings) -> Result<StdioFound, DiscoverEr
 }
 
 fn start(settings: &StdioSettings) -> Result<Arc<Child>, DiscoverError> {
-    Child::start(settings, Era::Legacy, IDLE).map_err(DiscoverError::Unreachable)
+    // In the modern era a child's own requests are refused at once, which is right for one that nobody listens to.
+    Child::start(settings, Era::Modern, IDLE).map_err(DiscoverError::Unreachable)
 }
 
 enum Failure {
@@ -105,7 +106,7 @@ impl Look {
     async fn read_legacy(self) -> Result<StdioFound, Failure> {
         let params = Object::from_iter([
             ("protocolVersion", Json::from(version::V2025_11_25)),
-            ("capabilities", Json::Object(Object::new())),
+            ("capabilities", every_capability()),
             (
                 "clientInfo",
                 Json::object([

@@ -18,3 +18,8 @@ mod spawn;
 pub use bridge::StdioBridge;
 pub use discover::{StdioFound, discover};
 pub use settings::{StderrSink, StdioLimits, StdioSettings};
+
+#[cfg(test)]
+mod test_child;
+#[cfg(test)]
+mod tests;

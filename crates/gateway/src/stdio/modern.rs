@@ -34,11 +34,22 @@ pub(super) fn with_envelope(mut params: Object) -> Object {
         ("io.modelcontextprotocol/clientInfo", client),
         (
             "io.modelcontextprotocol/clientCapabilities",
-            Json::Object(Object::new()),
+            every_capability(),
         ),
     ]);
     params.insert("_meta", envelope);
     params
+}
+
+/// Servers list some tools only to clients that can sample, elicit or name roots. Somebody's client will, so the
+/// inventory must have them.
+pub(super) fn every_capability() -> Json {
+    let nothing = || Json::Object(Object::new());
+    Json::object([
+        ("roots", nothing()),
+        ("sampling", nothing()),
+        ("elicitation", nothing()),
+    ])
 }
 
 fn names_modern(result: &Object) -> bool {
