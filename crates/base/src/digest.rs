@@ -23,7 +23,7 @@ impl Digest {
 
     /// Base64url without padding, 43 characters: how a digest stands in a database column.
     pub fn to_text(&self) -> String {
-        base64url(&self.0)
+        base64url(self.0)
     }
 
     /// Reads what [`Digest::to_text`] wrote.

@@ -24,5 +24,5 @@ impl Random for OsRandom {
 pub fn random_token(random: &dyn Random, prefix: &str) -> String {
     let mut bytes = [0u8; 32];
     random.fill(&mut bytes);
-    format!("{prefix}{}", base64url(&bytes))
+    format!("{prefix}{}", base64url(bytes))
 }

@@ -183,14 +183,13 @@ pub fn decode_value(value: &str) -> Option<String> {
 
 /// Writes `value` so that [`decode_value`] gives it back: as it stands where that is unambiguous.
 pub fn encode_value(value: &str) -> HeaderValue {
-    let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-        && !value.starts_with(' ')
-        && !value.ends_with(' ')
-        && !(value.starts_with("=?base64?") && value.ends_with("?="));
-    let text = if plain {
-        value.to_owned()
-    } else {
+    let printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let trimmed_on_the_way = value.starts_with(' ') || value.ends_with(' ');
+    let looks_encoded = value.starts_with("=?base64?") && value.ends_with("?=");
+    let text = if !printable || trimmed_on_the_way || looks_encoded {
         format!("=?base64?{}?=", STANDARD.encode(value))
+    } else {
+        value.to_owned()
     };
     HeaderValue::from_str(&text).expect("printable ASCII is a header value")
 }

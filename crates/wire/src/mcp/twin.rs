@@ -79,10 +79,12 @@ pub(super) fn twin_in_params(params: &Object) -> Option<&Key> {
 
 /// The first member of `object` that reads like one of `names` to a careless reader and is not it.
 pub(super) fn twin_in<'a>(object: &'a Object, names: &[&str]) -> Option<&'a Key> {
-    object
-        .iter()
-        .map(|(name, _)| name)
-        .find(|key| !names.contains(&key.as_str()) && names.iter().any(|name| folds_to(key, name)))
+    object.iter().map(|(name, _)| name).find(|key| {
+        // A name of the protocol's own is nobody's twin: no two of them differ in letter case only.
+        !key.is_static()
+            && !names.contains(&key.as_str())
+            && names.iter().any(|name| folds_to(key, name))
+    })
 }
 
 /// Whether `key` folds to `name` in some reader's folding. All names are ASCII.
@@ -115,6 +117,18 @@ mod tests {
     fn params(text: &str) -> Object {
         let json = parse_strict(text.as_bytes(), &Limits::default()).unwrap();
         json.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn no_two_names_of_the_protocol_differ_in_letter_case_only() {
+        let below = BELOW_PARAMS.iter().flat_map(|(_, names)| names.iter());
+        let lists: Vec<_> = ENVELOPE.iter().chain(PARAMS).chain(below).collect();
+        for name in Key::static_names() {
+            let twin = lists
+                .iter()
+                .find(|other| ***other != name && folds_to(name, other));
+            assert_eq!(twin, None, "{name}");
+        }
     }
 
     #[test]

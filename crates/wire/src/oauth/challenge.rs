@@ -44,7 +44,6 @@ impl Challenge {
 }
 
 /// RFC 6750 section 3 allows `%x20-21 / %x23-5B / %x5D-7E` in these values.
-
 fn quotable(text: &str) -> String {
     text.chars()
         .map(|character| match character {

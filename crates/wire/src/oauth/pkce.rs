@@ -70,6 +70,8 @@ impl std::fmt::Debug for CodeVerifier {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

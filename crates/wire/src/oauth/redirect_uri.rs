@@ -201,6 +201,8 @@ impl From<RedirectUri> for String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn accepts(registered: &str, asked: &str) -> bool {

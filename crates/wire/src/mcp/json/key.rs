@@ -15,6 +15,14 @@ macro_rules! static_names {
                 _ => None,
             }
         }
+
+        impl Key {
+            /// All names that are not allocated.
+            #[cfg(test)]
+            pub(crate) fn static_names() -> impl Iterator<Item = &'static str> {
+                [$($name),+].into_iter()
+            }
+        }
     };
 }
 
