@@ -1,0 +1,105 @@
+use std::time::Duration;
+
+use gateway::{DiscoverError, Limits, Upstream, discover};
+use testkit::echo::{Echo, EchoSettings, Hostility};
+
+fn limits() -> Limits {
+    Limits {
+        connect_timeout: Duration::from_secs(2),
+        head_timeout: Duration::from_secs(2),
+        ..Limits::default()
+    }
+}
+
+fn upstream(url: &str) -> Upstream {
+    Upstream::Http {
+        url: url.parse().unwrap(),
+        headers: Vec::new(),
+    }
+}
+
+async fn recording(change: impl FnOnce(&mut EchoSettings)) -> Echo {
+    let mut settings = EchoSettings {
+        record: true,
+        ..EchoSettings::default()
+    };
+    change(&mut settings);
+    Echo::start(settings).await
+}
+
+#[tokio::test]
+async fn the_whole_inventory_is_read_page_by_page_in_json_and_in_events() {
+    for answer_as_sse in [false, true] {
+        for sessions in [false, true] {
+            let echo = recording(|echo| {
+                echo.answer_as_sse = answer_as_sse;
+                echo.sessions = sessions;
+                echo.page_size = 2;
+            })
+            .await;
+            let found = discover(&upstream(&echo.url()), &limits()).await.unwrap();
+            assert_eq!(found.inventory.tools.len(), 3);
+            assert_eq!(found.inventory.resources.len(), 1);
+            assert_eq!(found.inventory.resource_templates.len(), 1);
+            assert_eq!(found.inventory.prompts.len(), 1);
+            assert_eq!(found.server_name.as_deref(), Some("echo"));
+            assert!(!found.modern);
+            let methods: Vec<String> = echo
+                .requests()
+                .iter()
+                .map(|request| request.method.to_string())
+                .collect();
+            assert_eq!(methods.last().unwrap() == "DELETE", sessions, "{methods:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_behind_a_key_is_read_with_the_operator_s_headers_and_refused_without() {
+    let echo = recording(|echo| echo.bearer = Some("key".into())).await;
+    let error = discover(&upstream(&echo.url()), &limits())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, DiscoverError::Unauthorized(_)), "{error:?}");
+    assert!(error.to_string().contains("--upstream-header-file"));
+    let with_key = Upstream::Http {
+        url: echo.url().parse().unwrap(),
+        headers: vec![(
+            "authorization".parse().unwrap(),
+            "Bearer key".parse().unwrap(),
+        )],
+    };
+    let found = discover(&with_key, &limits()).await.unwrap();
+    assert_eq!(found.inventory.tools.len(), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said_in_words() {
+    let echo = recording(|_| {}).await;
+    for (hostility, words) in [
+        (Hostility::WrongContentType, "no MCP"),
+        (
+            Hostility::Redirect("https://else.example/".into()),
+            "https://else.example/",
+        ),
+        (Hostility::Status(404), "404"),
+        (Hostility::Disconnect, "broke off"),
+        (Hostility::Hang, "did not"),
+        (Hostility::InvalidJson, "no MCP"),
+    ] {
+        echo.set_hostility(Some(hostility.clone()));
+        let error = discover(&upstream(&echo.url()), &limits())
+            .await
+            .unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains(words), "{hostility:?}: {said}");
+    }
+    let port = testkit::unused_port().await;
+    let error = discover(
+        &upstream(&format!("http://127.0.0.1:{port}/mcp")),
+        &limits(),
+    )
+    .await
+    .unwrap_err();
+    assert!(matches!(error, DiscoverError::Unreachable(_)), "{error:?}");
+}

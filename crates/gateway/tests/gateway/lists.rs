@@ -1,0 +1,147 @@
+use http::StatusCode;
+use serde_json::{Value, json};
+use testkit::echo::{Hostility, tool};
+
+use crate::support::Rig;
+
+#[tokio::test]
+async fn what_is_listed_can_be_called_and_what_can_be_called_is_listed() {
+    for answer_as_sse in [false, true] {
+        let rig = Rig::with_echo(|echo| {
+            echo.answer_as_sse = answer_as_sse;
+            for name in ["secret", "slow", "unmapped"] {
+                echo.tools.push(tool(name, "A tool.", json!({})));
+            }
+        })
+        .await;
+        for scope in ["note:read", "note:write", "note:read note:write", "other"] {
+            let client = rig.caller(scope);
+            let listed = client.tool_names().await;
+            for name in [
+                "echo",
+                "write_note",
+                "delete_note",
+                "secret",
+                "slow",
+                "unmapped",
+            ] {
+                let answer = client.call_tool(name, json!({})).await;
+                let callable =
+                    answer.status == StatusCode::OK && answer.response()["error"].is_null();
+                assert_eq!(
+                    callable,
+                    listed.iter().any(|listed| listed == name),
+                    "{name} with {scope}, sse {answer_as_sse}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_of_every_kind_are_filtered_in_both_eras_and_in_both_forms() {
+    for answer_as_sse in [false, true] {
+        let rig = Rig::with_echo(|echo| {
+            echo.answer_as_sse = answer_as_sse;
+            echo.resources
+                .push(json!({"uri": "note://2", "name": "second"}));
+            echo.resources
+                .push(json!({"uri": "note://unmapped/x", "name": "?"}));
+            echo.prompts.push(json!({"name": "unmapped"}));
+        })
+        .await;
+        for modern in [false, true] {
+            for (method, member, identity, narrow, wide) in [
+                (
+                    "tools/list",
+                    "tools",
+                    "name",
+                    vec!["echo"],
+                    vec!["echo", "write_note"],
+                ),
+                (
+                    "resources/list",
+                    "resources",
+                    "uri",
+                    vec!["note://1"],
+                    vec!["note://1", "note://2"],
+                ),
+                (
+                    "resources/templates/list",
+                    "resourceTemplates",
+                    "uriTemplate",
+                    vec![],
+                    vec!["note://{number}"],
+                ),
+                (
+                    "prompts/list",
+                    "prompts",
+                    "name",
+                    vec!["summarize"],
+                    vec!["summarize"],
+                ),
+            ] {
+                for (scope, expected) in [("note:read", narrow), ("note:read note:write", wide)] {
+                    let client = rig.caller(scope);
+                    let answer = if modern {
+                        client.modern(method, json!({})).await
+                    } else {
+                        client.request(method, json!({})).await
+                    };
+                    let result = answer.result();
+                    let shown: Vec<&str> = result[member]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|element| element[identity].as_str().unwrap())
+                        .collect();
+                    assert_eq!(shown, expected, "{method} with {scope}");
+                    let cache_scope = if modern {
+                        json!("private")
+                    } else {
+                        Value::Null
+                    };
+                    assert_eq!(result["cacheScope"], cache_scope);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_keep_their_cursor_and_their_order() {
+    let rig = Rig::with_echo(|echo| echo.page_size = 2).await;
+    let client = rig.caller("note:read note:write");
+    let first = client.request("tools/list", json!({})).await.result();
+    assert_eq!(first["tools"][0]["name"], "echo");
+    assert_eq!(first["tools"][1]["name"], "write_note");
+    assert_eq!(first["tools"][1]["description"], "Writes a note.");
+    assert_eq!(first["nextCursor"], "2");
+    let second = client
+        .request("tools/list", json!({"cursor": "2"}))
+        .await
+        .result();
+    assert_eq!(second["tools"], json!([]), "delete_note is not to be had");
+    assert_eq!(second["nextCursor"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_not_shown_at_all() {
+    let rig = Rig::start().await;
+    let client = rig.caller("note:read");
+    for hostility in [
+        Hostility::InvalidJson,
+        Hostility::HugeBody(20 * 1024 * 1024),
+    ] {
+        rig.echo.set_hostility(Some(hostility.clone()));
+        let answer = client.request("tools/list", json!({})).await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{hostility:?}");
+        assert_eq!(answer.response()["id"], 1);
+    }
+    // An answer to the request, but no list.
+    rig.echo.set_hostility(Some(Hostility::NosyHeaders));
+    let answer = client.request("tools/list", json!({})).await;
+    assert_eq!(answer.result(), json!({}));
+    rig.echo.set_hostility(None);
+    assert_eq!(client.tool_names().await, ["echo"]);
+}

@@ -1,0 +1,17 @@
+//! The gateway over real HTTP on loopback, between a client that shows all and an upstream that records all.
+
+#![allow(clippy::unwrap_used)]
+
+extern crate portcullis_gateway as gateway;
+
+mod addresses;
+mod bad_input;
+mod discovering;
+mod forwarding;
+mod lists;
+mod records;
+mod refusals;
+mod sessions;
+mod streams;
+mod support;
+mod upstream_failures;

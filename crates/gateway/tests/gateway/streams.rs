@@ -1,0 +1,106 @@
+use std::time::{Duration, Instant};
+
+use base::Clock as _;
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::json;
+
+use crate::support::Rig;
+
+async fn next(response: &mut Response<Incoming>) -> Option<String> {
+    let frame = tokio::time::timeout(Duration::from_secs(5), response.body_mut().frame())
+        .await
+        .expect("something happens within 5 s")?;
+    let data = frame.ok()?.into_data().ok()?;
+    Some(String::from_utf8(data.to_vec()).unwrap())
+}
+
+/// A listening stream of alice's, its first event read.
+async fn listening(rig: &Rig) -> Response<Incoming> {
+    let mut alice = rig.caller("note:read");
+    alice.initialize().await;
+    let mut stream = alice.send(Method::GET, Bytes::new()).await;
+    assert_eq!(stream.status(), StatusCode::OK);
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert_eq!(stream.headers()["x-accel-buffering"], "no");
+    let event = next(&mut stream).await.unwrap();
+    assert!(
+        event.contains("notifications/tools/list_changed"),
+        "{event}"
+    );
+    stream
+}
+
+#[tokio::test]
+async fn an_event_arrives_before_the_next_one_is_made() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    // The echo sends one event and then nothing for ever.
+    let stream = listening(&rig).await;
+    drop(stream);
+}
+
+#[tokio::test]
+async fn many_events_arrive_in_order_and_none_is_lost() {
+    let rig = Rig::start().await;
+    let answer = rig
+        .caller("note:read")
+        .call_tool("count", json!({"events": 1000}))
+        .await;
+    let messages = answer.messages();
+    assert_eq!(messages.len(), 1001);
+    for (index, message) in messages[..1000].iter().enumerate() {
+        assert_eq!(message["params"]["data"], index);
+    }
+    assert_eq!(answer.text(), r#"{"events":1000}"#);
+}
+
+#[tokio::test]
+async fn a_revocation_closes_a_stream_within_a_second_and_leaves_the_others_open() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let mut alice = listening(&rig).await;
+    let mut bob = rig.caller_as("usr_bob", "cli_1", "note:read");
+    bob.initialize().await;
+    let mut bob = bob.send(Method::GET, Bytes::new()).await;
+    next(&mut bob).await.unwrap();
+    let until = rig.clock.now().after(Duration::from_secs(3600));
+    let revoked_at = Instant::now();
+    rig.publish(|server| {
+        server.revocations.grants.insert("grt_1".into(), until);
+    });
+    assert_eq!(next(&mut alice).await, None);
+    assert!(revoked_at.elapsed() < Duration::from_secs(1));
+    let quiet = tokio::time::timeout(Duration::from_millis(300), bob.body_mut().frame()).await;
+    assert!(quiet.is_err(), "bob still listens");
+}
+
+#[tokio::test]
+async fn a_listening_stream_closes_when_its_token_ends() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let mut stream = listening(&rig).await;
+    rig.clock.advance(Duration::from_secs(3599));
+    let quiet = tokio::time::timeout(Duration::from_millis(1300), stream.body_mut().frame()).await;
+    assert!(quiet.is_err(), "one second is left");
+    rig.clock.advance(Duration::from_secs(1));
+    assert_eq!(next(&mut stream).await, None);
+}
+
+#[tokio::test]
+async fn a_call_that_was_admitted_may_finish_after_its_token_ended() {
+    let rig = Rig::start().await;
+    let client = rig.caller("note:read");
+    let call = tokio::spawn(async move { client.call_tool("slow", json!({"ms": 1500})).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    rig.clock.advance(Duration::from_secs(3700));
+    let answer = call.await.unwrap();
+    assert_eq!(answer.text(), r#"{"ms":1500}"#);
+}
+
+#[tokio::test]
+async fn streams_end_when_the_gateway_is_being_stopped() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let mut stream = listening(&rig).await;
+    rig.gateway.close_streams();
+    assert_eq!(next(&mut stream).await, None);
+}
