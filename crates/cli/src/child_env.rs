@@ -44,14 +44,6 @@ impl ChildEnv {
             Self::Inherit(name) | Self::Set(name, _) => name,
         }
     }
-
-    /// As it stands on the command line.
-    pub fn to_text(&self) -> String {
-        match self {
-            Self::Inherit(name) => name.clone(),
-            Self::Set(name, value) => format!("{name}={value}"),
-        }
-    }
 }
 
 /// Values are often keys, so they are not shown.

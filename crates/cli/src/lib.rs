@@ -20,9 +20,11 @@ pub mod providers;
 mod public_url;
 mod screen;
 mod slug;
+mod stack;
 mod target;
 mod terminal;
 mod tool_scope;
+mod up;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,6 +39,12 @@ use client::ClientSettings;
 use data_dir::DataDirectory;
 use maintenance::Maintenance;
 use terminal::Terminal;
+
+pub use child_env::ChildEnv;
+pub use public_url::PublicUrl;
+pub use stack::{Stack, UpOptions};
+pub use target::Target;
+pub use tool_scope::ToolScope;
 
 /// Runs the program: parses, does what was asked, says in one message what went wrong.
 ///
@@ -74,10 +82,10 @@ pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode
 
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let global = arguments.global;
-    let data_dir = global.data_dir.as_deref();
+    let data_dir = global.data_dir.clone();
     let out = Terminal::stdout();
     match arguments.command {
-        Command::Up(up) => todo!(),
+        Command::Up(up) => up::run(up, global.data_dir).await?,
         Command::Call(call) => {
             let (settings, url) = client(&global, &call.client).await?;
             let worked = client::run_call(settings, url, &call, &out).await?;
@@ -100,13 +108,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             connect::run(&connect, &url, &homes, &out)?;
         }
         Command::Users { command } => {
-            let maintenance = Maintenance::open(data_dir).await?;
+            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
             let ended = maintenance.users(command, &out).await;
             maintenance.close().await;
             ended?;
         }
         Command::Clients { command } => {
-            let maintenance = Maintenance::open(data_dir).await?;
+            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
             let ended = maintenance.clients(command, &out).await;
             maintenance.close().await;
             ended?;

@@ -5,7 +5,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::usage;
-use crate::terminal::LogStream;
+use crate::terminal::{LogStream, Terminal};
 
 /// Sends the log to stderr. `filter` is what `--log` said; without it `RUST_LOG`, without that warnings.
 ///
@@ -28,6 +28,7 @@ pub fn install(filter: Option<&str>) -> anyhow::Result<()> {
         .with(
             tracing_subscriber::fmt::layer()
                 .with_writer(|| LogStream)
+                .with_ansi(Terminal::stderr().paint.colour)
                 .with_target(true),
         )
         .try_init()

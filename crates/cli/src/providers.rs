@@ -1,3 +1,5 @@
+//! The cryptography providers of this process.
+
 use std::sync::Once;
 
 /// Installs the process-wide cryptography providers of rustls and jsonwebtoken.

@@ -56,7 +56,7 @@ pub struct OpenTools {
 }
 
 const INDENT: &str = "  ";
-const LABEL: usize = 12;
+const LABEL: usize = 13;
 
 /// The text.
 pub fn render(screen: &Screen, paint: Paint, width: usize) -> String {
@@ -285,7 +285,7 @@ impl Page {
 }
 
 /// The line for each client: words that are never broken.
-fn connect_lines(slug: &str, url: &str) -> Vec<(&'static str, Vec<String>)> {
+pub fn connect_lines(slug: &str, url: &str) -> Vec<(&'static str, Vec<String>)> {
     let words = |line: &[&str]| {
         line.iter()
             .map(|word| (*word).to_owned())

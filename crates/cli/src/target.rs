@@ -125,7 +125,10 @@ impl Target {
                         env: kept,
                         ..
                     }) if env.is_empty() && known == program && args == arguments => kept.clone(),
-                    _ => env.iter().map(ChildEnv::to_text).collect(),
+                    _ => env
+                        .iter()
+                        .map(|variable| variable.name().to_owned())
+                        .collect(),
                 };
                 Upstream::Stdio {
                     command: program.clone(),

@@ -59,7 +59,7 @@ fn same(presented: &[u8], expected: &[u8]) -> bool {
 
 /// The answer to a request that was not admitted.
 pub(crate) fn refusal(reason: &str) -> Response<BoxBody<Bytes, Infallible>> {
-    tracing::warn!(reason, "the todo server refused a request");
+    tracing::info!(reason, "the todo server refused a request");
     let body = serde_json::json!({"error": "unauthorized", "error_description": reason});
     let mut response = Response::new(Full::from(body.to_string()).boxed());
     *response.status_mut() = StatusCode::UNAUTHORIZED;

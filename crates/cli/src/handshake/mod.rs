@@ -7,6 +7,8 @@ mod from_gateway;
 mod from_server;
 
 pub use follow::follow;
+pub use from_gateway::sighting as of_call;
+pub use from_server::sighting as of_event;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -61,6 +63,8 @@ pub enum Step {
     Token,
     /// The client refreshed its token.
     Refreshed,
+    /// Something failed that the person can try again at once.
+    Stumbled(String),
     /// A step failed: which, and why.
     Broken(String),
     /// A list or call went through: the handshake has done what it was for.
@@ -262,7 +266,9 @@ fn text(step: Step) -> Option<String> {
         Step::Declined(person) => format!("{} said no", plain(&person, 60)),
         Step::Token => "token".into(),
         Step::Refreshed => "refreshed".into(),
-        Step::Broken(text) | Step::Working(text) | Step::Trouble(text) => plain(&text, 400),
+        Step::Stumbled(text) | Step::Broken(text) | Step::Working(text) | Step::Trouble(text) => {
+            plain(&text, 400)
+        }
     })
 }
 

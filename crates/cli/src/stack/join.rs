@@ -1,0 +1,50 @@
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+
+use gateway::{BoxBody, Gateway};
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes, Incoming};
+use tower::{Service, ServiceExt as _};
+
+use crate::accept::Handler;
+
+/// The authority and the gateway on one listener, told apart by path.
+#[derive(Clone)]
+pub struct Join<A> {
+    gateway: Gateway,
+    authority: A,
+}
+
+impl<A> Join<A> {
+    /// The gateway answers what it owns, the authority everything else.
+    pub fn new(gateway: Gateway, authority: A) -> Self {
+        Self { gateway, authority }
+    }
+}
+
+impl<A, B> Handler for Join<A>
+where
+    A: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    A::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Body = BoxBody;
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<BoxBody> {
+        request.extensions_mut().insert(server::Peer(peer));
+        if self.gateway.owns(request.uri().path()) {
+            return self.gateway.handle(request).await;
+        }
+        match self.authority.clone().oneshot(request).await {
+            Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+            Err(never) => match never {},
+        }
+    }
+}

@@ -1,0 +1,631 @@
+//! Everything that `up` runs: the store, the authority, the gateway, the bundled todo server, on one listener.
+
+mod inventory;
+mod join;
+mod protect;
+mod records;
+mod self_check;
+mod upstreams;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base::{Clock, OsRandom, Random, Secret, SystemClock, random_token};
+use domain::{McpServer, ServerSlug, Upstream};
+use gateway::{Gateway, ServerSettings};
+use oauth::{Authority, AuthoritySettings, MasterKey};
+use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::child_env::ChildEnv;
+use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
+use crate::failure::usage;
+use crate::listen::{self, Listeners};
+use crate::maintenance::open_store;
+use crate::public_url::PublicUrl;
+use crate::screen::{OpenTools, Screen, ServerLines, connect_lines};
+use crate::target::{self, Target};
+use crate::terminal::Terminal;
+use crate::tool_scope::{self, ToolScope};
+use crate::{accept, handshake, providers};
+
+use upstreams::TodoAddress;
+use watch::{First, Watch};
+
+/// How long the screen waits for upstreams that take their time.
+const SCREEN_PATIENCE: Duration = Duration::from_secs(5);
+const RECORDS_WAITING_MAX: usize = 4096;
+const SIGHTINGS_WAITING_MAX: usize = 1024;
+/// At one MCP server; each is a row of about a kilobyte that a stranger on the network can make.
+const REGISTRATIONS_MAX: i64 = 100_000;
+const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
+const PURGE_ROWS: usize = 1000;
+const ACTIVITY_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a stack is started with.
+#[derive(Clone)]
+pub struct UpOptions {
+    /// The data directory; the default one when there is none.
+    pub data_dir: Option<PathBuf>,
+    /// What to protect.
+    pub target: Target,
+    /// Its slug, when it is not to be made from the target.
+    pub slug: Option<ServerSlug>,
+    /// The port; 0 is any free one. Only the first start chooses.
+    pub port: Option<u16>,
+    /// The origin that clients see. Only the first start chooses.
+    pub public_url: Option<PublicUrl>,
+    /// Scopes that tools need instead of the usual ones.
+    pub tool_scopes: Vec<ToolScope>,
+    /// Where handshakes, children's messages and news of upstreams are told.
+    pub terminal: Terminal,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+impl UpOptions {
+    /// The todo server in `data_dir` at any free port; a start for tests.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: Some(data_dir.into()),
+            target: Target::Everything,
+            slug: None,
+            port: Some(0),
+            public_url: None,
+            tool_scopes: Vec::new(),
+            terminal: Terminal::memory(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom),
+        }
+    }
+}
+
+/// A running authority with its gateway. Dropping it stops it hard; [`Stack::shutdown`] lets answers finish.
+#[must_use = "dropping a stack stops it"]
+pub struct Stack {
+    /// What a client is given: the resource of the MCP server that was asked for.
+    pub mcp_url: String,
+    /// That server's issuer.
+    pub issuer: String,
+    /// The authority's origin.
+    pub authority_url: String,
+    /// The dashboard.
+    pub admin_url: String,
+    /// The one-time link for the first person, while nobody exists.
+    pub setup_url: Option<String>,
+    /// The port on this machine.
+    pub port: u16,
+    screen: Screen,
+    stop: CancellationToken,
+    accepting: JoinHandle<()>,
+    gateway: Gateway,
+    tasks: JoinSet<()>,
+    telling: JoinSet<()>,
+    store: Store,
+    activity: ActivityLog,
+    _lock: DataDirectoryLock,
+}
+
+impl Stack {
+    /// Starts everything and looks at the result from outside.
+    ///
+    /// # Errors
+    /// One message that names the setting and the fix. What was there before is unchanged then.
+    pub async fn start(options: UpOptions) -> anyhow::Result<Self> {
+        providers::install();
+        let overrides = tool_scope::overrides(&options.tool_scopes)?;
+        let directory = DataDirectory::open_or_create(options.data_dir.as_deref())?;
+        let mut lock = directory.lock()?;
+        let known = directory.read_authority()?;
+        let listeners = listen::listen(
+            known.as_ref().map(|file| file.port),
+            fixed_port(known.as_ref(), &options),
+        )
+        .await?;
+        let file = authority_file(known.clone(), &options, listeners.port)?;
+        let store = open_store(&directory).await?;
+        let started = start(
+            options,
+            overrides,
+            &directory,
+            &mut lock,
+            listeners,
+            file,
+            known.is_none(),
+            store.clone(),
+        )
+        .await;
+        match started {
+            Ok(parts) => Ok(parts.into_stack(lock)),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What the terminal shows.
+    pub fn screen(&self) -> &Screen {
+        &self.screen
+    }
+
+    /// How many checks of our own answers were made, and what they found.
+    pub fn self_check(&self) -> (usize, &[String]) {
+        (self.screen.checks, &self.screen.findings)
+    }
+
+    /// Refuses new connections, lets answers finish, writes everything down.
+    pub async fn shutdown(mut self) {
+        // Listening streams never end by themselves.
+        self.gateway.close_streams();
+        self.stop.cancel();
+        let _ = (&mut self.accepting).await;
+        self.tasks.shutdown().await;
+        drop(self.gateway);
+        // The senders are gone now, so what was told so far is written before these end.
+        let _ = tokio::time::timeout(Duration::from_secs(2), async {
+            while self.telling.join_next().await.is_some() {}
+        })
+        .await;
+        self.activity.close().await;
+        self.store.close().await;
+    }
+}
+
+/// Port 0 asks for any port, which a later start has already.
+fn fixed_port(known: Option<&AuthorityFile>, options: &UpOptions) -> Option<u16> {
+    options.port.filter(|port| known.is_none() || *port != 0)
+}
+
+fn authority_file(
+    known: Option<AuthorityFile>,
+    options: &UpOptions,
+    port: u16,
+) -> anyhow::Result<AuthorityFile> {
+    match (known, &options.public_url) {
+        (Some(known), Some(asked)) if known.public_url != asked.as_str() => Err(usage(format!(
+            "--public-url {asked}: this authority has been {} since its first start, and its clients' tokens name it\n  \
+             leave --public-url out, or start another authority with --data-dir",
+            known.public_url
+        ))),
+        (Some(known), _) => Ok(known),
+        (None, asked) => {
+            let public_url = asked.clone().unwrap_or_else(|| PublicUrl::localhost(port));
+            Ok(AuthorityFile::new(
+                random_token(&*options.random, "aut_"),
+                &public_url,
+                port,
+            ))
+        }
+    }
+}
+
+struct Parts {
+    first: McpServer,
+    authority_url: String,
+    setup_url: Option<String>,
+    port: u16,
+    screen: Screen,
+    stop: CancellationToken,
+    accepting: JoinHandle<()>,
+    gateway: Gateway,
+    tasks: JoinSet<()>,
+    telling: JoinSet<()>,
+    store: Store,
+    activity: ActivityLog,
+}
+
+impl Parts {
+    fn into_stack(self, lock: DataDirectoryLock) -> Stack {
+        Stack {
+            mcp_url: self.first.resource.clone(),
+            issuer: format!("{}/servers/{}", self.authority_url, self.first.slug),
+            admin_url: format!("{}/admin", self.authority_url),
+            authority_url: self.authority_url,
+            setup_url: self.setup_url,
+            port: self.port,
+            screen: self.screen,
+            stop: self.stop,
+            accepting: self.accepting,
+            gateway: self.gateway,
+            tasks: self.tasks,
+            telling: self.telling,
+            store: self.store,
+            activity: self.activity,
+            _lock: lock,
+        }
+    }
+}
+
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the one place where everything meets"
+)]
+async fn start(
+    options: UpOptions,
+    overrides: Vec<(String, wire::oauth::ScopeSet)>,
+    directory: &DataDirectory,
+    lock: &mut DataDirectoryLock,
+    listeners: Listeners,
+    file: AuthorityFile,
+    is_first_start: bool,
+    store: Store,
+) -> anyhow::Result<Parts> {
+    let clock = Arc::clone(&options.clock);
+    let public_url = file.public_url.clone();
+
+    // The target is looked at before anything is written, so that one that cannot work leaves no trace.
+    let plan = protect::plan(&store, &options, &overrides, &public_url).await?;
+    if is_first_start {
+        directory.write_authority(&file)?;
+    }
+    let first = protect::save(&store, &*clock, &plan).await?;
+    let servers = store.list_servers().await?;
+
+    let master_key =
+        MasterKey::load_or_create(&directory.file("keys/master.key"), &*options.random)?;
+    let authority = Authority::open(
+        AuthoritySettings {
+            public_url: public_url.clone(),
+            authority_id: file.authority_id.clone(),
+            hash_threads: hash_threads(),
+            registrations_max: REGISTRATIONS_MAX,
+        },
+        store.clone(),
+        Arc::clone(&clock),
+        Arc::clone(&options.random),
+        master_key,
+    )
+    .await?;
+    let activity_path = directory.file("activity.db");
+    let activity = ActivityLog::open(
+        ActivityOptions {
+            url: DatabaseUrl::Sqlite(activity_path.clone()),
+        },
+        &*clock,
+    )
+    .await
+    .with_context(|| format!("the activity log {}", activity_path.display()))?;
+
+    let mut tasks = JoinSet::new();
+    let mut telling = JoinSet::new();
+    let todo = start_todo(
+        &servers,
+        &authority,
+        directory,
+        &*options.random,
+        &mut tasks,
+    )
+    .await?;
+    let upstreams = upstreams(&servers, &plan, todo.as_ref(), &options.terminal)?;
+    let (records, recorded) = mpsc::channel(RECORDS_WAITING_MAX);
+    let (publisher, feed) = sdk::policy_feed(Arc::clone(&clock));
+    let identity = authority.identity_key();
+    let gateway = Gateway::new(
+        gateway::Settings {
+            public_url: public_url.clone(),
+            alias_origins: Vec::new(),
+            allowed_origins: Vec::new(),
+            servers: upstreams
+                .iter()
+                .map(|(slug, upstream)| ServerSettings {
+                    slug: slug.to_string(),
+                    upstream: upstream.clone(),
+                })
+                .collect(),
+            identity_key: gateway::IdentityKey {
+                kid: identity.key_id.to_string(),
+                pkcs8: identity.pkcs8,
+            },
+            limits: gateway::Limits::default(),
+        },
+        feed,
+        records,
+        Arc::clone(&clock),
+        Arc::clone(&options.random),
+    )
+    .context("the gateway")?;
+
+    // Nothing is answered before the first snapshot is in force.
+    publisher.publish(Arc::new(server::policy_feed::snapshot(&authority).await?));
+    let wake = Arc::new(Notify::new());
+    tasks.spawn(server::policy_feed::run(
+        authority.clone(),
+        Arc::clone(&wake),
+        move |update| match update {
+            server::FeedUpdate::Snapshot(snapshot) => publisher.publish(snapshot),
+            server::FeedUpdate::Contact => publisher.contact(),
+        },
+    ));
+
+    let app = server::AppState::new(
+        authority.clone(),
+        server::Settings {
+            extra_hosts: Vec::new(),
+            connect_lines: Arc::new(|server: &McpServer| {
+                connect_lines(server.slug.as_str(), &server.resource)
+                    .into_iter()
+                    .map(|(client, words)| (client.to_owned(), words.join(" ")))
+                    .collect()
+            }),
+        },
+    );
+    let user_agent = random_token(&*options.random, "portcullis-self-check/");
+    let (sightings, seen) = mpsc::channel(SIGHTINGS_WAITING_MAX);
+    telling.spawn(handshake::follow(seen, options.terminal.clone()));
+    telling.spawn(records::follow(
+        recorded,
+        activity.clone(),
+        sightings.clone(),
+        user_agent.clone(),
+    ));
+    tasks.spawn(follow_events(app.events(), sightings, user_agent.clone()));
+    tasks.spawn(purge(store.clone(), activity.clone(), Arc::clone(&clock)));
+
+    let stop = CancellationToken::new();
+    let port = listeners.port;
+    let handler = join::Join::new(gateway.clone(), server::router(app));
+    let accepting = tokio::spawn(accept::serve(
+        listeners.sockets,
+        handler,
+        stop.clone(),
+        accept::Limits::default(),
+    ));
+    lock.announce(&public_url)?;
+
+    let (found, first_looks) = mpsc::channel(servers.len().max(1));
+    for server in &servers {
+        let is_target = server.slug == first.slug;
+        let (_, upstream) = upstreams
+            .iter()
+            .find(|(slug, _)| *slug == server.slug)
+            .context("every server has an upstream")?;
+        tasks.spawn(
+            Watch {
+                store: store.clone(),
+                clock: Arc::clone(&clock),
+                wake: Arc::clone(&wake),
+                slug: server.slug.clone(),
+                upstream: upstream.clone(),
+                is_todo: server.upstream == Upstream::Todo,
+                overrides: if is_target {
+                    plan.overrides.clone()
+                } else {
+                    Vec::new()
+                },
+                terminal: options.terminal.clone(),
+            }
+            .run(
+                if is_target { plan.found.clone() } else { None },
+                found.clone(),
+            ),
+        );
+    }
+    drop(found);
+    let looks = first_looks_of(first_looks, servers.len()).await;
+    wake.notify_one();
+
+    let local = format!("http://127.0.0.1:{port}");
+    let checked = self_check::run(&self_check::Subject {
+        local,
+        public_url: public_url.clone(),
+        user_agent,
+        servers: servers
+            .iter()
+            .map(|server| (server.slug.to_string(), server.resource.clone()))
+            .collect(),
+        guarded: todo.map(|todo| todo.url),
+    })
+    .await;
+    let setup_url = oauth::setup::create_link(&authority)
+        .await
+        .map_err(|error| anyhow::anyhow!("the setup link cannot be made: {error:?}"))?;
+    let screen = Screen {
+        loopback: PublicUrl::parse(&public_url).is_ok_and(|url| url.is_loopback()),
+        public_url: public_url.clone(),
+        data_dir: directory.path().display().to_string(),
+        servers: screen_servers(&servers, &first.slug, &looks, &checked),
+        setup_url: setup_url.clone(),
+        checks: checked.checks,
+        findings: checked.findings,
+    };
+    Ok(Parts {
+        first,
+        authority_url: public_url,
+        setup_url,
+        port,
+        screen,
+        stop,
+        accepting,
+        gateway,
+        tasks,
+        telling,
+        store,
+        activity,
+    })
+}
+
+/// The bundled todo server, on a random loopback port behind a random bearer, when something needs it.
+async fn start_todo(
+    servers: &[McpServer],
+    authority: &Authority,
+    directory: &DataDirectory,
+    random: &dyn Random,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Option<TodoAddress>> {
+    let Some(server) = servers
+        .iter()
+        .find(|server| server.upstream == Upstream::Todo)
+    else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .context("no port on 127.0.0.1 is free")?;
+    let port = listener.local_addr()?.port();
+    let bearer = random_token(random, "");
+    let settings = todo::Settings {
+        listener,
+        bearer: bearer.clone(),
+        database: directory.file("todo.db"),
+        identity_keys: String::from_utf8(authority.identity_jwks_json().to_vec())
+            .context("the identity keys are JSON")?,
+        issuer: authority.public_url().to_owned(),
+        audience: server.slug.to_string(),
+    };
+    tasks.spawn(async move {
+        if let Err(error) = todo::serve(settings).await {
+            tracing::error!(%error, "the bundled todo server ended");
+        }
+    });
+    Ok(Some(TodoAddress {
+        url: Url::parse(&format!("http://127.0.0.1:{port}/mcp"))?,
+        bearer: Secret::new(bearer),
+    }))
+}
+
+fn upstreams(
+    servers: &[McpServer],
+    plan: &protect::Plan,
+    todo: Option<&TodoAddress>,
+    terminal: &Terminal,
+) -> anyhow::Result<Vec<(ServerSlug, gateway::Upstream)>> {
+    servers
+        .iter()
+        .map(|server| {
+            let given: &[ChildEnv] = if server.slug == plan.slug {
+                &plan.env
+            } else {
+                &[]
+            };
+            Ok((
+                server.slug.clone(),
+                upstreams::of(server, given, todo, terminal)?,
+            ))
+        })
+        .collect()
+}
+
+async fn first_looks_of(mut looks: mpsc::Receiver<First>, expected: usize) -> Vec<First> {
+    let mut all = Vec::with_capacity(expected);
+    let collecting = async {
+        while let Some(look) = looks.recv().await {
+            all.push(look);
+            if all.len() == expected {
+                break;
+            }
+        }
+    };
+    // Those that are late tell the terminal themselves.
+    let _ = tokio::time::timeout(SCREEN_PATIENCE, collecting).await;
+    all
+}
+
+fn screen_servers(
+    servers: &[McpServer],
+    first: &ServerSlug,
+    looks: &[First],
+    checked: &self_check::Outcome,
+) -> Vec<ServerLines> {
+    let mut lines: Vec<ServerLines> = servers
+        .iter()
+        .map(|server| {
+            let look = looks.iter().find(|look| look.slug == server.slug);
+            let now = checked
+                .open_tools
+                .iter()
+                .find(|(slug, _)| slug == server.slug.as_str())
+                .map_or(0, |(_, count)| *count);
+            let mut lines = ServerLines {
+                slug: server.slug.to_string(),
+                mcp_url: server.resource.clone(),
+                upstream: target::describe(&server.upstream),
+                ..ServerLines::default()
+            };
+            let mapped = match look.map(|look| &look.outcome) {
+                Some(Ok(seen)) => {
+                    lines.open_tools = seen.anonymous.map(|before| OpenTools { before, now });
+                    if seen.anonymous.is_some_and(|tools| tools > 0)
+                        && let Upstream::Http { url, .. } = &server.upstream
+                    {
+                        lines.bypass = Some(url.clone());
+                    }
+                    seen.mapped.clone()
+                }
+                Some(Err(reason)) => {
+                    lines.notes.push(format!("The upstream cannot be used now: {reason}. Calls are answered 502; it is tried again."));
+                    inventory::known(&server.policy)
+                }
+                None => {
+                    lines.notes.push("The upstream has not answered yet; what it offers is told below.".into());
+                    inventory::known(&server.policy)
+                }
+            };
+            lines.scopes = mapped.scopes;
+            lines.also = mapped.also;
+            lines.hidden = mapped.hidden;
+            if !mapped.changed.is_empty() {
+                lines.notes.push(format!("Described differently than when it was mapped: {}.", mapped.changed.join(", ")));
+            }
+            lines
+        })
+        .collect();
+    lines.sort_by_key(|lines| lines.slug != first.as_str());
+    lines
+}
+
+async fn follow_events(
+    mut events: tokio::sync::broadcast::Receiver<server::Event>,
+    sightings: mpsc::Sender<handshake::Sighting>,
+    self_check: String,
+) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        match events.recv().await {
+            Ok(event) if event.user_agent.as_deref() == Some(self_check.as_str()) => {}
+            Ok(event) => {
+                if let Some(sighting) = handshake::of_event(event) {
+                    // A terminal that cannot keep up misses a line; the audit log has it.
+                    let _ = sightings.try_send(sighting);
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn purge(store: Store, activity: ActivityLog, clock: Arc<dyn Clock>) {
+    let mut ticks = tokio::time::interval(PURGE_EVERY);
+    loop {
+        ticks.tick().await;
+        let now = clock.now();
+        loop {
+            match store.purge_expired(now, PURGE_ROWS).await {
+                Ok(purged) if purged >= PURGE_ROWS as u64 => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "what has expired could not be deleted");
+                    break;
+                }
+            }
+        }
+        if let Err(error) = activity.purge(now.before(ACTIVITY_KEPT)).await {
+            tracing::warn!(%error, "old activity could not be deleted");
+        }
+    }
+}
+
+/// Half of the cores: sign-ins must leave room for tokens.
+fn hash_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}

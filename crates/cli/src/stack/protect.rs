@@ -1,0 +1,196 @@
+//! Which MCP server this start adds or updates.
+
+use anyhow::{Context as _, anyhow, bail};
+use authz::{Inventory, Policy};
+use base::Clock;
+use domain::{AuditEvent, AuditEventKind, McpServer, ServerSettings, ServerSlug, Upstream};
+use gateway::DiscoverError;
+use store::Store;
+use wire::oauth::ScopeSet;
+
+use super::{UpOptions, inventory, upstreams};
+use crate::child_env::ChildEnv;
+use crate::failure::usage;
+use crate::target::{self, Target};
+
+/// What to write, once it is known that it can work.
+#[derive(Debug)]
+pub struct Plan {
+    /// The server that was asked for.
+    pub slug: ServerSlug,
+    /// Its variables, with the values that are not kept.
+    pub env: Vec<ChildEnv>,
+    /// The scopes of its tools that were given.
+    pub overrides: Vec<(String, ScopeSet)>,
+    /// What its upstream offers, when it was looked at already.
+    pub found: Option<Inventory>,
+    change: Change,
+}
+
+#[derive(Debug)]
+enum Change {
+    Nothing(McpServer),
+    Add(McpServer),
+    Update(McpServer),
+}
+
+/// Decides what to write and looks at an upstream that is new.
+///
+/// # Errors
+/// When the target cannot be protected, or the flags do not say which server they mean.
+pub async fn plan(
+    store: &Store,
+    options: &UpOptions,
+    overrides: &[(String, ScopeSet)],
+    public_url: &str,
+) -> anyhow::Result<Plan> {
+    let mut servers = store.list_servers().await?;
+    let names_none = options.target == Target::Everything && options.slug.is_none();
+    if names_none && !servers.is_empty() {
+        if !overrides.is_empty() && servers.len() > 1 {
+            return Err(usage(
+                "--tool-scope: there are several MCP servers; say which by naming its TARGET",
+            ));
+        }
+        let first = servers.swap_remove(0);
+        return Ok(Plan {
+            slug: first.slug.clone(),
+            env: Vec::new(),
+            overrides: with_todo(&first.upstream, overrides),
+            found: None,
+            change: Change::Nothing(first),
+        });
+    }
+    let slug = options
+        .slug
+        .clone()
+        .unwrap_or_else(|| options.target.slug());
+    let known = servers.into_iter().find(|server| server.slug == slug);
+    let upstream = options
+        .target
+        .to_upstream(known.as_ref().map(|server| &server.upstream))?;
+    let env = match &options.target {
+        Target::Stdio { env, .. } => env.clone(),
+        _ => Vec::new(),
+    };
+    let overrides = with_todo(&upstream, overrides);
+    let change = match known {
+        Some(known) if known.upstream == upstream => Change::Nothing(known),
+        Some(known) => Change::Update(McpServer { upstream, ..known }),
+        None => Change::Add(new_server(&slug, upstream, public_url, options.clock.now())),
+    };
+    let mut plan = Plan {
+        slug,
+        env,
+        overrides,
+        found: None,
+        change,
+    };
+    if let Change::Add(server) | Change::Update(server) = &plan.change
+        && server.upstream != Upstream::Todo
+    {
+        plan.found = look(server, &plan, options).await?;
+    }
+    Ok(plan)
+}
+
+/// Looks at an upstream before it is written down. Nobody answering is no reason to refuse: it may come up later.
+async fn look(
+    server: &McpServer,
+    plan: &Plan,
+    options: &UpOptions,
+) -> anyhow::Result<Option<Inventory>> {
+    let shown = target::describe(&server.upstream);
+    if matches!(server.upstream, Upstream::Stdio { .. }) {
+        options.terminal.line(format!("  Starting {shown} …"));
+    }
+    let upstream = upstreams::of(server, &plan.env, None, &options.terminal)?;
+    match gateway::discover(&upstream, &gateway::Limits::default()).await {
+        Ok(found) => {
+            inventory::check_overrides(&found.inventory, &plan.overrides)?;
+            Ok(Some(found.inventory))
+        }
+        Err(DiscoverError::Unreachable(reason))
+            if matches!(server.upstream, Upstream::Stdio { .. }) =>
+        {
+            // A command that does not start at all is a mistyped one.
+            Err(anyhow!("{shown} cannot be protected: {reason}"))
+        }
+        Err(DiscoverError::Unreachable(_)) => Ok(None),
+        Err(error) => bail!("{shown} cannot be protected: {error}"),
+    }
+}
+
+/// Writes the plan and answers with the server it is about.
+///
+/// # Errors
+/// When the store refuses.
+pub async fn save(store: &Store, clock: &dyn Clock, plan: &Plan) -> anyhow::Result<McpServer> {
+    let event = |kind, server: &McpServer| AuditEvent {
+        at: clock.now(),
+        kind,
+        server: Some(server.slug.clone()),
+        user: None,
+        client: None,
+        grant: None,
+        detail: target::describe(&server.upstream),
+    };
+    match &plan.change {
+        Change::Nothing(server) => Ok(server.clone()),
+        Change::Add(server) => {
+            store
+                .insert_server(server, event(AuditEventKind::ServerAdded, server))
+                .await
+                .with_context(|| format!("the MCP server {} cannot be added", server.slug))?;
+            Ok(server.clone())
+        }
+        Change::Update(server) => {
+            let known = store
+                .update_server(server, event(AuditEventKind::ServerChanged, server))
+                .await?;
+            anyhow::ensure!(known, "the MCP server {} is gone", server.slug);
+            Ok(server.clone())
+        }
+    }
+}
+
+fn new_server(
+    slug: &ServerSlug,
+    upstream: Upstream,
+    public_url: &str,
+    now: base::Timestamp,
+) -> McpServer {
+    McpServer {
+        name: name(slug),
+        resource: format!("{public_url}/mcp/{slug}"),
+        slug: slug.clone(),
+        upstream,
+        settings: ServerSettings::default(),
+        policy: Policy::default(),
+        policy_revision: 1,
+        created_at: now,
+    }
+}
+
+/// For people: `weather-now` → `Weather now`.
+fn name(slug: &ServerSlug) -> String {
+    let spaced = slug.as_str().replace('-', " ");
+    let mut characters = spaced.chars();
+    characters
+        .next()
+        .map(|first| first.to_uppercase().chain(characters).collect())
+        .unwrap_or_default()
+}
+
+/// The todo server's own mapping, except where the command line says otherwise.
+fn with_todo(upstream: &Upstream, given: &[(String, ScopeSet)]) -> Vec<(String, ScopeSet)> {
+    let mut all = given.to_vec();
+    if *upstream == Upstream::Todo {
+        for (tool, scopes) in todo::policy_overrides() {
+            if !all.iter().any(|(known, _)| *known == tool) {
+                all.push((tool, ScopeSet::parse_lenient(&scopes.join(" "))));
+            }
+        }
+    }
+    all
+}

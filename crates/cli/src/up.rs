@@ -1,0 +1,100 @@
+//! `portcullis up`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use base::{OsRandom, SystemClock};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::UpArguments;
+use crate::browser;
+use crate::screen::render;
+use crate::stack::{Stack, UpOptions};
+use crate::target::Target;
+use crate::terminal::Terminal;
+
+/// Serves until a signal says to stop.
+///
+/// # Errors
+/// One message that names the setting and the fix.
+pub async fn run(
+    arguments: UpArguments,
+    data_dir: Option<std::path::PathBuf>,
+) -> anyhow::Result<()> {
+    // Before anything is started, so that an early Ctrl-C is not the hard one.
+    let mut signals = Signals::listen()?;
+    let terminal = if arguments.ready_json {
+        Terminal::stderr()
+    } else {
+        Terminal::stdout()
+    };
+    let target = Target::read(
+        arguments.target.as_deref(),
+        &arguments.child,
+        &arguments.env,
+        arguments.upstream_header_file,
+    )?;
+    let starting = Stack::start(UpOptions {
+        data_dir,
+        target,
+        slug: arguments.slug,
+        port: arguments.port,
+        public_url: arguments.public_url,
+        tool_scopes: arguments.tool_scope,
+        terminal: terminal.clone(),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(OsRandom),
+    });
+    let stack = tokio::select! {
+        stack = starting => stack?,
+        () = signals.next() => return Ok(()),
+    };
+    terminal.write(&render(stack.screen(), terminal.paint, terminal.width));
+    if arguments.ready_json {
+        let ready = json!({
+            "mcp_url": stack.mcp_url,
+            "issuer": stack.issuer,
+            "authority_url": stack.authority_url,
+            "admin_url": stack.admin_url,
+            "setup_url": stack.setup_url,
+        });
+        Terminal::stdout().line(ready.to_string());
+    }
+    if let Some(link) = &stack.setup_url
+        && !arguments.no_open
+        && terminal.interactive
+        && browser::is_likely()
+    {
+        browser::open(link);
+    }
+    signals.next().await;
+    terminal.line("\n  Stopping; answers that have begun may finish. Again to stop at once.");
+    tokio::select! {
+        () = stack.shutdown() => {}
+        () = signals.next() => {}
+    }
+    Ok(())
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
