@@ -24,7 +24,10 @@ pub(super) fn settings(role: &str) -> StdioSettings {
     );
     settings.env = vec![(ROLE.to_owned(), role.to_owned())];
     settings.limits.stop_patience = Duration::from_millis(300);
-    settings.limits.probe_timeout = Duration::from_millis(500);
+    settings.limits.probe_timeout = match role {
+        "silent-at-probe" => Duration::from_millis(500),
+        _ => Duration::from_secs(10),
+    };
     settings
 }
 
@@ -154,6 +157,9 @@ fn call(id: &Value, params: &Value, held: &mut Vec<Value>, asking: &mut Option<V
         }
         // Answered in the other order, so that only the id says whose answer it is.
         "hold" => held.push(json!([id, arguments["mark"]])),
+        "release" if (held.len() as u64) < arguments["count"].as_u64().unwrap_or(0) => {
+            text(id, "too early");
+        }
         "release" => {
             while let Some(one) = held.pop() {
                 text(&one[0], one[1].as_str().unwrap());

@@ -249,8 +249,9 @@ async fn answers_find_their_request_whatever_their_order_and_their_ids() {
         hold(json!(7), "second"),
         hold(json!("a"), "third"),
     ];
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(caller.say("release", json!({})).await, "released");
+    while caller.say("release", json!({"count": 3})).await != "released" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for (waiting, (id, mark)) in waiting.into_iter().zip([
         (json!("a"), "first"),
         (json!(7), "second"),
@@ -361,7 +362,7 @@ async fn a_silent_child_does_not_leave_the_client_without_a_sign() {
         .into_data()
         .unwrap();
     assert!(sign.starts_with(b":"));
-    caller.say("release", json!({})).await;
+    drop(caller.call(json!(2), "release", json!({})).await.unwrap());
     assert_eq!(
         next_event(&mut call).await["result"]["content"][0]["text"],
         "late"
@@ -490,7 +491,7 @@ async fn a_forgotten_session_makes_room_for_a_new_one_of_the_same_principal() {
 #[tokio::test]
 async fn an_unused_session_ends_and_one_with_a_listener_does_not() {
     let mut settings = settings("legacy");
-    settings.limits.session_idle = Duration::from_millis(400);
+    settings.limits.session_idle = Duration::from_millis(1500);
     let bridge = StdioBridge::new(settings);
     let unused = Caller::open(&bridge, "alice").await;
     let watched = Caller::open(&bridge, "alice").await;
@@ -505,7 +506,7 @@ async fn an_unused_session_ends_and_one_with_a_listener_does_not() {
             .status(),
         StatusCode::NOT_FOUND
     );
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(2000)).await;
     let pid = watched.say("pid", json!({})).await;
     drop(stream);
     eventually("nobody listens any more", || !process_exists(&pid)).await;
@@ -637,12 +638,12 @@ async fn a_cancelled_call_is_answered_and_the_child_hears_of_it() {
         let caller = caller.clone();
         async move { json_body(caller.call(json!("h"), "hang", json!({})).await.unwrap()).await }
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "h"}});
-    assert_eq!(
-        caller.post(cancel).await.unwrap().status(),
-        StatusCode::ACCEPTED
-    );
+    while !hanging.is_finished() {
+        let told = caller.post(cancel.clone()).await.unwrap();
+        assert_eq!(told.status(), StatusCode::ACCEPTED);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(hanging.await.unwrap()["id"], "h");
     // Its id for the call, not the client's: initialize was 1.
     eventually("the child hears", || {
@@ -686,15 +687,18 @@ async fn hanging_up_cancels_a_modern_call() {
     settings.stderr = Some(StderrSink::new(move |line| {
         taking.lock().unwrap().push(line.to_owned())
     }));
+    settings.limits.quiet = Duration::from_millis(300);
     let bridge = StdioBridge::new(settings);
     let alice = Caller::new(&bridge, "alice", Era::Modern);
-    assert!(!alice.say("pid", json!({})).await.is_empty());
-    let hanging = tokio::spawn({
-        let alice = alice.clone();
-        async move { alice.call(json!("h"), "hang", json!({})).await.map(drop) }
-    });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    hanging.abort();
+    let hanging = alice.call(json!("h"), "hang", json!({})).await.unwrap();
+    assert!(
+        lines
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|line| !line.starts_with("cancelled"))
+    );
+    drop(hanging);
     eventually("the child hears", || {
         lines
             .lock()
