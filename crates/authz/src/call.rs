@@ -78,10 +78,16 @@ fn read_request(request: &Request) -> Call<'_> {
     let method = request.method.as_str();
     let known = match method {
         method::TOOLS_CALL => text(request, "name").and_then(|name| {
-            let arguments = request.params.as_ref()?.get("arguments");
-            // Anything but an object is no arguments to any rule and something else to some server.
-            matches!(arguments, None | Some(Json::Object(_)))
-                .then_some(Call::Tool { name, arguments })
+            match request.params.as_ref()?.get("arguments") {
+                // Some clients write what they leave out.
+                None | Some(Json::Null) => Some(Call::Tool {
+                    name,
+                    arguments: None,
+                }),
+                arguments @ Some(Json::Object(_)) => Some(Call::Tool { name, arguments }),
+                // No arguments to any rule, and something else to some server.
+                Some(_) => None,
+            }
         }),
         method::RESOURCES_READ | method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
             text(request, "uri").map(|uri| Call::Resource { uri })

@@ -66,7 +66,7 @@ fn each_request_of_each_revision_is_read_and_any_other_is_unknown() {
         (
             "tools/call",
             r#"{"name":"add","arguments":null}"#,
-            "unknown tools/call",
+            "tool add",
         ),
         (
             "tools/call",

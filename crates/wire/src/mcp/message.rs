@@ -222,7 +222,8 @@ fn message(members: Object, from_client: bool) -> Result<Message, MessageError> 
                 return Err(MessageError::Method);
             }
             let params = match params {
-                None => None,
+                // Some clients write what they leave out; it is left out from here on.
+                None | Some(Json::Null) => None,
                 Some(Json::Object(params)) => Some(params),
                 Some(_) => return Err(MessageError::Params),
             };

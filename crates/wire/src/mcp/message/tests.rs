@@ -20,6 +20,12 @@ fn each_kind_of_message_is_read_and_written_again_as_it_was_judged() {
         let message = read(text).unwrap();
         assert_eq!(String::from_utf8(message.to_bytes()).unwrap(), text);
     }
+    // Parameters that are null are none.
+    let message = read(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#).unwrap();
+    assert_eq!(
+        message.to_bytes(),
+        br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#
+    );
     // Order at the top and whitespace are ours; the rest stays.
     let message = read(
         "{\"params\": {\"z\": 1, \"a\": 2},\n \"method\": \"x\", \"id\": 1, \"jsonrpc\": \"2.0\"}",
@@ -77,7 +83,7 @@ fn each_wrong_message_is_refused_with_its_code() {
             E::Params,
         ),
         (
-            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":null}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":"{}"}"#,
             E::Params,
         ),
         (
