@@ -3,6 +3,7 @@
 //! What is forwarded is written from what was judged, so no two readers can see two messages in one text.
 //! Member order and the text of numbers are kept; whitespace and needless escapes are not.
 
+mod error;
 mod key;
 mod parse;
 mod value;
@@ -11,7 +12,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use error::{JsonError, JsonErrorKind};
 pub use key::Key;
-pub use parse::{JsonError, JsonErrorKind, Limits, parse_strict};
+pub use parse::{Limits, parse_strict};
 pub use value::{Json, Number, Object};
 pub(super) use write::write_string;
