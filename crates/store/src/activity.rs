@@ -7,8 +7,9 @@ use domain::{CallOutcome, CallRecord};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::bulk::BulkInsert;
+use crate::bulk::BulkStatement;
 use crate::db::{Database, DatabaseUrl, Synchronous};
+use crate::job::Work;
 use crate::migrate::ACTIVITY;
 use crate::values::{Args, RowReader};
 use crate::{PAGE_ROWS_MAX, StoreError, event_id};
@@ -22,10 +23,11 @@ const BATCH_RECORDS_MAX: usize = 1024;
 /// How long a call waits for others to travel with.
 const BATCH_WAIT: Duration = Duration::from_millis(250);
 
-static INSERT: BulkInsert = BulkInsert::new(
+static INSERT: BulkStatement = BulkStatement::new(
     "INSERT INTO call_record (id, at, server, subject, client_id, grant_id, method, name, outcome, reason, status, \
      duration_us, correlation_id) VALUES",
     13,
+    "",
 );
 
 /// The calls that went through the gateway, in a file or schema of their own. Recording never waits: when the log
@@ -112,14 +114,17 @@ impl ActivityLog {
     pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.0
             .database
-            .write(event_id::first(before), |conn, first| {
-                Box::pin(async move {
-                    let sql = "DELETE FROM call_record WHERE id IN \
+            .write(
+                event_id::first(before),
+                Work::Plain(|conn, first| {
+                    Box::pin(async move {
+                        let sql = "DELETE FROM call_record WHERE id IN \
                                (SELECT id FROM call_record WHERE id < $1 ORDER BY id LIMIT $2)";
-                    let args = Args::with_capacity(2).int(*first).limit(PAGE_ROWS_MAX);
-                    conn.execute(sql, args).await
-                })
-            })
+                        let args = Args::with_capacity(2).int(*first).limit(PAGE_ROWS_MAX);
+                        conn.execute(sql, args).await
+                    })
+                }),
+            )
             .await
     }
 
@@ -171,19 +176,15 @@ async fn write_batches(
         // When the time is up, what there is travels.
         let _ = tokio::time::timeout(BATCH_WAIT, full).await;
         let count = batch.len() as u64;
-        let written = database
-            .write(
-                std::mem::take(&mut batch),
-                |conn, batch: &Vec<CallRecord>| {
-                    Box::pin(async move {
-                        for record in batch {
-                            conn.insert_later(&INSERT, row(record));
-                        }
-                        Ok(())
-                    })
-                },
-            )
-            .await;
+        let work = Work::Plain(|conn, batch: &Vec<CallRecord>| {
+            Box::pin(async move {
+                for record in batch {
+                    conn.insert_later(&INSERT, row(record));
+                }
+                Ok(())
+            })
+        });
+        let written = database.write(std::mem::take(&mut batch), work).await;
         if let Err(error) = written {
             dropped.fetch_add(count, Ordering::Relaxed);
             tracing::warn!(%error, records = count, "the activity log lost calls");

@@ -1,14 +1,15 @@
 use base::Timestamp;
 use domain::{AuditEvent, AuditEventKind, ClientId, GrantId, ServerSlug, UserId};
 
-use crate::bulk::BulkInsert;
+use crate::bulk::BulkStatement;
 use crate::conn::Conn;
 use crate::values::{Args, RowReader};
 use crate::{Store, StoreError, event_id};
 
-static INSERT: BulkInsert = BulkInsert::new(
+static INSERT: BulkStatement = BulkStatement::new(
     "INSERT INTO audit_event (id, at, kind, server, user_id, client_id, grant_id, detail) VALUES",
     8,
+    "",
 );
 
 /// An audit event with its place in the list.

@@ -1,29 +1,39 @@
 use std::sync::OnceLock;
 
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use crate::StoreError;
-use crate::conn::execute;
+use crate::conn::{execute, fetch_all};
 use crate::values::Args;
 
-/// How many rows one statement may carry. Few sizes, so that few statements are prepared.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// How many rows one statement may carry. Few sizes, so that few statements are prepared, and none large: the
+/// driver looks each placeholder up by its number, which costs the square of their count.
+const SIZES: [usize; 5] = [16, 8, 4, 2, 1];
 
-/// An insert into one table whose rows may travel together.
-pub(crate) struct BulkInsert {
+/// A statement over a list of rows of values, so that the jobs of a group can share it.
+pub(crate) struct BulkStatement {
     /// Up to and with the word `VALUES`.
     head: &'static str,
     columns: usize,
+    /// What follows the rows.
+    tail: &'static str,
     texts: [OnceLock<&'static str>; SIZES.len()],
 }
 
-impl BulkInsert {
-    pub(crate) const fn new(head: &'static str, columns: usize) -> Self {
+impl BulkStatement {
+    pub(crate) const fn new(head: &'static str, columns: usize, tail: &'static str) -> Self {
         Self {
             head,
             columns,
+            tail,
             texts: [const { OnceLock::new() }; SIZES.len()],
         }
+    }
+
+    /// The statement for one row.
+    pub(crate) fn one(&self) -> &'static str {
+        self.text(SIZES.len() - 1)
     }
 
     /// The statement for `SIZES[size]` rows; written once per process, so it may live as long as that.
@@ -32,27 +42,65 @@ impl BulkInsert {
             let mut text = self.head.to_owned();
             for row in 0..SIZES[size] {
                 text.push_str(if row == 0 { " (" } else { ", (" });
-                for column in 1..=self.columns {
-                    if column > 1 {
-                        text.push_str(", ");
-                    }
-                    text.push_str(&format!("${}", row * self.columns + column));
-                }
+                push_placeholders(&mut text, row * self.columns, self.columns);
                 text.push(')');
             }
+            text.push_str(self.tail);
             Box::leak(text.into_boxed_str())
         })
     }
+
+    async fn execute(
+        &self,
+        connection: &mut AnyConnection,
+        rows: &mut Vec<Args>,
+    ) -> Result<(), StoreError> {
+        let mut rows = rows.drain(..);
+        for (size, &count) in SIZES.iter().enumerate() {
+            while rows.len() >= count {
+                let args = Args::joined(rows.by_ref().take(count), count * self.columns);
+                execute(connection, self.text(size), args.finish()?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the statement over `rows` and gives what it returns.
+    pub(crate) async fn fetch(
+        &self,
+        connection: &mut AnyConnection,
+        rows: Vec<Args>,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let mut found = Vec::with_capacity(rows.len());
+        let mut rows = rows.into_iter();
+        for (size, &count) in SIZES.iter().enumerate() {
+            while rows.len() >= count {
+                let args = Args::joined(rows.by_ref().take(count), count * self.columns);
+                found.extend(fetch_all(connection, self.text(size), args.finish()?).await?);
+            }
+        }
+        Ok(found)
+    }
 }
 
-/// Rows that wait for the end of their transaction, by table.
+/// Appends `$n` placeholders behind the first `after`.
+pub(crate) fn push_placeholders(text: &mut String, after: usize, count: usize) {
+    for number in 1..=count {
+        if number > 1 {
+            text.push_str(", ");
+        }
+        text.push_str(&format!("${}", after + number));
+    }
+}
+
+/// Rows that wait for the end of their transaction, by statement.
 #[derive(Default)]
 pub(crate) struct Pending {
-    tables: Vec<(&'static BulkInsert, Vec<Args>)>,
+    tables: Vec<(&'static BulkStatement, Vec<Args>)>,
 }
 
 impl Pending {
-    pub(crate) fn push(&mut self, insert: &'static BulkInsert, row: Args) {
+    pub(crate) fn push(&mut self, insert: &'static BulkStatement, row: Args) {
         for (table, rows) in &mut self.tables {
             if std::ptr::eq(*table, insert) {
                 rows.push(row);
@@ -71,20 +119,11 @@ impl Pending {
             rows.clear();
         }
     }
-}
 
-pub(crate) async fn write(
-    connection: &mut AnyConnection,
-    pending: &mut Pending,
-) -> Result<(), StoreError> {
-    for (insert, rows) in &mut pending.tables {
-        let mut rows = rows.drain(..);
-        for (size, &count) in SIZES.iter().enumerate() {
-            while rows.len() >= count {
-                let args = Args::joined(rows.by_ref().take(count), count * insert.columns);
-                execute(connection, insert.text(size), args.finish()?).await?;
-            }
+    pub(crate) async fn write(&mut self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        for (insert, rows) in &mut self.tables {
+            insert.execute(connection, rows).await?;
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -2,6 +2,9 @@ use base::Digest;
 use domain::{AuditEvent, Client, ClientId, ClientRegistration, ServerSlug};
 use wire::oauth::RedirectUri;
 
+use crate::bulk::BulkStatement;
+use crate::job::Gated;
+use crate::lookup::Lookup;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
 use crate::{Store, StoreError};
 
@@ -51,39 +54,31 @@ impl Store {
             fingerprint,
             event,
         };
-        self.write(row, |conn, row| {
-            Box::pin(async move {
-                let sql = "INSERT INTO client \
-                           (id, server, name, redirect_uris, registration, fingerprint, metadata, created_at, disabled_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-                let client = &row.client;
-                let fingerprint = row.fingerprint.map(|digest| digest.to_text());
-                let args = Args::with_capacity(9)
-                    .text(client.id.as_str())
-                    .text(client.server.as_str())
-                    .text(&client.name)
-                    .text(&row.redirect_uris)
-                    .text(client.registration.as_str())
-                    .optional_text(fingerprint.as_deref())
-                    .text(&row.metadata)
-                    .time(client.created_at)
-                    .optional_time(client.disabled_at);
-                if conn.execute(sql, args).await? == 1 {
-                    conn.record(&row.event);
-                    return Ok(Registered::Inserted);
-                }
-                let args = Args::with_capacity(2)
-                    .text(fingerprint.as_deref().unwrap_or_default())
-                    .text(client.server.as_str());
-                match conn.fetch_optional(FIND_SAME, args).await? {
-                    Some(same) => Ok(Registered::Same(Box::new(read(&RowReader::new(
-                        &same, "client",
-                    ))?))),
-                    None => Err(StoreError::Conflict("a client with this id")),
-                }
-            })
-        })
-        .await
+        let work = Gated {
+            gate: &INSERT,
+            key: |row: &ClientRow| Some(row.client.id.as_str()),
+            row: client_row,
+            then: |conn, row, passed| {
+                Box::pin(async move {
+                    if passed {
+                        conn.record(&row.event);
+                        return Ok(Registered::Inserted);
+                    }
+                    let fingerprint = row.fingerprint.map(|digest| digest.to_text());
+                    let args = Args::with_capacity(2)
+                        .text(fingerprint.as_deref().unwrap_or_default())
+                        .text(row.client.server.as_str());
+                    match conn.fetch_optional(FIND_SAME, args).await? {
+                        Some(same) => {
+                            let same = read(&RowReader::new(&same, "client"))?;
+                            Ok(Registered::Same(Box::new(same)))
+                        }
+                        None => Err(StoreError::Conflict("a client with this id")),
+                    }
+                })
+            },
+        };
+        self.write_gated(row, work).await
     }
 
     /// The client of this id at this server; a client of another server is unknown.
@@ -95,18 +90,11 @@ impl Store {
         server: &ServerSlug,
         id: &ClientId,
     ) -> Result<Option<Client>, StoreError> {
-        let sql = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
-                   FROM client WHERE id = $1 AND server = $2";
-        let args = Args::with_capacity(2)
-            .text(id.as_str())
-            .text(server.as_str());
-        let row = match self.fetch_optional(sql, args).await {
-            // No stored id has it.
-            Err(StoreError::NulCharacter(_)) => None,
-            other => other?,
+        let Some(row) = self.find(&FIND, id.as_str()).await? else {
+            return Ok(None);
         };
-        row.map(|row| read(&RowReader::new(&row, "client")))
-            .transpose()
+        let client = read(&RowReader::new(&row, "client"))?;
+        Ok((client.server == *server).then_some(client))
     }
 
     /// The client that the same dynamic registration made before.
@@ -163,8 +151,35 @@ impl Store {
     }
 }
 
+static INSERT: BulkStatement = BulkStatement::new(
+    "INSERT INTO client \
+     (id, server, name, redirect_uris, registration, fingerprint, metadata, created_at, disabled_at) VALUES",
+    9,
+    " ON CONFLICT DO NOTHING RETURNING id",
+);
+
+static FIND: Lookup = Lookup::new(
+    "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
+     FROM client WHERE id IN",
+);
+
 const FIND_SAME: &str = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
      FROM client WHERE fingerprint = $1 AND server = $2";
+
+fn client_row(row: &ClientRow) -> Args {
+    let client = &row.client;
+    let fingerprint = row.fingerprint.map(|digest| digest.to_text());
+    Args::with_capacity(9)
+        .text(client.id.as_str())
+        .text(client.server.as_str())
+        .text(&client.name)
+        .text(&row.redirect_uris)
+        .text(client.registration.as_str())
+        .optional_text(fingerprint.as_deref())
+        .text(&row.metadata)
+        .time(client.created_at)
+        .optional_time(client.disabled_at)
+}
 
 fn read(row: &RowReader<'_>) -> Result<Client, StoreError> {
     let texts: Vec<String> = row.json(3)?;

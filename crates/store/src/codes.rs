@@ -5,6 +5,9 @@ use domain::{
 };
 use wire::oauth::{CodeChallenge, ScopeSet};
 
+use crate::bulk::BulkStatement;
+use crate::job::Gated;
+use crate::lookup::Lookup;
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError, tokens};
 
@@ -59,6 +62,14 @@ pub enum Redeemed {
     Unknown,
 }
 
+/// What [`Store::insert_code`] writes.
+struct Issue {
+    key: String,
+    code: AuthorizationCode,
+    consent: Consent,
+    event: AuditEvent,
+}
+
 impl Store {
     /// Keeps a code that is handed to a client, and remembers the consent behind it.
     ///
@@ -74,39 +85,32 @@ impl Store {
             ("redirect_uri", &code.redirect_uri),
             ("detail", &event.detail),
         ])?;
-        self.write((code, consent, event), |conn, (code, consent, event)| {
-            Box::pin(async move {
-                let sql = "INSERT INTO authorization_code \
-                           (digest, server, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, \
-                            authenticated_at, grant_id, issued_at, expires_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-                           ON CONFLICT (digest) DO NOTHING";
-                let args = Args::with_capacity(12)
-                    .digest(&code.digest)
-                    .text(code.server.as_str())
-                    .text(code.client.as_str())
-                    .text(code.user.as_str())
-                    .text(code.session.as_str())
-                    .text(&code.redirect_uri)
-                    .text(&code.code_challenge.to_text())
-                    .text(&code.scopes.to_string())
-                    .time(code.authenticated_at)
-                    .text(code.grant.as_str())
-                    .time(code.issued_at)
-                    .time(code.expires_at);
-                if conn.execute(sql, args).await? == 1 {
-                    conn.upsert_consent(consent).await?;
-                    conn.record(event);
-                    return Ok(InsertCode::Inserted);
-                }
-                let args = Args::with_capacity(1).digest(&code.digest);
-                Ok(match conn.fetch_optional(FIND_BEGUN_FAMILY, args).await? {
-                    Some(_) => InsertCode::AlreadyRedeemed,
-                    None => InsertCode::AlreadyThere,
+        let issue = Issue {
+            key: code.digest.to_text(),
+            code,
+            consent,
+            event,
+        };
+        let work = Gated {
+            gate: &INSERT,
+            key: |issue: &Issue| Some(&issue.key),
+            row: issue_row,
+            then: |conn, issue, passed| {
+                Box::pin(async move {
+                    if passed {
+                        conn.upsert_consent(&issue.consent);
+                        conn.record(&issue.event);
+                        return Ok(InsertCode::Inserted);
+                    }
+                    let args = Args::with_capacity(1).text(&issue.key);
+                    Ok(match conn.fetch_optional(FIND_BEGUN_FAMILY, args).await? {
+                        Some(_) => InsertCode::AlreadyRedeemed,
+                        None => InsertCode::AlreadyThere,
+                    })
                 })
-            })
-        })
-        .await
+            },
+        };
+        self.write_gated(issue, work).await
     }
 
     /// The code of this digest.
@@ -114,17 +118,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn find_code(&self, digest: Digest) -> Result<Option<FoundCode>, StoreError> {
-        let sql = "SELECT c.digest, c.server, c.client_id, c.user_id, c.session_id, c.redirect_uri, \
-                   c.code_challenge, c.scopes, c.authenticated_at, c.grant_id, c.issued_at, c.expires_at, \
-                   f.created_at, u.id, k.id \
-                   FROM authorization_code c \
-                   LEFT JOIN token_family f ON f.id = c.grant_id \
-                   LEFT JOIN app_user u ON u.id = c.user_id AND u.disabled_at IS NULL \
-                   LEFT JOIN client k ON k.id = c.client_id AND k.disabled_at IS NULL \
-                   WHERE c.digest = $1";
-        let row = self
-            .fetch_optional(sql, Args::with_capacity(1).digest(&digest))
-            .await?;
+        let row = self.find(&FIND, &digest.to_text()).await?;
         row.map(|row| read(&RowReader::new(&row, "authorization_code")))
             .transpose()
     }
@@ -135,40 +129,89 @@ impl Store {
     /// When it cannot be written.
     pub async fn redeem_code(&self, redeem: RedeemCode) -> Result<Redeemed, StoreError> {
         refuse_nul(&[("detail", &redeem.event.detail)])?;
-        self.write(redeem, |conn, redeem| {
-            Box::pin(async move {
-                // The family's id is fixed by the code, so only one redemption can insert it: that is the spending.
-                let sql = "INSERT INTO token_family \
-                           (id, server, client_id, user_id, scopes, authenticated_at, created_at, expires_at) \
-                           SELECT grant_id, server, client_id, user_id, scopes, authenticated_at, $2, $3 \
-                           FROM authorization_code WHERE digest = $1 AND expires_at > $2 \
-                           ON CONFLICT (id) DO NOTHING";
-                let args = Args::with_capacity(3)
+        let work = Gated {
+            gate: &REDEEM,
+            key: |redeem: &RedeemCode| Some(redeem.refresh.as_ref()?.family.as_str()),
+            row: |redeem| {
+                Args::with_capacity(3)
                     .digest(&redeem.digest)
                     .time(redeem.now)
-                    .time(redeem.family_expires_at);
-                if conn.execute(sql, args).await? == 1 {
-                    if let Some(refresh) = &redeem.refresh {
-                        tokens::insert_later(conn, refresh);
+                    .time(redeem.family_expires_at)
+            },
+            then: |conn, redeem, passed| {
+                Box::pin(async move {
+                    if passed {
+                        if let Some(refresh) = &redeem.refresh {
+                            tokens::insert_later(conn, refresh);
+                        }
+                        conn.record(&redeem.event);
+                        return Ok(Redeemed::Fresh);
                     }
-                    conn.record(&redeem.event);
-                    return Ok(Redeemed::Fresh);
-                }
-                let args = Args::with_capacity(1).digest(&redeem.digest);
-                Ok(match conn.fetch_optional(FIND_BEGUN_FAMILY, args).await? {
-                    Some(row) => Redeemed::Repeated {
-                        grant: GrantId::from_text(RowReader::new(&row, "token_family").text(0)?),
-                    },
-                    None => Redeemed::Unknown,
+                    let args = Args::with_capacity(1).digest(&redeem.digest);
+                    let begun = conn.fetch_optional(FIND_BEGUN_FAMILY, args).await?;
+                    Ok(match begun {
+                        Some(row) => Redeemed::Repeated {
+                            grant: GrantId::from_text(
+                                RowReader::new(&row, "token_family").text(0)?,
+                            ),
+                        },
+                        None => Redeemed::Unknown,
+                    })
                 })
-            })
-        })
-        .await
+            },
+        };
+        self.write_gated(redeem, work).await
     }
 }
 
+static INSERT: BulkStatement = BulkStatement::new(
+    "INSERT INTO authorization_code \
+     (digest, server, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, authenticated_at, \
+      grant_id, issued_at, expires_at) VALUES",
+    12,
+    " ON CONFLICT (digest) DO NOTHING RETURNING digest",
+);
+
+/// The family's id is fixed by the code, so only one redemption can insert it: that is the spending.
+static REDEEM: BulkStatement = BulkStatement::new(
+    "INSERT INTO token_family \
+     (id, server, client_id, user_id, scopes, authenticated_at, created_at, expires_at) \
+     SELECT c.grant_id, c.server, c.client_id, c.user_id, c.scopes, c.authenticated_at, v.column2, v.column3 \
+     FROM (VALUES",
+    3,
+    ") AS v JOIN authorization_code c ON c.digest = v.column1 \
+     WHERE c.expires_at > v.column2 ON CONFLICT (id) DO NOTHING RETURNING id",
+);
+
+static FIND: Lookup = Lookup::new(
+    "SELECT c.digest, c.server, c.client_id, c.user_id, c.session_id, c.redirect_uri, c.code_challenge, c.scopes, \
+     c.authenticated_at, c.grant_id, c.issued_at, c.expires_at, f.created_at, u.id, k.id \
+     FROM authorization_code c \
+     LEFT JOIN token_family f ON f.id = c.grant_id \
+     LEFT JOIN app_user u ON u.id = c.user_id AND u.disabled_at IS NULL \
+     LEFT JOIN client k ON k.id = c.client_id AND k.disabled_at IS NULL \
+     WHERE c.digest IN",
+);
+
 const FIND_BEGUN_FAMILY: &str = "SELECT f.id FROM authorization_code c \
      JOIN token_family f ON f.id = c.grant_id WHERE c.digest = $1";
+
+fn issue_row(issue: &Issue) -> Args {
+    let code = &issue.code;
+    Args::with_capacity(12)
+        .text(&issue.key)
+        .text(code.server.as_str())
+        .text(code.client.as_str())
+        .text(code.user.as_str())
+        .text(code.session.as_str())
+        .text(&code.redirect_uri)
+        .text(&code.code_challenge.to_text())
+        .text(&code.scopes.to_string())
+        .time(code.authenticated_at)
+        .text(code.grant.as_str())
+        .time(code.issued_at)
+        .time(code.expires_at)
+}
 
 fn read(row: &RowReader<'_>) -> Result<FoundCode, StoreError> {
     Ok(FoundCode {

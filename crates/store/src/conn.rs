@@ -2,10 +2,10 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AssertSqlSafe};
 
-use crate::bulk::{BulkInsert, Pending};
+use crate::StoreError;
+use crate::bulk::{BulkStatement, Pending};
 use crate::db::from_sqlx;
 use crate::values::Args;
-use crate::{StoreError, bulk};
 
 /// The connection of one transaction, as a job sees it.
 pub(crate) struct Conn {
@@ -83,7 +83,7 @@ impl Conn {
 
     /// Inserts a row before the transaction ends, together with the rows of the same table that other jobs of
     /// the group bring. A conflict fails the job, exactly as an insert at once would.
-    pub(crate) fn insert_later(&mut self, insert: &'static BulkInsert, row: Args) {
+    pub(crate) fn insert_later(&mut self, insert: &'static BulkStatement, row: Args) {
         self.pending.push(insert, row);
     }
 
@@ -93,7 +93,7 @@ impl Conn {
             return Ok(());
         }
         let mut pending = std::mem::take(&mut self.pending);
-        let written = bulk::write(self.raw(), &mut pending).await;
+        let written = pending.write(self.raw()).await;
         pending.clear();
         self.pending = pending;
         written

@@ -1,27 +1,31 @@
 use domain::{ClientId, Consent, ServerSlug, UserId};
 use wire::oauth::ScopeSet;
 
+use crate::bulk::BulkStatement;
 use crate::conn::Conn;
 use crate::values::{Args, RowReader};
 use crate::{Store, StoreError};
 
 impl Conn {
     /// Remembers what a person approved, over what they approved before.
-    pub(crate) async fn upsert_consent(&mut self, consent: &Consent) -> Result<(), StoreError> {
-        let sql = "INSERT INTO consent (user_id, client_id, redirect_uri, server, scopes, approved_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6) \
-                   ON CONFLICT (user_id, client_id, redirect_uri) \
-                   DO UPDATE SET scopes = excluded.scopes, approved_at = excluded.approved_at";
-        let args = Args::with_capacity(6)
+    pub(crate) fn upsert_consent(&mut self, consent: &Consent) {
+        let row = Args::with_capacity(6)
             .text(consent.user.as_str())
             .text(consent.client.as_str())
             .text(&consent.redirect_uri)
             .text(consent.server.as_str())
             .text(&consent.scopes.to_string())
             .time(consent.approved_at);
-        self.execute(sql, args).await.map(|_| ())
+        self.insert_later(&UPSERT, row);
     }
 }
+
+static UPSERT: BulkStatement = BulkStatement::new(
+    "INSERT INTO consent (user_id, client_id, redirect_uri, server, scopes, approved_at) VALUES",
+    6,
+    " ON CONFLICT (user_id, client_id, redirect_uri) \
+     DO UPDATE SET scopes = excluded.scopes, approved_at = excluded.approved_at",
+);
 
 impl Store {
     /// What this person approved last for this client with this return address.

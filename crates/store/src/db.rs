@@ -11,9 +11,10 @@ use sqlx::sqlite::SqliteError;
 
 use crate::StoreError;
 use crate::conn::Conn;
+use crate::job::Work;
+use crate::lookup::Lookup;
 use crate::migrate::Schema;
 use crate::values::Args;
-use crate::writer::Work;
 
 /// Where the data lives.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ impl Database {
     pub(crate) async fn write<D, T>(&self, data: D, work: Work<D, T>) -> Result<T, StoreError>
     where
         D: Send + Sync + 'static,
-        T: Send + 'static,
+        T: Send + Sync + 'static,
     {
         match self {
             Self::Sqlite(sqlite) => sqlite.writer.write(data, work).await,
@@ -113,6 +114,25 @@ impl Database {
         match self {
             Self::Sqlite(sqlite) => sqlite.readers.fetch_all(sql, args).await,
             Self::Postgres(postgres) => postgres.fetch_all(sql, args).await,
+        }
+    }
+
+    /// Reads the one row of `lookup` that has this key.
+    pub(crate) async fn find(
+        &self,
+        lookup: &'static Lookup,
+        key: &str,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.lookups.find(lookup, key).await,
+            Self::Postgres(postgres) => {
+                let args = Args::with_capacity(1).text(key);
+                match postgres.fetch_optional(lookup.one(), args).await {
+                    // No row can have such a key.
+                    Err(StoreError::NulCharacter(_)) => Ok(None),
+                    other => other,
+                }
+            }
         }
     }
 

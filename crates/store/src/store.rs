@@ -5,9 +5,10 @@ use sqlx::any::AnyRow;
 
 use crate::StoreError;
 use crate::db::{Database, DatabaseUrl, Synchronous};
+use crate::job::{Gated, Plain, Work};
+use crate::lookup::Lookup;
 use crate::migrate::AUTHORITY;
 use crate::values::Args;
-use crate::writer::Work;
 
 /// What the authority keeps. Cheap to clone; every clone is the same store.
 #[derive(Clone)]
@@ -69,12 +70,34 @@ impl Store {
 
     /// Runs `work` on `data` in one transaction and answers when it is durable. A caller that goes away does not
     /// undo it.
-    pub(crate) async fn write<D, T>(&self, data: D, work: Work<D, T>) -> Result<T, StoreError>
+    pub(crate) async fn write<D, T>(&self, data: D, work: Plain<D, T>) -> Result<T, StoreError>
     where
         D: Send + Sync + 'static,
-        T: Send + 'static,
+        T: Send + Sync + 'static,
     {
-        self.0.write(data, work).await
+        self.0.write(data, Work::Plain(work)).await
+    }
+
+    /// As [`Store::write`], for a transaction that begins with one conditional write.
+    pub(crate) async fn write_gated<D, T>(
+        &self,
+        data: D,
+        work: Gated<D, T>,
+    ) -> Result<T, StoreError>
+    where
+        D: Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.0.write(data, Work::Gated(work)).await
+    }
+
+    /// Reads the one row of `lookup` that has this key.
+    pub(crate) async fn find(
+        &self,
+        lookup: &'static Lookup,
+        key: &str,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        self.0.find(lookup, key).await
     }
 
     pub(crate) async fn fetch_optional(

@@ -4,14 +4,17 @@ use domain::{
 };
 use wire::oauth::ScopeSet;
 
-use crate::bulk::BulkInsert;
+use crate::bulk::BulkStatement;
 use crate::conn::Conn;
+use crate::job::Gated;
+use crate::lookup::Lookup;
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
-static INSERT: BulkInsert = BulkInsert::new(
+static INSERT: BulkStatement = BulkStatement::new(
     "INSERT INTO refresh_token (digest, family_id, generation, expires_at) VALUES",
     4,
+    "",
 );
 
 /// Writes a refresh token that is not spent yet.
@@ -91,18 +94,7 @@ impl Store {
         &self,
         digest: Digest,
     ) -> Result<Option<FoundRefreshToken>, StoreError> {
-        let sql = "SELECT t.digest, t.family_id, t.generation, t.expires_at, t.spent_at, t.salt, s.spent_at, \
-                   f.server, f.client_id, f.user_id, f.scopes, f.authenticated_at, f.created_at, f.expires_at, \
-                   f.ended_at, f.end_reason, u.id, k.id \
-                   FROM refresh_token t \
-                   JOIN token_family f ON f.id = t.family_id \
-                   LEFT JOIN refresh_token s ON s.digest = t.successor \
-                   LEFT JOIN app_user u ON u.id = f.user_id AND u.disabled_at IS NULL \
-                   LEFT JOIN client k ON k.id = f.client_id AND k.disabled_at IS NULL \
-                   WHERE t.digest = $1";
-        let row = self
-            .fetch_optional(sql, Args::with_capacity(1).digest(&digest))
-            .await?;
+        let row = self.find(&FIND, &digest.to_text()).await?;
         row.map(|row| read(&RowReader::new(&row, "refresh_token")))
             .transpose()
     }
@@ -116,26 +108,29 @@ impl Store {
         rotate: RotateRefreshToken,
     ) -> Result<Rotated, StoreError> {
         refuse_nul(&[("detail", &rotate.event.detail)])?;
-        self.write(rotate, |conn, rotate| {
-            Box::pin(async move {
-                let sql = "UPDATE refresh_token SET spent_at = $2, salt = $3, successor = $4 \
-                           WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2 \
-                           AND EXISTS (SELECT 1 FROM token_family f WHERE f.id = refresh_token.family_id \
-                                       AND f.ended_at IS NULL AND f.expires_at > $2)";
-                let args = Args::with_capacity(4)
-                    .digest(&rotate.digest)
+        let work = Gated {
+            gate: &ROTATE,
+            key: |(key, _): &(String, RotateRefreshToken)| Some(key),
+            row: |(key, rotate)| {
+                Args::with_capacity(4)
+                    .text(key)
                     .time(rotate.now)
                     .text(&base64url(&rotate.salt))
-                    .digest(&rotate.successor.digest);
-                if conn.execute(sql, args).await? == 1 {
+                    .digest(&rotate.successor.digest)
+            },
+            then: |conn, (key, rotate), passed| {
+                Box::pin(async move {
+                    if !passed {
+                        return why_not_rotated(conn, key, rotate.now).await;
+                    }
                     insert_later(conn, &rotate.successor);
                     conn.record(&rotate.event);
-                    return Ok(Rotated::Fresh);
-                }
-                why_not_rotated(conn, rotate).await
-            })
-        })
-        .await
+                    Ok(Rotated::Fresh)
+                })
+            },
+        };
+        self.write_gated((rotate.digest.to_text(), rotate), work)
+            .await
     }
 
     /// Ends a token family, if it was not ended before, and says whether it was this call that did.
@@ -187,18 +182,41 @@ impl Store {
     }
 }
 
+static ROTATE: BulkStatement = BulkStatement::new(
+    "UPDATE refresh_token SET spent_at = v.column2, salt = v.column3, successor = v.column4 FROM (VALUES",
+    4,
+    ") AS v WHERE refresh_token.digest = v.column1 \
+     AND refresh_token.spent_at IS NULL AND refresh_token.expires_at > v.column2 \
+     AND EXISTS (SELECT 1 FROM token_family f WHERE f.id = refresh_token.family_id \
+                 AND f.ended_at IS NULL AND f.expires_at > v.column2) \
+     RETURNING digest",
+);
+
+static FIND: Lookup = Lookup::new(
+    "SELECT t.digest, t.family_id, t.generation, t.expires_at, t.spent_at, t.salt, s.spent_at, \
+     f.server, f.client_id, f.user_id, f.scopes, f.authenticated_at, f.created_at, f.expires_at, \
+     f.ended_at, f.end_reason, u.id, k.id \
+     FROM refresh_token t \
+     JOIN token_family f ON f.id = t.family_id \
+     LEFT JOIN refresh_token s ON s.digest = t.successor \
+     LEFT JOIN app_user u ON u.id = f.user_id AND u.disabled_at IS NULL \
+     LEFT JOIN client k ON k.id = f.client_id AND k.disabled_at IS NULL \
+     WHERE t.digest IN",
+);
+
 async fn why_not_rotated(
     conn: &mut Conn,
-    rotate: &RotateRefreshToken,
+    key: &str,
+    now: Timestamp,
 ) -> Result<Rotated, StoreError> {
     let sql = "SELECT t.digest, t.expires_at, t.spent_at, f.expires_at, f.ended_at FROM refresh_token t \
                JOIN token_family f ON f.id = t.family_id WHERE t.digest = $1";
-    let args = Args::with_capacity(1).digest(&rotate.digest);
+    let args = Args::with_capacity(1).text(key);
     let Some(row) = conn.fetch_optional(sql, args).await? else {
         return Ok(Rotated::Unknown);
     };
     let row = RowReader::new(&row, "refresh_token");
-    Ok(if !row.is_null(4)? || row.time(3)? <= rotate.now {
+    Ok(if !row.is_null(4)? || row.time(3)? <= now {
         Rotated::FamilyEnded
     } else if !row.is_null(2)? {
         Rotated::AlreadySpent

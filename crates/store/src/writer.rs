@@ -1,15 +1,15 @@
-use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::StoreError;
+use crate::bulk::BulkStatement;
 use crate::conn::Conn;
 use crate::db::closed;
-use crate::values::Args;
+use crate::job::{Job, Queued, Work};
+use crate::values::{Args, RowReader};
 
 /// How many writes may wait. One more is [`StoreError::Busy`].
 pub(crate) const QUEUE_JOBS_MAX: usize = 1024;
@@ -17,23 +17,18 @@ pub(crate) const QUEUE_JOBS_MAX: usize = 1024;
 /// How many writes one commit carries.
 const GROUP_JOBS_MAX: usize = 256;
 
-/// What one transaction does with its data. A plain function of both, so that it can be called again from the
-/// start, and awaits nothing but its connection.
-pub(crate) type Work<D, T> =
-    for<'a> fn(&'a mut Conn, &'a D) -> BoxFuture<'a, Result<T, StoreError>>;
-
 /// The one writer of an SQLite file: it takes what waits, up to a group, and makes it durable with one commit.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Queued>>,
-    closing: std::sync::Arc<Notify>,
+    closing: Arc<Notify>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     pub(crate) fn start(conn: Conn) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
-        let closing = std::sync::Arc::new(Notify::new());
-        let task = tokio::spawn(run(conn, jobs, std::sync::Arc::clone(&closing)));
+        let closing = Arc::new(Notify::new());
+        let task = tokio::spawn(run(conn, jobs, Arc::clone(&closing)));
         Self {
             queue,
             closing,
@@ -44,15 +39,10 @@ impl Writer {
     pub(crate) async fn write<D, T>(&self, data: D, work: Work<D, T>) -> Result<T, StoreError>
     where
         D: Send + Sync + 'static,
-        T: Send + 'static,
+        T: Send + Sync + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Job {
-            data,
-            work,
-            outcome: None,
-            reply,
-        });
+        let job = Box::new(Job::new(data, work, reply));
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => closed(),
@@ -76,52 +66,7 @@ impl Writer {
     }
 }
 
-/// A job whose types are forgotten.
-trait Queued: Send {
-    /// Runs it, keeps the outcome, and says whether it worked.
-    fn run<'a>(&'a mut self, conn: &'a mut Conn) -> BoxFuture<'a, bool>;
-    /// Replaces an outcome that was not made durable.
-    fn fail(&mut self, error: StoreError);
-    /// Tells the caller, if it still listens.
-    fn answer(self: Box<Self>);
-}
-
-struct Job<D, T> {
-    data: D,
-    work: Work<D, T>,
-    outcome: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<D: Send + Sync, T: Send> Queued for Job<D, T> {
-    fn run<'a>(&'a mut self, conn: &'a mut Conn) -> BoxFuture<'a, bool> {
-        Box::pin(async move {
-            let outcome = AssertUnwindSafe((self.work)(conn, &self.data))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(StoreError::Internal("a write panicked".to_owned())));
-            let worked = outcome.is_ok();
-            self.outcome = Some(outcome);
-            worked
-        })
-    }
-
-    fn fail(&mut self, error: StoreError) {
-        self.outcome = Some(Err(error));
-    }
-
-    fn answer(self: Box<Self>) {
-        let outcome = self.outcome.unwrap_or_else(|| Err(closed()));
-        // A caller that went away asked for the write all the same.
-        let _ = self.reply.send(outcome);
-    }
-}
-
-async fn run(
-    mut conn: Conn,
-    mut jobs: mpsc::Receiver<Box<dyn Queued>>,
-    closing: std::sync::Arc<Notify>,
-) {
+async fn run(mut conn: Conn, mut jobs: mpsc::Receiver<Box<dyn Queued>>, closing: Arc<Notify>) {
     let mut group = Vec::with_capacity(GROUP_JOBS_MAX);
     loop {
         let count = tokio::select! {
@@ -167,8 +112,12 @@ enum Ran {
 async fn together(conn: &mut Conn, group: &mut [Box<dyn Queued>]) -> Result<Ran, StoreError> {
     execute(conn, "BEGIN IMMEDIATE").await?;
     let alone = group.len() == 1;
-    for job in group.iter_mut() {
-        if !job.run(conn).await {
+    let Ok(passed) = pass_gates(conn, group).await else {
+        execute(conn, "ROLLBACK").await?;
+        return Ok(Ran::JobFailed);
+    };
+    for (job, passed) in group.iter_mut().zip(passed) {
+        if !job.run(conn, passed).await {
             conn.forget_pending();
             execute(conn, "ROLLBACK").await?;
             // Alone, there is nobody to protect from it, and its error is known.
@@ -191,11 +140,61 @@ async fn together(conn: &mut Conn, group: &mut [Box<dyn Queued>]) -> Result<Ran,
     Ok(Ran::Committed)
 }
 
+/// Runs the gates of the group's jobs, those of one kind by one statement, and says of each how it went; `None`
+/// where the job must run its own. Nobody of a group has been answered, so the order among them is free.
+async fn pass_gates(
+    conn: &mut Conn,
+    group: &[Box<dyn Queued>],
+) -> Result<Vec<Option<bool>>, StoreError> {
+    struct Batch<'a> {
+        gate: &'static BulkStatement,
+        rows: Vec<Args>,
+        jobs: HashMap<&'a str, usize>,
+    }
+    let mut passed = vec![None; group.len()];
+    let mut batches: Vec<Batch<'_>> = Vec::new();
+    for (index, job) in group.iter().enumerate() {
+        let Some((gate, key, row)) = job.gate() else {
+            continue;
+        };
+        let known = batches
+            .iter()
+            .position(|batch| std::ptr::eq(batch.gate, gate));
+        let batch = match known {
+            Some(position) => &mut batches[position],
+            None => {
+                batches.push(Batch {
+                    gate,
+                    rows: Vec::with_capacity(group.len()),
+                    jobs: HashMap::with_capacity(group.len()),
+                });
+                batches.last_mut().expect("one was pushed")
+            }
+        };
+        // A second job for the same key runs its own gate afterwards, and finds it closed.
+        if let std::collections::hash_map::Entry::Vacant(place) = batch.jobs.entry(key) {
+            place.insert(index);
+            batch.rows.push(row);
+            passed[index] = Some(false);
+        }
+    }
+    for batch in batches {
+        for row in batch.gate.fetch(conn.raw(), batch.rows).await? {
+            let key = RowReader::new(&row, "gate").text(0)?;
+            let index = batch.jobs.get(key).ok_or_else(|| {
+                StoreError::Internal(format!("a group of writes met {key}, which nobody named"))
+            })?;
+            passed[*index] = Some(true);
+        }
+    }
+    Ok(passed)
+}
+
 async fn one_by_one(conn: &mut Conn, group: &mut [Box<dyn Queued>]) -> Result<(), StoreError> {
     execute(conn, "BEGIN IMMEDIATE").await?;
     for job in group.iter_mut() {
         execute(conn, "SAVEPOINT job").await?;
-        let mut worked = job.run(conn).await;
+        let mut worked = job.run(conn, None).await;
         if worked {
             if let Err(error) = conn.flush().await {
                 job.fail(error);

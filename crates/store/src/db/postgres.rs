@@ -1,18 +1,16 @@
-use std::panic::AssertUnwindSafe;
 use std::str::FromStr as _;
 use std::time::Duration;
 
 use base::{Secret, Timestamp};
-use futures_util::FutureExt as _;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use super::{closed, from_sqlx};
 use crate::StoreError;
 use crate::conn::{self, Conn};
+use crate::job::Work;
 use crate::migrate::{self, Schema};
 use crate::values::{Args, RowReader};
-use crate::writer::Work;
 
 /// How often a transaction that lost a conflict is tried again.
 const ATTEMPTS: u32 = 6;
@@ -135,7 +133,7 @@ impl Postgres {
     pub(super) async fn write<D, T>(&self, data: D, work: Work<D, T>) -> Result<T, StoreError>
     where
         D: Send + Sync + 'static,
-        T: Send + 'static,
+        T: Send + Sync + 'static,
     {
         let postgres = Self {
             pool: self.pool.clone(),
@@ -145,7 +143,7 @@ impl Postgres {
             let mut attempt = 0;
             loop {
                 attempt += 1;
-                match postgres.transaction(&data, work).await {
+                match postgres.transaction(&data, &work).await {
                     Err(StoreError::Busy) if attempt < ATTEMPTS => {
                         let wait = Duration::from_millis(2 << attempt);
                         tokio::time::sleep(wait).await;
@@ -157,18 +155,16 @@ impl Postgres {
         task.await.map_err(|_| closed())?
     }
 
-    async fn transaction<D, T>(&self, data: &D, work: Work<D, T>) -> Result<T, StoreError> {
+    async fn transaction<D, T>(&self, data: &D, work: &Work<D, T>) -> Result<T, StoreError> {
         let mut conn = self.acquire().await?;
         conn.execute("BEGIN", Args::default()).await?;
-        let outcome = AssertUnwindSafe(async {
-            let answer = work(&mut conn, data).await?;
+        let outcome = async {
+            let answer = work.run(&mut conn, data, None).await?;
             conn.flush().await?;
             conn.execute("COMMIT", Args::default()).await?;
             Ok(answer)
-        })
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Internal("a write panicked".to_owned())));
+        }
+        .await;
         if outcome.is_err() && conn.execute("ROLLBACK", Args::default()).await.is_err() {
             conn.close().await;
         }

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{Synchronous, begin_immediate, closed, from_sqlx};
 use crate::StoreError;
 use crate::conn::{self, Conn};
+use crate::lookup::{Connect, Lookups};
 use crate::migrate::{self, Schema};
 use crate::values::{Args, RowReader};
 use crate::writer::Writer;
@@ -26,6 +27,7 @@ const READERS: usize = 4;
 /// An SQLite file: a few readers, and one writer that groups.
 pub(crate) struct Sqlite {
     pub(super) readers: Readers,
+    pub(super) lookups: Lookups,
     pub(super) writer: Writer,
 }
 
@@ -53,8 +55,9 @@ impl Sqlite {
             }
         }
         Ok(Self {
+            lookups: Lookups::start(ReadOnly(options.clone())),
             readers: Readers {
-                options,
+                connect: ReadOnly(options),
                 idle: Mutex::new(Vec::with_capacity(READERS)),
                 permits: Semaphore::new(READERS),
             },
@@ -86,6 +89,7 @@ impl Sqlite {
     }
 
     pub(super) async fn close(&self) {
+        self.lookups.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -223,11 +227,25 @@ async fn pragma_int(conn: &mut Conn, sql: &'static str) -> Result<i64, StoreErro
     RowReader::new(&row, sql).int(0)
 }
 
+/// Opens connections that only read.
+struct ReadOnly(AnyConnectOptions);
+
+impl Connect for ReadOnly {
+    async fn connect(&self) -> Result<AnyConnection, StoreError> {
+        let mut connection = self.0.connect().await.map_err(|error| from_sqlx(&error))?;
+        sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON")
+            .execute(&mut connection)
+            .await
+            .map_err(|error| from_sqlx(&error))?;
+        Ok(connection)
+    }
+}
+
 /// A few connections that only read, opened when they are first needed.
 ///
 /// The driver's own pool pings a connection before and after each use, which costs as much as the read.
 pub(super) struct Readers {
-    options: AnyConnectOptions,
+    connect: ReadOnly,
     idle: Mutex<Vec<AnyConnection>>,
     permits: Semaphore,
 }
@@ -248,26 +266,13 @@ impl Readers {
             .pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => self.connect.connect().await?,
         };
         Ok(Reader {
             readers: self,
             connection: Some(connection),
             _permit: permit,
         })
-    }
-
-    async fn connect(&self) -> Result<AnyConnection, StoreError> {
-        let mut connection = self
-            .options
-            .connect()
-            .await
-            .map_err(|error| from_sqlx(&error))?;
-        sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON")
-            .execute(&mut connection)
-            .await
-            .map_err(|error| from_sqlx(&error))?;
-        Ok(connection)
     }
 
     pub(super) async fn fetch_optional(
