@@ -27,6 +27,9 @@ pub struct AuthorizationRequest {
     /// By which client.
     #[serde(rename = "c")]
     pub client: ClientId,
+    /// What it calls itself, for the pages on the way.
+    #[serde(rename = "n")]
+    pub client_name: String,
     /// Where the answer goes, as asked.
     #[serde(rename = "r")]
     pub redirect_uri: RedirectUri,

@@ -277,6 +277,7 @@ fn read_request(
     let request = AuthorizationRequest {
         server: server.server.slug.clone(),
         client: client.id.clone(),
+        client_name: client.name.clone(),
         redirect_uri: redirect_uri.clone(),
         state: state.map(str::to_owned),
         code_challenge: challenge.to_text(),

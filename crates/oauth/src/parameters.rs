@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use crate::Error;
 
 /// The most parameters that are read from one query or form.
-const PARAMETERS_MAX: usize = 64;
+const PARAMETERS_MAX: usize = 256;
 
 /// The decoded parameters of a query or an `application/x-www-form-urlencoded` body, in their order.
 ///
@@ -23,7 +23,7 @@ impl<'a> Parameters<'a> {
                 continue;
             }
             if parameters.len() == PARAMETERS_MAX {
-                return Err(Error::invalid_request("more than 64 parameters"));
+                return Err(Error::invalid_request("more than 256 parameters"));
             }
             let equals = pair.iter().position(|byte| *byte == b'=');
             let (name, value) = match equals {
@@ -163,9 +163,9 @@ mod tests {
         assert!(Parameters::parse(b"state=%00").is_err());
         assert!(Parameters::parse(b"st%00ate=x").is_err());
         assert!(Parameters::parse(b"state=%01").is_ok());
-        let many = vec!["a=1"; 65].join("&");
+        let many = vec!["a=1"; 257].join("&");
         assert!(Parameters::parse(many.as_bytes()).is_err());
-        let many = vec!["a=1"; 64].join("&");
+        let many = vec!["a=1"; 256].join("&");
         assert!(Parameters::parse(many.as_bytes()).is_ok());
     }
 }

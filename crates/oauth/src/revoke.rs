@@ -8,6 +8,9 @@ use wire::oauth::AccessTokenClaims;
 use crate::client_auth::{AuthenticatedClient, BasicCredentials, ClientCredentials};
 use crate::{Authority, Error, Parameters, ServerContext, token_text};
 
+/// A setting that was shortened leaves longer-lived tokens behind.
+const REMEMBERED_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
+
 /// How much longer than the last access token a revocation is remembered: clocks differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 
@@ -94,8 +97,10 @@ fn grant_of_access_token(
         .then(|| GrantId::from_text(claims.grant_id))
 }
 
-/// Until when gateways must know that a grant ended: until its last access token has expired.
+/// Until when gateways must know that a grant ended: until its last access token has expired, which may have been
+/// minted when the setting was longer.
 pub(crate) fn remembered_until(server: &ServerContext, now: Timestamp) -> Timestamp {
-    now.after(server.server.settings.access_token_lifetime())
+    let lifetime = server.server.settings.access_token_lifetime();
+    now.after(lifetime.max(REMEMBERED_AT_LEAST))
         .after(CLOCK_TOLERANCE)
 }

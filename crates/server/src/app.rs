@@ -2,13 +2,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ::oauth::{Authority, Error, ServerContext, session::SignedIn};
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::response::Response;
 use domain::McpServer;
+use http::request::Parts;
 use http::{Extensions, HeaderMap, header};
 use tokio::sync::broadcast;
 
 use crate::cookies::CookieNames;
 use crate::event::{Event, EventKind};
 use crate::hosts::AllowedHosts;
+use crate::respond;
 
 /// How many events a slow terminal may lag behind before it misses some.
 const EVENTS_KEPT: usize = 1024;
@@ -116,6 +120,26 @@ impl App {
         let mut bytes = [0u8; 9];
         self.authority.random().fill(&mut bytes);
         base::base64url(bytes)
+    }
+}
+
+/// The MCP server that the path names; a 404 when there is none.
+pub(crate) struct InServer(pub Arc<ServerContext>);
+
+impl FromRequestParts<AppState> for InServer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Response> {
+        // Slugs are plain ASCII, so what needs decoding is none.
+        let parameters = RawPathParams::from_request_parts(parts, app).await;
+        parameters
+            .ok()
+            .and_then(|found| {
+                let (_, slug) = found.iter().find(|(name, _)| *name == "slug")?;
+                app.server(slug)
+            })
+            .map(Self)
+            .ok_or_else(respond::not_found)
     }
 }
 

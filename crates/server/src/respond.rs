@@ -299,6 +299,10 @@ pub(crate) fn retry_after(response: &mut Response, error: &Error) {
     }
 }
 
+const PARAMETERS_OF_ONE_WORD: &[&str] = &[
+    "decision", "prompt", "request", "resource", "scope", "state",
+];
+
 /// A description as a sentence: OAuth's begin small and have no full stop.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
@@ -306,10 +310,8 @@ fn sentence(text: &str) -> String {
         return String::new();
     };
     // A parameter's name keeps its spelling.
-    let begins_with_name = text
-        .split(' ')
-        .next()
-        .is_some_and(|word| word.contains('_'));
+    let first_word = text.split(' ').next().unwrap_or_default();
+    let begins_with_name = first_word.contains('_') || PARAMETERS_OF_ONE_WORD.contains(&first_word);
     let first = if begins_with_name {
         first.to_string()
     } else {

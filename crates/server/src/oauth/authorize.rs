@@ -3,13 +3,13 @@ use ::oauth::consent::{self, Answer, Question};
 use ::oauth::csrf::{self, Form};
 use ::oauth::session::SignedIn;
 use ::oauth::{Error, Parameters, SealedRequest, ServerContext};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use wire::oauth::ScopeSet;
 
-use crate::app::{App, AppState};
+use crate::app::{App, AppState, InServer};
 use crate::body::read_form;
 use crate::event::EventKind;
 use crate::pages::{self, ConsentPage, ConsentScope, ConsentTool, ReturningPage};
@@ -24,12 +24,9 @@ const QUERY_BYTES_MAX: usize = 32 * 1024;
 /// Writes nothing, so asking twice is the same as asking once.
 pub(crate) async fn get(
     State(app): State<AppState>,
-    Path(slug): Path<String>,
+    InServer(server): InServer,
     request: Request,
 ) -> Response {
-    let Some(server) = app.server(&slug) else {
-        return respond::not_found();
-    };
     let (parts, _) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
     let step = Step {
@@ -83,14 +80,13 @@ async fn begin(
             client_name: validated.client.name.clone(),
         }
     });
-    let client_name = validated.client.name;
     let sealed = validated.request.seal(&app.authority);
     match (authorize::next_step(&sealed.request, signed_in), signed_in) {
         (NextStep::Consent, Some(signed_in)) => ask(app, server, step, &sealed, signed_in).await,
         _ => {
             let shown = sign_in::Shown {
                 server_name: &server.server.name,
-                client_name: &client_name,
+                client_name: &sealed.request.client_name,
                 sealed_request: &sealed.text,
                 email: sealed.request.login_hint.as_deref().unwrap_or_default(),
                 error: None,
@@ -118,7 +114,7 @@ async fn go_on(
         _ => {
             let shown = sign_in::Shown {
                 server_name: &server.server.name,
-                client_name: "",
+                client_name: &sealed.request.client_name,
                 sealed_request: &sealed.text,
                 email: sealed.request.login_hint.as_deref().unwrap_or_default(),
                 error: None,
@@ -199,12 +195,9 @@ fn consent_page(
 /// `POST /servers/{slug}/authorize`: what the person decided on the consent page.
 pub(crate) async fn post(
     State(app): State<AppState>,
-    Path(slug): Path<String>,
+    InServer(server): InServer,
     request: Request,
 ) -> Response {
-    let Some(server) = app.server(&slug) else {
-        return respond::not_found();
-    };
     let (parts, body) = request.into_parts();
     let step = Step {
         name: "consent",

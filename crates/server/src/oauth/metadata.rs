@@ -1,8 +1,8 @@
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 
-use crate::app::AppState;
+use crate::app::{AppState, InServer};
 use crate::event::EventKind;
 use crate::respond;
 
@@ -14,13 +14,10 @@ const KEYS_CACHE: &str = "public, max-age=300";
 /// The metadata of one MCP server's issuer; the same at every address (RFC 8414 section 3.1 and OpenID's two).
 pub(crate) async fn of_server(
     State(app): State<AppState>,
-    Path(slug): Path<String>,
+    InServer(server): InServer,
     headers: HeaderMap,
 ) -> Response {
-    match app.server(&slug) {
-        Some(server) => serve(&app, &server, &headers),
-        None => respond::not_found(),
-    }
+    serve(&app, &server, &headers)
 }
 
 /// The metadata at the bare origin, while that can only mean one server.

@@ -1,10 +1,10 @@
 use ::oauth::Error;
 use ::oauth::register::register;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::app::{AppState, peer_address};
+use crate::app::{AppState, InServer, peer_address};
 use crate::body::read_json;
 use crate::event::EventKind;
 use crate::respond::{self, Step};
@@ -12,12 +12,9 @@ use crate::respond::{self, Step};
 /// `POST /servers/{slug}/register` (RFC 7591 section 3).
 pub(crate) async fn post(
     State(app): State<AppState>,
-    Path(slug): Path<String>,
+    InServer(server): InServer,
     request: Request,
 ) -> Response {
-    let Some(server) = app.server(&slug) else {
-        return respond::not_found();
-    };
     let (parts, body) = request.into_parts();
     let step = Step {
         name: "register",

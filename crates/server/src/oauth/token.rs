@@ -1,11 +1,11 @@
 use ::oauth::token::{IssuedKind, token};
 use ::oauth::{Error, Parameters};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
 use super::basic;
-use crate::app::AppState;
+use crate::app::{AppState, InServer};
 use crate::body::read_form;
 use crate::event::EventKind;
 use crate::respond::{self, Step};
@@ -13,12 +13,9 @@ use crate::respond::{self, Step};
 /// `POST /servers/{slug}/token`: decodes the form and the credentials, nothing more.
 pub(crate) async fn post(
     State(app): State<AppState>,
-    Path(slug): Path<String>,
+    InServer(server): InServer,
     request: Request,
 ) -> Response {
-    let Some(server) = app.server(&slug) else {
-        return respond::not_found();
-    };
     let (parts, body) = request.into_parts();
     let step = Step {
         name: "token",

@@ -112,7 +112,9 @@ async fn attempt(
     let email = form.get("email").unwrap_or_default();
     let shown = |error| Shown {
         server_name: server_name.as_deref().unwrap_or_default(),
-        client_name: "",
+        client_name: sealed
+            .as_ref()
+            .map_or("", |sealed| &sealed.request.client_name),
         sealed_request: sealed.as_ref().map_or("", |sealed| &sealed.text),
         email,
         error: Some(error),
