@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use base::{OsRandom, Secret, SystemClock};
 use comfy_table::{ContentArrangement, Table, presets};
 use domain::{EmailAddress, McpServer, ServerSlug, UserRole};
@@ -70,10 +70,7 @@ impl Maintenance {
     /// # Errors
     /// When there is no or more than one MCP server, or nobody serves it.
     pub async fn mcp_url(&self, must_run: bool) -> anyhow::Result<Url> {
-        let server = self.server(None).await.map_err(|error| {
-            // The flag that chooses is another one here.
-            anyhow!(crate::failure::message(&error).replace("--server", "--url"))
-        })?;
+        let server = self.server(None, "--url").await?;
         if must_run && self.directory.holder().is_none() {
             bail!(
                 "nobody serves {}: start `portcullis up` with this data directory ({}) first",
@@ -142,7 +139,7 @@ impl Maintenance {
         slug: Option<&ServerSlug>,
         out: &Terminal,
     ) -> anyhow::Result<()> {
-        let server = self.server(slug).await?;
+        let server = self.server(slug, "--server").await?;
         let redirect_uris: Vec<String> = redirect_uris
             .iter()
             .map(|uri| uri.as_str().to_owned())
@@ -193,8 +190,8 @@ impl Maintenance {
         Ok(())
     }
 
-    /// The MCP server that was named, or the only one.
-    async fn server(&self, slug: Option<&ServerSlug>) -> anyhow::Result<McpServer> {
+    /// The MCP server that was named, or the only one. `flag` is what chooses among several.
+    async fn server(&self, slug: Option<&ServerSlug>, flag: &str) -> anyhow::Result<McpServer> {
         let mut servers = self.store.list_servers().await?;
         let known = || {
             let slugs: Vec<&str> = servers.iter().map(|server| server.slug.as_str()).collect();
@@ -213,7 +210,7 @@ impl Maintenance {
                 bail!("this authority protects nothing yet; run `portcullis up` first")
             }
             None => Err(usage(format!(
-                "there are several MCP servers ({}); choose one with --server",
+                "there are several MCP servers ({}); choose one with {flag}",
                 known()
             ))),
         }
@@ -226,12 +223,15 @@ impl Maintenance {
 /// In words, when it is damaged or newer.
 pub async fn open_store(directory: &DataDirectory) -> anyhow::Result<Store> {
     let path = directory.file("portcullis.db");
-    Store::open(
-        StoreOptions::new(store::DatabaseUrl::Sqlite(path.clone())),
-        &SystemClock,
-    )
-    .await
-    .with_context(|| format!("the database {}", path.display()))
+    #[cfg_attr(not(feature = "weaken-durability"), expect(unused_mut))]
+    let mut options = StoreOptions::new(store::DatabaseUrl::Sqlite(path.clone()));
+    #[cfg(feature = "weaken-durability")]
+    {
+        options.synchronous = store::Synchronous::Normal;
+    }
+    Store::open(options, &SystemClock)
+        .await
+        .with_context(|| format!("the database {}", path.display()))
 }
 
 fn read_password() -> anyhow::Result<Secret<String>> {
