@@ -84,7 +84,7 @@ pub struct UpArguments {
     #[arg(long)]
     pub no_open: bool,
     /// A variable for the child: NAME=VALUE, or NAME to pass ours on. Repeatable
-    #[arg(long, value_name = "NAME[=VALUE]", value_parser = ChildEnv::parse, requires = "child")]
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = ChildEnv::parse)]
     pub env: Vec<ChildEnv>,
     /// The scopes that a tool needs, for the first mapping and for tools that are hidden. Repeatable
     #[arg(long, value_name = "TOOL=SCOPE[,SCOPE]", value_parser = ToolScope::parse)]

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use url::Url;
+
+use crate::public_url::is_loopback;
 use crate::terminal::{Paint, plain, wrap};
 
 /// What the screen tells.
@@ -85,6 +88,7 @@ pub fn render(screen: &Screen, paint: Paint, width: usize) -> String {
     page.blank();
     if screen.loopback {
         page.prose("claude.ai and ChatGPT call from the internet: they need a public https address (--public-url).");
+        page.blank();
     }
     page.check(screen);
     page.labelled("Data", &screen.data_dir);
@@ -182,10 +186,7 @@ impl Page {
             );
         }
         if let Some(address) = &server.bypass {
-            self.labelled(
-                "bypass",
-                &format!("{address} itself still answers whoever reaches it, without any token. Bind it to 127.0.0.1 or firewall it."),
-            );
+            self.labelled("bypass", &bypass(address));
         }
         for note in &server.notes {
             self.labelled("note", note);
@@ -242,10 +243,13 @@ impl Page {
         let room = self.width.saturating_sub(INDENT.len() + LABEL).max(20);
         let mut lines: Vec<String> = vec![String::new()];
         for word in words {
+            let full = if lines.len() == 1 { room } else { room + LABEL };
             let line = lines.last_mut().expect("there is always a line");
-            if !line.is_empty() && line.len() + 1 + word.len() + 2 > room {
+            if !line.is_empty() && line.len() + 1 + word.len() + 2 > full {
                 line.push_str(" \\");
-                lines.push(format!("  {word}"));
+                // Under its own command where there is room, else as far left as can be.
+                let indent = if word.len() + 2 > room { 2 } else { LABEL + 2 };
+                lines.push(format!("{:indent$}{word}", ""));
             } else {
                 if !line.is_empty() {
                     line.push(' ');
@@ -254,11 +258,13 @@ impl Page {
             }
         }
         for (index, line) in lines.iter().enumerate() {
-            let label = if index == 0 { label } else { "" };
-            self.raw(&format!(
-                "{}{line}",
-                self.paint.dim(format!("{label:<LABEL$}"))
-            ));
+            match index {
+                0 => self.raw(&format!(
+                    "{}{line}",
+                    self.paint.dim(format!("{label:<LABEL$}"))
+                )),
+                _ => self.raw(line),
+            }
         }
     }
 
@@ -282,6 +288,17 @@ impl Page {
             self.labelled("", finding);
         }
     }
+}
+
+fn bypass(address: &str) -> String {
+    if Url::parse(address).is_ok_and(|url| is_loopback(&url)) {
+        return format!(
+            "{address} itself still answers any program on this computer, without a token."
+        );
+    }
+    format!(
+        "{address} itself still answers whoever reaches it, without a token. Firewall it, or let it listen on 127.0.0.1 only."
+    )
 }
 
 /// The line for each client: words that are never broken.
@@ -318,8 +335,87 @@ pub fn connect_lines(slug: &str, url: &str) -> Vec<(&'static str, Vec<String>)> 
         ),
         ("curl", words(&["curl -i", url])),
         (
-            "no client",
+            "Terminal",
             words(&["portcullis tools", &format!("--url {url}")]),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen() -> Screen {
+        Screen {
+            public_url: "http://localhost:4180".into(),
+            loopback: true,
+            data_dir: "/home/alice/.local/share/portcullis".into(),
+            servers: vec![
+                ServerLines {
+                    slug: "todo".into(),
+                    mcp_url: "http://localhost:4180/mcp/todo".into(),
+                    upstream: "the bundled todo server".into(),
+                    open_tools: Some(OpenTools { before: 5, now: 0 }),
+                    scopes: vec![
+                        (
+                            "todo:read".into(),
+                            vec!["get_todo".into(), "list_todos".into()],
+                        ),
+                        (
+                            "todo:write".into(),
+                            vec!["add_todo".into(), "complete_todo".into()],
+                        ),
+                        ("todo:delete".into(), vec!["delete_todo".into()]),
+                    ],
+                    ..ServerLines::default()
+                },
+                ServerLines {
+                    slug: "weather".into(),
+                    mcp_url: "http://localhost:4180/mcp/weather".into(),
+                    upstream: "http://127.0.0.1:8765/weather".into(),
+                    open_tools: Some(OpenTools { before: 1, now: 0 }),
+                    scopes: vec![("weather:read".into(), vec!["get_weather\u{1b}[2J".into()])],
+                    also: vec!["3 resources".into(), "1 prompt".into()],
+                    hidden: vec!["set_weather".into()],
+                    bypass: Some("http://127.0.0.1:8765/weather".into()),
+                    notes: vec!["Something that somebody should know.".into()],
+                },
+            ],
+            setup_url: Some(format!(
+                "http://localhost:4180/setup?token=pcs_{}",
+                "x".repeat(43)
+            )),
+            checks: 24,
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_screen_of_a_first_start() {
+        let plain = Paint { colour: false };
+        insta::assert_snapshot!("screen_80", render(&screen(), plain, 80));
+        insta::assert_snapshot!("screen_120", render(&screen(), plain, 120));
+    }
+
+    #[test]
+    fn nothing_but_a_link_is_wider_than_the_terminal() {
+        for width in [80, 100, 120] {
+            for line in render(&screen(), Paint { colour: true }, width).lines() {
+                let fits = console::measure_text_width(line) <= width;
+                assert!(fits || line.contains("/setup?token="), "{width}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_finding_is_told_and_the_good_news_is_not() {
+        let mut screen = screen();
+        screen.findings = vec!["/mcp/todo without a token answers 200".into()];
+        let text = render(&screen, Paint { colour: false }, 80);
+        assert!(text.contains("24 checks, 1 findings"), "{text}");
+        assert!(
+            text.contains("/mcp/todo without a token answers 200"),
+            "{text}"
+        );
+    }
 }

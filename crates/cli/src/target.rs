@@ -45,6 +45,11 @@ impl Target {
         env: &[ChildEnv],
         header_file: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
+        if child.is_empty() && !env.is_empty() {
+            return Err(failure::usage(
+                "--env is for a stdio server; put its command after --: portcullis up --env NAME=VALUE -- COMMAND",
+            ));
+        }
         match target {
             _ if !child.is_empty() => Ok(Self::Stdio {
                 command: child.to_vec(),
