@@ -12,7 +12,7 @@ pub enum SetupSpent {
     Fresh,
     /// It was used before.
     Repeated,
-    /// No such link, or its time is over.
+    /// No such link, or its time is over: it expired, a newer one replaced it, or somebody was added otherwise.
     Unknown,
 }
 
@@ -41,10 +41,11 @@ impl Store {
         .await
     }
 
-    /// Spends a setup link and, in the same transaction, adds the owner and signs their browser in.
+    /// Spends a setup link and, in the same transaction, adds the owner and signs their browser in. As soon as anybody
+    /// exists, however they were added, no link is good any more.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the e-mail address is taken; the link is then still good.
+    /// When it cannot be written.
     pub async fn consume_setup_token(
         &self,
         digest: Digest,
@@ -58,7 +59,8 @@ impl Store {
         self.write(data, |conn, (digest, owner, session, event)| {
             Box::pin(async move {
                 let sql = "UPDATE setup_token SET spent_at = $2 \
-                           WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2";
+                           WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2 \
+                           AND NOT EXISTS (SELECT 1 FROM app_user)";
                 let args = Args::with_capacity(2).digest(digest).time(event.at);
                 if conn.execute(sql, args).await? == 0 {
                     let sql =
@@ -91,7 +93,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let sql = "SELECT digest FROM setup_token \
-                   WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2";
+                   WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2 \
+                   AND NOT EXISTS (SELECT 1 FROM app_user)";
         let args = Args::with_capacity(2).digest(&digest).time(now);
         Ok(self.fetch_optional(sql, args).await?.is_some())
     }
