@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -84,17 +85,21 @@ impl Up {
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let printed = Arc::new(Mutex::new(String::new()));
-        keep(child.stderr.take(), &printed);
+        let stderr = keep(child.stderr.take(), &printed);
         let stdout = child.stdout.take().context("standard output is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let first = tokio::time::timeout(START_LIMIT, lines.next_line()).await;
         let Ok(Ok(Some(line))) = first else {
+            // Without a line it is about to end by itself, or it hangs.
+            let _ = tokio::time::timeout(STOP_LIMIT, child.wait()).await;
+            let _ = child.start_kill();
+            let _ = stderr.await;
             bail!(
                 "up did not start: {}",
                 printed.lock().map_or(String::new(), |text| text.clone())
             );
         };
-        keep(Some(lines.into_inner()), &printed);
+        drop(keep(Some(lines.into_inner()), &printed));
         let ready =
             serde_json::from_str(&line).with_context(|| format!("not a ready line: {line}"))?;
         Ok(Self {
@@ -162,10 +167,13 @@ impl Up {
 }
 
 /// Appends every line to `printed`, to the end of the stream.
-fn keep<R: AsyncRead + Unpin + Send + 'static>(stream: Option<R>, printed: &Arc<Mutex<String>>) {
-    let Some(stream) = stream else { return };
+fn keep<R: AsyncRead + Unpin + Send + 'static>(
+    stream: Option<R>,
+    printed: &Arc<Mutex<String>>,
+) -> JoinHandle<()> {
     let printed = Arc::clone(printed);
     tokio::spawn(async move {
+        let Some(stream) = stream else { return };
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if let Ok(mut text) = printed.lock() {
@@ -173,7 +181,7 @@ fn keep<R: AsyncRead + Unpin + Send + 'static>(stream: Option<R>, printed: &Arc<
                 text.push('\n');
             }
         }
-    });
+    })
 }
 
 /// The binary under test: `PORTCULLIS_BIN`, or built now.
