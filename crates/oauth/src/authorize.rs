@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use domain::{Client, ClientId, ClientRegistration, UserId};
-use wire::oauth::{CodeChallenge, RedirectUri, RedirectUriKind, ScopeSet};
+use wire::oauth::{CodeChallenge, ErrorCode, RedirectUri, RedirectUriKind, ScopeSet};
 
 use crate::session::SignedIn;
 use crate::{Authority, AuthorizationRequest, Error, Parameters, ServerContext, answer};
@@ -54,7 +54,14 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self::page(error, "Wait a moment, then try again.")
+        let what_to_do = match error.code() {
+            ErrorCode::TemporarilyUnavailable => "Wait a moment, then try again.",
+            ErrorCode::ServerError => {
+                "Try again; if it happens again, give the owner the reference below."
+            }
+            _ => "Go back to the application and start the sign-in again.",
+        };
+        Self::page(error, what_to_do)
     }
 }
 
@@ -115,12 +122,11 @@ pub async fn validate(
                     error,
                 })
             } else {
+                // Nothing that the client chose stands here: whoever registers could write to people in our name.
                 Err(Refusal::page(
                     error,
-                    format!(
-                        "Go back to {} and try again; if it happens again, tell its makers what this page says.",
-                        client.name
-                    ),
+                    "Go back to the application and try again; if it happens again, tell its makers what this page \
+                     says.",
                 ))
             }
         }
@@ -235,6 +241,10 @@ fn read_request(
     let state = parameters.get("state");
     if state.is_some_and(|state| state.len() > STATE_BYTES_MAX) {
         return Err(Error::invalid_request("state is longer than 4096 bytes"));
+    }
+    // RFC 6749 appendix A.5 has none, and escaped they would make the sealed request longer than we read.
+    if state.is_some_and(|state| state.contains(char::is_control)) {
+        return Err(Error::invalid_request("state has a control character"));
     }
     for unsupported in ["request", "request_uri", "registration"] {
         if parameters.get(unsupported).is_some() {

@@ -580,3 +580,40 @@ async fn a_hard_state_comes_back_byte_for_byte() {
     let answer = world.decide(&mut browser, &page, "approve", None).await;
     assert!(!answer.returned().contains_key("state"));
 }
+
+#[tokio::test]
+async fn a_page_of_ours_never_speaks_in_the_words_of_an_untrusted_client() {
+    let world = World::new().await;
+    let body = json!({
+        "client_name": "your bank, call +1 555 0100, then go back to Claude",
+        "redirect_uris": ["https://evil.example/cb"],
+    });
+    let answer = world.post_json("/servers/todo/register", &body).await;
+    let client = answer.json()["client_id"].as_str().unwrap().to_owned();
+    let uri = ("redirect_uri", Some("https://evil.example/cb"));
+    let page = get(&world, &client, &[uri, ("response_type", Some("token"))]).await;
+    page.assert_page(400, "Go back to the application");
+    assert!(!page.text.contains("555"));
+    let page = get(&world, &client, &[uri]).await;
+    page.assert_page(200, "An app that calls itself");
+}
+
+#[tokio::test]
+async fn a_state_of_any_printable_text_survives_and_control_characters_are_refused() {
+    let world = World::new().await;
+    world.add_alice().await;
+    let client = world.register().await;
+    for state in ["\"".repeat(4096), "ä".repeat(2048)] {
+        let changes = [("state", Some(state.as_str()))];
+        let mut browser = Browser::default();
+        let page = world.consent_page(&mut browser, &client, &changes).await;
+        let answer = world.decide(&mut browser, &page, "approve", None).await;
+        assert_eq!(answer.returned()["state"], state);
+    }
+    let long = "\u{1}".repeat(4096);
+    for state in ["\n", "a\u{7f}", &long] {
+        let answer = get(&world, &client, &[("state", Some(state))]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        assert!(answer.location().contains("error=invalid_request"));
+    }
+}

@@ -74,3 +74,25 @@ async fn a_change_is_felt_at_the_next_poll_and_at_once_after_a_wake_up() {
     assert!(matches!(updates.last(), Some(FeedUpdate::Contact)));
     feed.abort();
 }
+
+#[tokio::test]
+async fn while_the_store_is_away_the_feed_says_nothing_and_does_not_end() {
+    let world = World::new().await;
+    let updates = Arc::new(Mutex::new(0));
+    let feed = tokio::spawn(policy_feed::run(
+        world.authority.clone(),
+        Arc::new(Notify::new()),
+        {
+            let updates = updates.clone();
+            move |_| *updates.lock().unwrap() += 1
+        },
+    ));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(*updates.lock().unwrap() >= 1);
+    world.store.close().await;
+    let before = *updates.lock().unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(*updates.lock().unwrap(), before);
+    assert!(!feed.is_finished());
+    feed.abort();
+}

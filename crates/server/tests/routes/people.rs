@@ -1,9 +1,11 @@
 use std::time::Duration;
 
+use axum::body::Body;
 use domain::{AuditEventKind, UserRole};
-use http::StatusCode;
+use http::{Method, StatusCode, header};
+use portcullis_server::Peer;
 
-use crate::support::{Browser, EMAIL, PASSWORD, World, authorize_path, owned};
+use crate::support::{Browser, EMAIL, PASSWORD, World, authorize_path, encode, owned, request};
 
 async fn sign_in(
     world: &World,
@@ -169,6 +171,58 @@ async fn guessing_is_slowed_down_and_the_owners_own_browser_is_not() {
     world.clock.advance(Duration::from_secs(60));
     let answer = sign_in(&world, &mut Browser::default(), EMAIL, PASSWORD).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "one a minute");
+}
+
+#[tokio::test]
+async fn one_address_may_not_try_account_after_account_and_the_next_address_may() {
+    let world = World::new().await;
+    world.add_alice().await;
+    let from = |address: &str| Browser {
+        peer: Some(address.parse().unwrap()),
+        ..Browser::default()
+    };
+    let network = |host: usize| format!("[2001:db8:0:1::{host:x}]:443");
+    for number in 0..30 {
+        let email = format!("person{number}@example.com");
+        let answer = sign_in(&world, &mut from(&network(number)), &email, "a guess").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{number}");
+    }
+    sign_in(&world, &mut from(&network(99)), EMAIL, PASSWORD)
+        .await
+        .assert_page(429, "too many failed sign-ins");
+    let answer = sign_in(&world, &mut from("192.0.2.1:443"), EMAIL, PASSWORD).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let answer = sign_in(&world, &mut from("127.0.0.1:443"), EMAIL, PASSWORD).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn one_guesser_behind_the_local_proxy_locks_nobody_out_and_one_far_away_is_stopped() {
+    for (address, outcome) in [
+        ("127.0.0.1:9", StatusCode::SEE_OTHER),
+        ("[::ffff:127.0.0.1]:9", StatusCode::SEE_OTHER),
+        ("192.0.2.1:9", StatusCode::TOO_MANY_REQUESTS),
+    ] {
+        let world = World::new().await;
+        world.add_alice().await;
+        let attempt = async |email: &str, password: &str| {
+            let request = request(Method::POST, "/sign-in")
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header("sec-fetch-site", "same-origin")
+                .extension(Peer(address.parse().unwrap()))
+                .body(Body::from(encode(&owned(&[
+                    ("email", email),
+                    ("password", password),
+                ]))))
+                .unwrap();
+            world.send(request).await.status
+        };
+        for number in 0..30 {
+            let email = format!("somebody-{number}@example.com");
+            assert_eq!(attempt(&email, "a guess").await, StatusCode::FORBIDDEN);
+        }
+        assert_eq!(attempt(EMAIL, PASSWORD).await, outcome, "{address}");
+    }
 }
 
 #[tokio::test]

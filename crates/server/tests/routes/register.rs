@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use domain::ServerSettings;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -213,4 +215,42 @@ async fn registration_can_be_switched_off_and_is_limited_in_number() {
     let answer = world.post_json(REGISTER, &body(50)).await;
     answer.assert_error(503, "temporarily_unavailable", "try again");
     assert_eq!(answer.header("retry-after"), "3600");
+    let again = world.post_json(REGISTER, &body(7)).await;
+    assert_eq!(
+        again.status,
+        StatusCode::CREATED,
+        "who is there takes no room"
+    );
+}
+
+#[tokio::test]
+async fn a_list_filled_with_clients_that_nobody_approved_makes_room_and_keeps_the_used_one() {
+    let world = World::new().await;
+    let (used, tokens) = world.connected().await;
+    let body = |number: i32| json!({"redirect_uris": ["http://localhost/a"], "client_name": format!("n{number}")});
+    for number in 1..50 {
+        world.post_json(REGISTER, &body(number)).await;
+    }
+    let late = async || world.post_json(REGISTER, &body(99)).await.status;
+    assert_eq!(late().await, StatusCode::SERVICE_UNAVAILABLE);
+    world.clock.advance(Duration::from_secs(20 * 60));
+    assert_eq!(late().await, StatusCode::SERVICE_UNAVAILABLE, "too young");
+    world.clock.advance(Duration::from_secs(20 * 60));
+    assert_eq!(late().await, StatusCode::CREATED);
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let answer = world.refresh(&used, refresh_token).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_registration_too_large_for_a_row_is_refused_and_a_roomy_one_is_kept() {
+    let world = World::new().await;
+    let body =
+        |bytes: usize| json!({"redirect_uris": ["http://localhost/a"], "x": "y".repeat(bytes)});
+    world
+        .post_json(REGISTER, &body(17 * 1024))
+        .await
+        .assert_error(400, "invalid_client_metadata", "16384");
+    let answer = world.post_json(REGISTER, &body(15 * 1024)).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
 }

@@ -37,7 +37,9 @@ async fn a_token_of_another_client_or_of_nobody_is_answered_alike_and_nothing_en
     let other = world.add_client(&[CALLBACK]).await;
     let refresh = tokens["refresh_token"].as_str().unwrap();
     let access = tokens["access_token"].as_str().unwrap();
-    let forged = format!("{}A", &access[..access.len() - 1]);
+    let (signed, signature) = access.rsplit_once('.').unwrap();
+    let turned: String = signature.chars().rev().collect();
+    let forged = format!("{signed}.A{}", &turned[1..]);
     let unknown = format!("pcr_{}", "A".repeat(43));
     for (client_id, token) in [
         (other.id.as_str(), refresh),

@@ -1,6 +1,7 @@
 //! A whole authority on a SQLite file, spoken to in-process, with a clock that is moved by hand.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use authz::Policy;
@@ -13,7 +14,7 @@ use domain::{
 };
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use oauth::{Authority, AuthoritySettings, MasterKey};
-use portcullis_server::{AppState, Settings, router};
+use portcullis_server::{AppState, Peer, Settings, router};
 use serde_json::{Value, json};
 use store::{DatabaseUrl, Store, StoreOptions};
 use tempfile::TempDir;
@@ -52,6 +53,8 @@ pub struct Browser {
     pub cookies: BTreeMap<String, String>,
     /// Sent as `Sec-Fetch-Site` with forms, as modern browsers do.
     pub fetch_site: Option<&'static str>,
+    /// Where it connects from, as the accept loop would say.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Parameters that differ from the usual ones; `None` leaves one out.
@@ -355,6 +358,9 @@ impl Browser {
         }
         if let Some(site) = self.fetch_site {
             request = request.header("sec-fetch-site", site);
+        }
+        if let Some(peer) = self.peer {
+            request = request.extension(Peer(peer));
         }
         let answer = world
             .send(request.body(Body::from(encode(fields))).unwrap())
