@@ -154,7 +154,11 @@ fn throttle_keys(
         return vec![(Key::Device(device), DEVICE)];
     }
     let mut keys = vec![(Key::Account(email.key()), ACCOUNT)];
-    if let Some(address) = attempt.address {
+    // Behind a proxy on this machine everybody comes from loopback, and one guesser would lock all of them out.
+    if let Some(address) = attempt
+        .address
+        .filter(|address| !address.to_canonical().is_loopback())
+    {
         keys.push((Key::SignInAddress(AddressBlock::of(address)), ADDRESS));
     }
     keys
