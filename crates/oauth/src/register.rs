@@ -22,6 +22,12 @@ const ADDRESS: Rate = Rate {
 /// How long a count of clients is believed before it is made again.
 const COUNT_BELIEVED: Duration = Duration::from_secs(60);
 
+/// How long a person may take from the registration to their approval before the client counts as unused.
+const UNUSED_KEPT: Duration = Duration::from_secs(30 * 60);
+
+/// Pages that are forgotten at once, so that one registration never waits long for it.
+const FORGET_PAGES_MAX: usize = 10;
+
 /// A registration, new or found.
 #[derive(Debug)]
 pub struct Registration {
@@ -57,9 +63,14 @@ pub async fn register(
     let metadata = registration_metadata::read(body)?;
     let redirect_uris = acceptable_redirect_uris(authority, &metadata.redirect_uris)?;
     let slug = &server.server.slug;
-    below_quota(authority, slug, now).await?;
-
     let fingerprint = metadata.fingerprint(&redirect_uris);
+    if let Err(full) = below_quota(authority, slug, now).await {
+        // Who is registered already takes no more room.
+        let same = authority.store();
+        let same = same.find_same_registration(slug, fingerprint).await?;
+        return same.map_or(Err(full), registered_before);
+    }
+
     let client = new_client(authority, slug, metadata, redirect_uris, now);
     let event = AuditEvent {
         at: now,
@@ -83,15 +94,21 @@ pub async fn register(
                 repeated: false,
             })
         }
-        Registered::Same(same) if same.disabled_at.is_none() => Ok(Registration {
-            response: same.metadata,
-            client_name: same.name,
-            repeated: true,
-        }),
-        Registered::Same(_) => Err(Error::unauthorized_client(
-            "this client was disabled by an admin",
-        )),
+        Registered::Same(same) => registered_before(*same),
     }
+}
+
+fn registered_before(client: Client) -> Result<Registration, Error> {
+    if client.disabled_at.is_some() {
+        return Err(Error::unauthorized_client(
+            "this client was disabled by an admin",
+        ));
+    }
+    Ok(Registration {
+        response: client.metadata,
+        client_name: client.name,
+        repeated: true,
+    })
 }
 
 fn throttle(authority: &Authority, address: Option<IpAddr>, now: Timestamp) -> Result<(), Error> {
@@ -186,7 +203,7 @@ async fn below_quota(
     let counted = match authority.registrations().get(server, now) {
         Some(count) => count,
         None => {
-            let count = authority.store().count_dynamic_clients(server).await?;
+            let count = count_after_making_room(authority, server, now).await?;
             authority.registrations().set(server, count, now);
             count
         }
@@ -200,6 +217,33 @@ async fn below_quota(
         ));
     }
     Ok(())
+}
+
+/// Counts, and near the limit forgets clients that registered and were never approved by anybody. Otherwise whoever
+/// fills the list once keeps everybody else out for ever.
+async fn count_after_making_room(
+    authority: &Authority,
+    server: &ServerSlug,
+    now: Timestamp,
+) -> Result<i64, Error> {
+    let store = authority.store();
+    let limit = authority.settings().registrations_max;
+    let mut count = store.count_dynamic_clients(server).await?;
+    for _ in 0..FORGET_PAGES_MAX {
+        let excess = count - (limit - limit / 10);
+        if excess <= 0 {
+            break;
+        }
+        let page = usize::try_from(excess).unwrap_or(usize::MAX);
+        let forgotten = store
+            .forget_unused_clients(server, now.before(UNUSED_KEPT), page)
+            .await?;
+        if forgotten == 0 {
+            break;
+        }
+        count -= i64::try_from(forgotten).unwrap_or(i64::MAX);
+    }
+    Ok(count)
 }
 
 /// How many clients registered themselves, per server: counting rows for each registration would cost more than the

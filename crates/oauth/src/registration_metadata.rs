@@ -7,8 +7,9 @@ use wire::oauth::{ClientRegistrationResponse, RedirectUri};
 use crate::Error;
 use crate::parameters::printable;
 
+/// A row of the database that a stranger makes: real registrations are below 2 KiB.
 const LIMITS: Limits = Limits {
-    bytes_max: 64 * 1024,
+    bytes_max: 16 * 1024,
     depth_max: 8,
     values_max: 512,
 };

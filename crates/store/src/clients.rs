@@ -1,4 +1,4 @@
-use base::Digest;
+use base::{Digest, Timestamp};
 use domain::{AuditEvent, Client, ClientId, ClientRegistration, ServerSlug};
 use wire::oauth::RedirectUri;
 
@@ -132,6 +132,35 @@ impl Store {
         rows.iter()
             .map(|row| read(&RowReader::new(row, "client")))
             .collect()
+    }
+
+    /// Deletes clients that registered themselves before `before` and that nobody ever approved: the oldest, at most
+    /// `limit`. Says how many went. Disabled ones stay, so that the same registration stays disabled.
+    ///
+    /// # Errors
+    /// When they cannot be deleted.
+    pub async fn forget_unused_clients(
+        &self,
+        server: &ServerSlug,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        let data = (server.clone(), before, limit);
+        self.write(data, |conn, (server, before, limit)| {
+            Box::pin(async move {
+                let sql = "DELETE FROM client WHERE id IN \
+                           (SELECT id FROM client WHERE server = $1 AND registration = $2 AND created_at < $3 \
+                            AND disabled_at IS NULL AND id NOT IN (SELECT client_id FROM consent) \
+                            ORDER BY created_at, id LIMIT $4)";
+                let args = Args::with_capacity(4)
+                    .text(server.as_str())
+                    .text(ClientRegistration::Dynamic.as_str())
+                    .time(*before)
+                    .limit(*limit);
+                conn.execute(sql, args).await
+            })
+        })
+        .await
     }
 
     /// How many clients registered themselves at this server. It counts rows, so ask seldom.
