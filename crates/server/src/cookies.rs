@@ -81,22 +81,27 @@ impl CookieNames {
 }
 
 /// The value of the cookie `name`. None when it is there twice with different values: one of the two was planted.
+///
+/// Read as bytes: another program on `localhost` may have set cookies that are no ASCII, and the browser sends all of
+/// them in one line.
 fn find<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut found = None;
     for line in headers.get_all(header::COOKIE) {
-        for pair in line.to_str().ok()?.split(';') {
-            let Some((key, value)) = pair.trim_start().split_once('=') else {
+        for pair in line.as_bytes().split(|byte| *byte == b';') {
+            let pair = pair.trim_ascii();
+            let Some(value) = pair
+                .strip_prefix(name.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b"="))
+            else {
                 continue;
             };
-            if key == name {
-                if found.is_some_and(|earlier| earlier != value) {
-                    return None;
-                }
-                found = Some(value);
+            if found.is_some_and(|earlier| earlier != value) {
+                return None;
             }
+            found = Some(value);
         }
     }
-    found
+    found.and_then(|value| std::str::from_utf8(value).ok())
 }
 
 #[cfg(test)]
@@ -143,5 +148,25 @@ mod tests {
             None
         );
         assert_eq!(login("xportcullis-login-abc=pcl_1"), None);
+        assert_eq!(login("portcullis-login-abcd=pcl_1"), None);
+    }
+
+    #[test]
+    fn a_neighbour_that_is_no_ascii_hides_no_cookie_of_ours() {
+        let names = CookieNames::new("http://localhost:4180", "abc");
+        let login = |line: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, HeaderValue::from_bytes(line).unwrap());
+            names.login(&headers).map(str::to_owned)
+        };
+        assert_eq!(
+            login("user=Jos\u{e9}; portcullis-login-abc=pcl_1".as_bytes()),
+            Some("pcl_1".into())
+        );
+        assert_eq!(
+            login(b"portcullis-login-abc=pcl_1; user=\xff\xfe"),
+            Some("pcl_1".into())
+        );
+        assert_eq!(login(b"portcullis-login-abc=\xff"), None);
     }
 }
