@@ -42,7 +42,6 @@ pub struct AskedScope {
 }
 
 /// An answer on its way back to the client.
-#[derive(Debug)]
 pub struct Answer {
     /// The whole address, with code or error.
     pub address: String,
@@ -52,6 +51,18 @@ pub struct Answer {
     pub client_name: String,
     /// What was approved; empty after a refusal.
     pub scopes: ScopeSet,
+}
+
+/// Without the address: a code is in it.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Answer")
+            .field("kind", &self.kind)
+            .field("client_name", &self.client_name)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What to ask the person about `request`. Writes nothing.

@@ -8,8 +8,18 @@ const PARAMETERS_MAX: usize = 256;
 /// The decoded parameters of a query or an `application/x-www-form-urlencoded` body, in their order.
 ///
 /// Strict where the usual decoders are lenient: what is no UTF-8 or holds U+0000 is refused instead of replaced.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+/// The names alone: among the values are codes, verifiers, tokens and passwords.
+impl std::fmt::Debug for Parameters<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
 
 impl<'a> Parameters<'a> {
     /// Decodes `text`.
@@ -155,6 +165,13 @@ mod tests {
                 .description()
                 .contains("resource")
         );
+    }
+
+    #[test]
+    fn printed_parameters_show_their_names_and_no_value() {
+        let form = Parameters::parse(b"code=pcc_secret&code_verifier=pc_secret").unwrap();
+        let printed = format!("{form:?}");
+        assert!(printed.contains("code_verifier") && !printed.contains("secret"));
     }
 
     #[test]

@@ -45,11 +45,18 @@ impl CanonicalResource {
                     "resource must be {}, or be left out",
                     self.text
                 ))
-                .because(format!("resource {resource:?} was asked")));
+                .because(format!("resource {} was asked", shortened(resource))));
             }
         }
         Ok(())
     }
+}
+
+/// For the log: a form may carry as much of it as a form may be long.
+fn shortened(text: &str) -> String {
+    let shown: String = text.chars().take(200).collect();
+    let dots = if shown.len() < text.len() { "…" } else { "" };
+    format!("{shown:?}{dots}")
 }
 
 fn take_apart(text: &str) -> Option<ResourceParts> {
@@ -118,6 +125,18 @@ mod tests {
         assert!(origin.is_named_by("https://mcp.example.com/"));
         assert!(origin.is_named_by("https://MCP.example.com:443"));
         assert!(!origin.is_named_by("https://mcp.example.com:444"));
+    }
+
+    #[test]
+    fn the_log_is_told_what_was_asked_but_not_all_of_a_long_text() {
+        let canonical = CanonicalResource::new("https://mcp.example.com/mcp");
+        let cause = |asked: &str| {
+            let error = canonical.check([asked].into_iter()).unwrap_err();
+            error.cause().unwrap().to_owned()
+        };
+        assert_eq!(cause("https://a/"), "resource \"https://a/\" was asked");
+        assert!(cause(&"\u{1b}[31m".repeat(10_000)).len() < 1000);
+        assert!(!cause("\u{1b}[31m").contains('\u{1b}'));
     }
 
     #[test]
