@@ -89,6 +89,10 @@ impl RedirectUri {
                     .split(['/', '?'])
                     .next()
                     .unwrap_or_default();
+                // The URL parser skips slashes, so that it sees a host, and even a user name, where a reader sees none.
+                if authority.is_empty() {
+                    return Err(RedirectUriError::NotAbsolute);
+                }
                 if authority.contains('@') {
                     return Err(RedirectUriError::UserInfo);
                 }
@@ -256,6 +260,8 @@ mod tests {
             "data:text/html,x",
             "/relative",
             "https:/a.example/cb",
+            "https:///a.example/cb",
+            "https:///claude.ai@evil.example/cb",
             "https://a.example/a/../b",
             "https://a.example/%2e%2E/b",
             "https://user@a.example/",
