@@ -108,6 +108,9 @@ pub struct ClientArguments {
     /// Print the address to open instead of opening the browser
     #[arg(long)]
     pub no_open: bool,
+    /// Sign in again, whatever token is kept
+    #[arg(long)]
+    pub sign_in: bool,
     /// Print the answer as JSON
     #[arg(long)]
     pub raw: bool,

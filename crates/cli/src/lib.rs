@@ -137,6 +137,7 @@ async fn client(
     Ok((
         ClientSettings {
             token_file: directory.file("client-tokens.json"),
+            sign_in_again: asked.sign_in,
             open_browser: Arc::new(move |url| opens && browser::open(url)),
             progress: Terminal::stderr(),
             clock: Arc::new(SystemClock),

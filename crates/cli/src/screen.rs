@@ -14,6 +14,8 @@ pub struct Screen {
     pub public_url: String,
     /// Whether only this machine reaches it.
     pub loopback: bool,
+    /// The port on this machine.
+    pub port: u16,
     /// Where everything is kept.
     pub data_dir: String,
     /// The MCP servers, the one that was asked for first.
@@ -88,8 +90,13 @@ pub fn render(screen: &Screen, paint: Paint, width: usize) -> String {
     page.blank();
     if screen.loopback {
         page.prose("claude.ai and ChatGPT call from the internet: they need a public https address (--public-url).");
-        page.blank();
+    } else {
+        page.prose(&format!(
+            "A reverse proxy or tunnel must bring {} to http://127.0.0.1:{} and keep the Host header.",
+            screen.public_url, screen.port
+        ));
     }
+    page.blank();
     page.check(screen);
     page.labelled("Data", &screen.data_dir);
     page.blank();
@@ -180,10 +187,11 @@ impl Page {
                 .collect::<Vec<_>>()
                 .join(", ");
             let first = plain(server.hidden.first().map_or("TOOL", String::as_str), 60);
-            self.labelled(
-                "new, hidden",
-                &format!("{names} (nobody may call them until mapped: up again with --tool-scope {first}={}:read)", server.slug),
+            self.labelled("new, hidden", &names);
+            let how = format!(
+                "nobody may call it until it is mapped: up again with --tool-scope {first}=SCOPE"
             );
+            self.labelled("", &how);
         }
         if let Some(address) = &server.bypass {
             self.labelled("bypass", &bypass(address));
@@ -349,6 +357,7 @@ mod tests {
         Screen {
             public_url: "http://localhost:4180".into(),
             loopback: true,
+            port: 4180,
             data_dir: "/home/alice/.local/share/portcullis".into(),
             servers: vec![
                 ServerLines {

@@ -38,7 +38,8 @@ impl Authorized {
         tokens: TokenFile,
         url: Url,
     ) -> anyhow::Result<Self> {
-        let saved = tokens.find(url.as_str())?;
+        let kept = tokens.find(url.as_str())?;
+        let saved = kept.filter(|_| !settings.sign_in_again);
         Ok(Self {
             settings,
             http,
@@ -216,7 +217,8 @@ impl Authorized {
         let lock = self.tokens.lock(&self.settings.progress).await?;
         // Another call may have signed in while this one waited for the lock.
         let known = self.tokens.find(self.url.as_str())?;
-        if let Some((issuer, saved)) = &known
+        if !self.settings.sign_in_again
+            && let Some((issuer, saved)) = &known
             && saved.access_token.is_some()
             && saved.access_token != before
             && more.is_subset(&ScopeSet::parse_lenient(&saved.scope))

@@ -37,6 +37,8 @@ pub type OpenBrowser = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct ClientSettings {
     /// Where tokens are kept between calls.
     pub token_file: PathBuf,
+    /// Whether to ask the person even though a token is kept.
+    pub sign_in_again: bool,
     /// How a sign-in begins.
     pub open_browser: OpenBrowser,
     /// Where progress is told.

@@ -5,7 +5,7 @@ use crate::terminal::{Terminal, plain, wrap};
 /// Prints a list of tools: name, what it does, what it takes.
 pub fn tools(tools: &[Value], out: &Terminal) {
     if tools.is_empty() {
-        out.line("This sign-in may see no tool.");
+        out.line("This sign-in may see no tool; ask for more with --sign-in.");
         return;
     }
     for tool in tools {

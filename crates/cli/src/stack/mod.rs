@@ -30,9 +30,9 @@ use crate::failure::usage;
 use crate::listen::{self, Listeners};
 use crate::maintenance::open_store;
 use crate::public_url::PublicUrl;
-use crate::screen::{OpenTools, Screen, ServerLines, connect_lines};
+use crate::screen::{OpenTools, Screen, ServerLines, connect_lines, render};
 use crate::target::{self, Target};
-use crate::terminal::Terminal;
+use crate::terminal::{Paint, Terminal};
 use crate::tool_scope::{self, ToolScope};
 use crate::{accept, handshake, providers};
 
@@ -156,6 +156,11 @@ impl Stack {
     /// What the terminal shows.
     pub fn screen(&self) -> &Screen {
         &self.screen
+    }
+
+    /// What the terminal shows when it has this many columns and no colours.
+    pub fn screen_text(&self, width: usize) -> String {
+        render(&self.screen, Paint { colour: false }, width)
     }
 
     /// How many checks of our own answers were made, and what they found.
@@ -432,6 +437,7 @@ async fn start(
     let screen = Screen {
         loopback: PublicUrl::parse(&public_url).is_ok_and(|url| url.is_loopback()),
         public_url: public_url.clone(),
+        port,
         data_dir: directory.path().display().to_string(),
         servers: screen_servers(&servers, &first.slug, &looks, &checked),
         setup_url: setup_url.clone(),

@@ -139,8 +139,7 @@ impl Watch {
         {
             let names = seen.mapped.hidden.join(", ");
             self.terminal.line(format!(
-                "  new and hidden until mapped: {names} (up again with --tool-scope {name}={}:read)",
-                self.slug
+                "  new and hidden until mapped: {names} (up again with --tool-scope {name}=SCOPE)"
             ));
         }
     }
