@@ -39,7 +39,9 @@ pub(crate) fn vet(
 ) -> Result<Vetted, UpstreamError> {
     let status = response.status();
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             return Err(UpstreamError::bad(format!(
                 "The MCP server behind this gateway asks the gateway itself for credentials ({status}). Give it a key with \
                  --upstream-header-file"
@@ -51,6 +53,13 @@ pub(crate) fn vet(
                  name there, or use an address that it knows",
             ));
         }
+        // Sent on, a 101 would end HTTP on the caller's connection.
+        _ if status.is_informational() || status.as_u16() >= 600 => {
+            return Err(UpstreamError::bad(format!(
+                "The MCP server behind this gateway answered with {}, which ends no request",
+                status.as_u16()
+            )));
+        }
         _ if status.is_redirection() => {
             let target = response.headers().get(LOCATION);
             let target = target.and_then(|target| target.to_str().ok());
@@ -61,7 +70,8 @@ pub(crate) fn vet(
         }
         _ => {}
     }
-    if response.headers().contains_key(CONTENT_ENCODING) {
+    let mut encodings = response.headers().get_all(CONTENT_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(UpstreamError::bad(
             "The MCP server behind this gateway compresses its answers though nobody asked for it. Turn that off",
         ));

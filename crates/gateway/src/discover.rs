@@ -401,7 +401,7 @@ impl Look {
         Json::object([
             (PROTOCOL_VERSION_META, self.version.as_str().into()),
             (CLIENT_INFO_META, client_info()),
-            (CLIENT_CAPABILITIES_META, Json::Object(Object::new())),
+            (CLIENT_CAPABILITIES_META, client_capabilities()),
         ])
     }
 
@@ -429,8 +429,19 @@ impl Look {
 fn opening_params() -> Object {
     Object::from_iter([
         ("protocolVersion", Json::from(version::V2025_11_25)),
-        ("capabilities", Json::Object(Object::new())),
+        ("capabilities", client_capabilities()),
         ("clientInfo", client_info()),
+    ])
+}
+
+/// Some servers list certain tools only to clients that can do these things; what is not in the first inventory would
+/// be denied for ever.
+fn client_capabilities() -> Json {
+    let empty = || Json::Object(Object::new());
+    Json::object([
+        ("roots", empty()),
+        ("sampling", empty()),
+        ("elicitation", empty()),
     ])
 }
 

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use sdk::{Era, InForce, Permitted, VerifiedCaller};
 use wire::mcp::json::{Json, Limits, Object};
 use wire::mcp::message::{Outcome, RequestId};
-use wire::mcp::{Message, SseParser, read_server_message, rpc};
+use wire::mcp::{Message, SseParser, is_twin, read_server_message, rpc};
 
 use crate::body::{BoxError, UpstreamBody};
 use crate::record::{ListCount, Recording};
@@ -75,6 +75,10 @@ impl ListFilter {
         let Message::Response(response) = message else {
             return Ok(None);
         };
+        // An error lists nothing, and some servers give it an id of their own.
+        let Outcome::Result(result) = &mut response.outcome else {
+            return Ok(None);
+        };
         let asked = match &self.asked {
             None => None,
             Some((id, kind)) => match &response.id {
@@ -88,14 +92,10 @@ impl ListFilter {
                 }
             },
         };
-        let Outcome::Result(result) = &mut response.outcome else {
-            return Ok(None);
-        };
         let Json::Object(result) = result else {
-            return match asked {
-                None => Ok(None),
-                Some(kind) => Err(not_a_list(kind)),
-            };
+            return Err(String::from(
+                "The MCP server behind this gateway answered with something that is no object",
+            ));
         };
         let mut count = None;
         let mut is_list = false;
@@ -113,9 +113,12 @@ impl ListFilter {
                         });
                     }
                 }
-                Some(_) if asked == Some(kind) => return Err(not_a_list(kind)),
-                _ => {}
+                Some(_) => return Err(not_a_list(kind)),
+                None => {}
             }
+        }
+        if let Some(kind) = asked.filter(|_| count.is_none()) {
+            return Err(not_a_list(kind));
         }
         if is_list && (self.era == Era::Modern || result.get("cacheScope").is_some()) {
             // What is left is this caller's and nobody else's.
@@ -125,15 +128,21 @@ impl ListFilter {
     }
 
     fn shows(&self, kind: ListKind, element: &Json) -> bool {
-        kind.identity(element).is_some_and(|identity| {
-            visible(
-                &self.in_force.server().policy,
-                self.caller.caller(),
-                kind,
-                identity,
-                ListStepUp::Auto,
-            )
-        })
+        let named_twice = element.as_object().is_some_and(|members| {
+            members
+                .iter()
+                .any(|(name, _)| is_twin(name, kind.identity_member()))
+        });
+        !named_twice
+            && kind.identity(element).is_some_and(|identity| {
+                visible(
+                    &self.in_force.server().policy,
+                    self.caller.caller(),
+                    kind,
+                    identity,
+                    ListStepUp::Auto,
+                )
+            })
     }
 
     /// Some readers take `Tools` for `tools`.
@@ -141,7 +150,7 @@ impl ListFilter {
         let twins: Vec<String> = result
             .iter()
             .map(|(name, _)| name.as_str())
-            .filter(|name| *name != kind.member() && name.eq_ignore_ascii_case(kind.member()))
+            .filter(|name| is_twin(name, kind.member()))
             .map(str::to_owned)
             .collect();
         for twin in twins {

@@ -1,5 +1,6 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ pub(crate) struct Lines {
     address: Uri,
     connect_timeout: Duration,
     idle: Mutex<Vec<Box<Line>>>,
+    sweeping: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ impl Lines {
             address,
             connect_timeout,
             idle: Mutex::new(Vec::new()),
+            sweeping: AtomicBool::new(false),
         }
     }
 
@@ -121,7 +124,7 @@ impl Lines {
         }
     }
 
-    fn give_back(&self, mut line: Box<Line>) {
+    fn give_back(self: &Arc<Self>, mut line: Box<Line>) {
         if line.ended {
             return;
         }
@@ -129,6 +132,10 @@ impl Lines {
         let mut idle = self.idle();
         if idle.len() < IDLE_LINES_MAX {
             idle.push(line);
+        }
+        drop(idle);
+        if !self.sweeping.load(Ordering::Relaxed) && !self.sweeping.swap(true, Ordering::AcqRel) {
+            elsewhere(sweep(Arc::downgrade(self)));
         }
     }
 
@@ -360,8 +367,31 @@ async fn drain(mut body: LineBody) {
     while let Some(Ok(_)) = std::future::poll_fn(|context| body.poll_next(context)).await {}
 }
 
+/// Closes what has lain unused for too long, so that nothing lies about when the last call is over. Ends when nothing
+/// is idle.
+async fn sweep(lines: Weak<Lines>) {
+    loop {
+        tokio::time::sleep(IDLE_MAX).await;
+        let Some(lines) = lines.upgrade() else { return };
+        let mut idle = lines.idle();
+        idle.retain(|line| line.idle_since.elapsed() < IDLE_MAX);
+        if idle.is_empty() {
+            lines.sweeping.store(false, Ordering::Release);
+            return;
+        }
+    }
+}
+
 fn finish_elsewhere(longest: Duration, rest: impl Future<Output = ()> + Send + 'static) {
+    elsewhere(async move {
+        // Whether it took too long is nobody's concern any more.
+        let _ = tokio::time::timeout(longest, rest).await;
+    });
+}
+
+/// Goes on without the caller, unless the program is ending.
+fn elsewhere(rest: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(tokio::time::timeout(longest, rest));
+        runtime.spawn(rest);
     }
 }

@@ -135,7 +135,7 @@ impl Recording {
                 client: None,
                 grant: None,
                 user_agent,
-                method: request.method.as_str().to_owned(),
+                method: shortened(request.method.as_str()),
                 name: None,
                 outcome: Outcome::Rejected,
                 reason: String::from("the caller went away"),

@@ -52,6 +52,10 @@ impl Routes {
         &self.addresses
     }
 
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.values()
+    }
+
     /// What `request` is for. Paths are compared as they stand: nothing is decoded, joined or folded.
     ///
     /// # Errors

@@ -110,6 +110,14 @@ impl Gateway {
         self.inner.closing.send_replace(true);
     }
 
+    /// Ends every stream and the children of stdio servers, and waits until those are gone.
+    pub async fn shutdown(&self) {
+        self.close_streams();
+        for server in self.inner.routes.servers() {
+            server.forwarder.shutdown().await;
+        }
+    }
+
     /// How many records found no room in their channel.
     pub fn records_dropped(&self) -> u64 {
         self.inner.recorder.dropped()
@@ -253,15 +261,8 @@ impl Inner {
                 return Ok(response);
             }
             Vetted::Bare(upstream) => {
-                let refusal = self.bare(upstream.status(), permitted);
-                recording.answered(upstream.status());
-                let mut response = refusal
-                    .into_response()
-                    .map(|body| body.map_err(|never| match never {}).boxed_unsync());
-                response
-                    .headers_mut()
-                    .extend(headers_for_caller(upstream.headers(), permitted));
-                return Ok(response);
+                let (head, _) = upstream.into_parts();
+                return Ok(self.bare_answer(&head, permitted, &mut recording));
             }
         };
         let (head, body) = upstream.into_parts();
@@ -294,6 +295,9 @@ impl Inner {
                     }
                     recording.answered(head.status);
                     full(bytes)
+                }
+                Err(_) if head.status.is_client_error() => {
+                    return Ok(self.bare_answer(&head, permitted, &mut recording));
                 }
                 Err(error) => return Err((error, recording)),
             }
@@ -354,6 +358,24 @@ impl Inner {
             "bad_gateway",
             &error.words,
         )
+    }
+
+    /// The status of an upstream whose body is not shown: clients go by the status.
+    fn bare_answer(
+        &self,
+        head: &http::response::Parts,
+        permitted: &Permitted,
+        recording: &mut Recording,
+    ) -> Response<BoxBody> {
+        recording.answered(head.status);
+        let mut response = self
+            .bare(head.status, permitted)
+            .into_response()
+            .map(|body| body.map_err(|never| match never {}).boxed_unsync());
+        response
+            .headers_mut()
+            .extend(headers_for_caller(&head.headers, permitted));
+        response
     }
 
     /// An upstream's status whose body was no JSON.

@@ -16,6 +16,9 @@ use crate::route::Server;
 /// How often a stream looks at the clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// After how many pieces an answer is watched though it was never waited for: one that never pauses has no end either.
+const UNWATCHED_PIECES_MAX: u32 = 16;
+
 /// What ends the answer to a call before its upstream does: its token's end, a revocation, or the gateway's own.
 pub(crate) struct Life {
     pub(crate) caller: Arc<VerifiedCaller>,
@@ -64,6 +67,7 @@ pub(crate) enum Inner {
 pub(crate) struct LivingBody {
     inner: Inner,
     state: State,
+    pieces: u32,
     /// An event stream may end between two events; anything else that is cut must not look whole.
     cut_is_an_error: bool,
 }
@@ -80,6 +84,7 @@ impl LivingBody {
         Self {
             inner,
             state: State::Unwatched(Some(Box::new(life))),
+            pieces: 0,
             cut_is_an_error,
         }
     }
@@ -125,18 +130,24 @@ impl Body for LivingBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        if !matches!(this.state, State::Unwatched(_)) && this.poll_over(context) {
+        let is_watched =
+            !matches!(this.state, State::Unwatched(_)) || this.pieces >= UNWATCHED_PIECES_MAX;
+        if is_watched && this.poll_over(context) {
             return this.cut();
         }
-        let next = match &mut this.inner {
-            Inner::Plain(body) => Pin::new(body).poll_frame(context),
-            Inner::Filtered(body) => Pin::new(&mut **body).poll_frame(context),
-        };
-        if next.is_pending() && matches!(this.state, State::Unwatched(_)) && this.poll_over(context)
-        {
-            return this.cut();
+        this.pieces = this.pieces.saturating_add(1);
+        loop {
+            let next = match &mut this.inner {
+                Inner::Plain(body) => Pin::new(body).poll_frame(context),
+                Inner::Filtered(body) => Pin::new(&mut **body).poll_frame(context),
+            };
+            match next {
+                // Trailers are headers by another door.
+                Poll::Ready(Some(Ok(frame))) if !frame.is_data() => {}
+                Poll::Pending if !is_watched && this.poll_over(context) => return this.cut(),
+                next => return next,
+            }
         }
-        next
     }
 
     fn is_end_stream(&self) -> bool {

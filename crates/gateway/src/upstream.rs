@@ -8,7 +8,7 @@ use http_body_util::Full;
 use sdk::{Era, Permitted, Principal};
 use url::Url;
 use wire::mcp::headers::{
-    LAST_EVENT_ID, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, mirror_headers,
+    LAST_EVENT_ID, MCP_NAME, MCP_PARAM_PREFIX, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, mirror_headers,
 };
 
 use crate::body::UpstreamBody;
@@ -64,6 +64,10 @@ impl UpstreamRequest {
             Era::Modern => {
                 // Rebuilt from what was judged, so that nobody behind us routes by something else.
                 headers.extend(permitted.message().into_iter().flat_map(mirror_headers));
+                if !headers.contains_key(&MCP_NAME) {
+                    // Sent without being required, as for a task: it was found to agree with the body.
+                    copy_header(from, &mut headers, &MCP_NAME);
+                }
                 for (name, value) in from {
                     if name.as_str().starts_with(MCP_PARAM_PREFIX) {
                         headers.append(name, value.clone());
@@ -109,6 +113,13 @@ impl Forwarder {
                     reason,
                 }),
             Upstream::Stdio(settings) => Ok(Self::Stdio(StdioBridge::new(settings.clone()))),
+        }
+    }
+
+    /// Ends what it has started itself.
+    pub(crate) async fn shutdown(&self) {
+        if let Self::Stdio(bridge) = self {
+            bridge.shutdown().await;
         }
     }
 

@@ -13,12 +13,13 @@ use crate::resource_metadata::AskedAddress;
 use crate::{InForce, Permitted, ProtectedServer, Refusal, RefusalKind, VerifiedCaller};
 
 /// What proves something about the caller to somebody, or claims to. None of it goes any further.
-const CREDENTIALS: [HeaderName; 5] = [
+const CREDENTIALS: [HeaderName; 6] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::COOKIE,
     header::FORWARDED,
     HeaderName::from_static("dpop"),
+    HeaderName::from_static("portcullis-identity"),
 ];
 
 /// The longest name that is repeated to its caller, in characters.

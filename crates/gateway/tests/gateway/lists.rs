@@ -141,7 +141,7 @@ async fn a_list_that_cannot_be_read_is_not_shown_at_all() {
     // An answer to the request, but no list.
     rig.echo.set_hostility(Some(Hostility::NosyHeaders));
     let answer = client.request("tools/list", json!({})).await;
-    assert_eq!(answer.result(), json!({}));
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     rig.echo.set_hostility(None);
     assert_eq!(client.tool_names().await, ["echo"]);
 }

@@ -342,3 +342,63 @@ impl SigningKey {
         format!("{signed}.{}", base64url(signature.as_ref()))
     }
 }
+
+/// An upstream that does exactly what a test says: each connection is one request, given as text, and the connection
+/// itself to answer on.
+pub async fn scripted<F, Fut>(script: F) -> Upstream
+where
+    F: Fn(String, TcpStream) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let script = Arc::new(script);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let script = Arc::clone(&script);
+            tokio::spawn(async move {
+                let request = read_request(&mut stream).await;
+                script(request, stream).await;
+            });
+        }
+    });
+    Upstream::Http {
+        url: url.parse().unwrap(),
+        headers: Vec::new(),
+    }
+}
+
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    loop {
+        let mut piece = [0u8; 4096];
+        let read = stream.read(&mut piece).await.unwrap_or(0);
+        request.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let whole = text.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+            let head = head.to_lowercase();
+            let length = head
+                .split_once("content-length: ")
+                .and_then(|(_, rest)| rest.lines().next()?.parse().ok());
+            body.len() >= length.unwrap_or(0)
+        });
+        if whole || read == 0 {
+            return text;
+        }
+    }
+}
+
+/// The head of an answer whose body ends with the connection.
+pub fn head(content_type: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nConnection: close\r\n\r\n")
+}
+
+/// A gateway in front of a scripted upstream.
+pub async fn rig_before(upstream: Upstream) -> Rig {
+    Rig::with(RigSettings {
+        upstream: Some(upstream),
+        ..RigSettings::default()
+    })
+    .await
+}

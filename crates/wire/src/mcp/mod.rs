@@ -22,3 +22,4 @@ pub use message::{
     read_server_message,
 };
 pub use sse::{SseError, SseEvent, SseParser};
+pub use twin::is_twin;

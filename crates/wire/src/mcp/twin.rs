@@ -87,6 +87,11 @@ pub(super) fn twin_in<'a>(object: &'a Object, names: &[&str]) -> Option<&'a Key>
     })
 }
 
+/// Whether some reader takes the member `key` for the one called `name`, which it is not. `name` is ASCII.
+pub fn is_twin(key: &str, name: &str) -> bool {
+    key != name && folds_to(key, name)
+}
+
 /// Whether `key` folds to `name` in some reader's folding. All names are ASCII.
 fn folds_to(key: &str, name: &str) -> bool {
     // Folding never makes a text longer in bytes, and at most three bytes become one.
