@@ -16,4 +16,3 @@ mod sessions;
 mod streams;
 mod support;
 mod upstream_failures;
-mod zz_probe;
