@@ -8,6 +8,7 @@ mod addresses;
 mod bad_input;
 mod discovering;
 mod forwarding;
+mod hostile_upstreams;
 mod lists;
 mod odd_upstreams;
 mod records;
