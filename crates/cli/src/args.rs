@@ -111,6 +111,9 @@ pub struct ClientArguments {
     /// Sign in again, whatever token is kept
     #[arg(long)]
     pub sign_in: bool,
+    /// Ask for these scopes only when signing in [default: what the server suggests]
+    #[arg(long, value_name = "SCOPES")]
+    pub scope: Option<String>,
     /// Print the answer as JSON
     #[arg(long)]
     pub raw: bool,

@@ -33,6 +33,7 @@ use std::time::Duration;
 use base::{OsRandom, SystemClock};
 use clap::Parser as _;
 use url::Url;
+use wire::oauth::ScopeSet;
 
 use args::{Arguments, ClientArguments, Command, GlobalArguments};
 use client::ClientSettings;
@@ -138,6 +139,7 @@ async fn client(
         ClientSettings {
             token_file: directory.file("client-tokens.json"),
             sign_in_again: asked.sign_in,
+            scope: asked.scope.as_deref().map(ScopeSet::parse_lenient),
             open_browser: Arc::new(move |url| opens && browser::open(url)),
             progress: Terminal::stderr(),
             clock: Arc::new(SystemClock),

@@ -43,6 +43,36 @@ async fn a_newcomer_signs_in_once_and_calls_tools() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_needs_more_asks_the_person_for_more_and_then_works() {
+    let home = Home::new();
+    let stack = home.stack().await;
+    home.add_user().await;
+    let tools = home
+        .run_signing_in(&["tools", "--scope", "todo:read"])
+        .await;
+    assert_eq!(tools.code, 0, "{}", tools.stderr);
+    assert!(
+        tools.stdout.contains("list_todos") && !tools.stdout.contains("add_todo"),
+        "{}",
+        tools.stdout
+    );
+    let added = home
+        .run_signing_in(&["call", "add_todo", "title=Later"])
+        .await;
+    assert_eq!(added.code, 0, "{}", added.stderr);
+    assert!(added.stderr.contains("todo:write"), "{}", added.stderr);
+    // What was given before is still there.
+    let todos = home.run(&["call", "list_todos"]).await;
+    assert!(
+        todos.stdout.contains("Later"),
+        "{} {}",
+        todos.stdout,
+        todos.stderr
+    );
+    stack.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parallel_calls_after_the_token_was_refused_refresh_it_once_and_all_succeed() {
     let home = Home::new();
     let stack = home.stack().await;

@@ -229,7 +229,13 @@ impl Authorized {
         let mut discovery: Discovery = discover(&self.http, &self.url, challenge).await?;
         // What is saved is looked up by the address that was typed, so it is kept under that.
         discovery.resource = self.url.as_str().to_owned();
-        let scope = discovery.scope.union(more);
+        let asked = self.settings.scope.as_ref().unwrap_or(&discovery.scope);
+        // More is asked for in answer to a refusal, which already counts what the token has.
+        let scope = if more.is_empty() {
+            asked.clone()
+        } else {
+            more.clone()
+        };
         // A client id that a server has forgotten shows as an error page in the browser and never comes back, so an
         // old one is used again only where it has just worked.
         let earlier = known

@@ -16,10 +16,11 @@ mod tool_arguments;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::Context as _;
 use base::{Clock, Random};
 use serde_json::{Map, Value};
 use url::Url;
+use wire::oauth::ScopeSet;
 
 use crate::args::CallArguments;
 use crate::terminal::Terminal;
@@ -39,6 +40,8 @@ pub struct ClientSettings {
     pub token_file: PathBuf,
     /// Whether to ask the person even though a token is kept.
     pub sign_in_again: bool,
+    /// What to ask for instead of what the server suggests.
+    pub scope: Option<ScopeSet>,
     /// How a sign-in begins.
     pub open_browser: OpenBrowser,
     /// Where progress is told.
@@ -146,24 +149,26 @@ async fn call(
     given: tool_arguments::Given,
 ) -> anyhow::Result<Value> {
     let tools = client.tools().await?;
-    let named = |tool: &&Value| tool.get("name").and_then(Value::as_str) == Some(name);
-    let Some(tool) = tools.iter().find(named) else {
+    let listed = tools
+        .iter()
+        .find(|tool| tool.get("name").and_then(Value::as_str) == Some(name));
+    let arguments = given
+        .for_tool(listed.unwrap_or(&Value::Null))
+        .with_context(|| format!("the arguments of {name}"))?;
+    let answer = client.call(name, arguments).await;
+    // What is not listed is asked for all the same: it may lie behind a scope that can be had.
+    if listed.is_none() && answer.is_err() {
         let names: Vec<&str> = tools
             .iter()
             .filter_map(|tool| tool.get("name")?.as_str())
             .collect();
-        if names.is_empty() {
-            bail!("there is no tool {name:?}: this sign-in may see none at all");
-        }
-        return Err(anyhow!(
-            "there is no tool {name:?} for this sign-in; there are: {}",
-            names.join(", ")
-        ));
-    };
-    let arguments = given
-        .for_tool(tool)
-        .with_context(|| format!("the arguments of {name}"))?;
-    client.call(name, arguments).await
+        let there = match names.as_slice() {
+            [] => "this sign-in may see none at all".into(),
+            names => format!("this sign-in may see: {}", names.join(", ")),
+        };
+        return answer.with_context(|| format!("there is no tool {name:?}; {there}"));
+    }
+    answer
 }
 
 fn pretty(value: &Value) -> String {
