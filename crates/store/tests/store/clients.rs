@@ -3,7 +3,7 @@ use domain::{AuditEventKind, ClientId, ClientRegistration, ServerSlug};
 use store::{Registered, StoreError};
 
 use crate::databases::on_every_store;
-use crate::fixture::{client, event, server};
+use crate::fixture::{Fixture, at, client, event, server};
 
 #[tokio::test]
 async fn a_client_comes_back_at_its_own_server_and_is_unknown_at_another() {
@@ -97,6 +97,52 @@ async fn a_client_of_no_server_is_refused() {
             "{refused:?}"
         );
         assert!(store.list_clients(None, 10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn unused_clients_are_forgotten_oldest_first_and_used_added_young_and_disabled_ones_stay() {
+    on_every_store(|store| async move {
+        let fixture = Fixture::new(&store).await;
+        let approved = event(AuditEventKind::ConsentGiven);
+        store
+            .insert_code(fixture.code(), fixture.consent(), approved)
+            .await
+            .unwrap();
+        let register = async |created: i64, change: fn(&mut domain::Client)| {
+            let mut client = client(&fixture.server);
+            client.created_at = at(created);
+            change(&mut client);
+            let event = event(AuditEventKind::ClientRegistered);
+            store.insert_client(&client, None, event).await.unwrap();
+            client.id
+        };
+        let oldest = register(1, |_| {}).await;
+        let old = register(2, |_| {}).await;
+        let young = register(100, |_| {}).await;
+        let disabled = register(1, |client| client.disabled_at = Some(at(2))).await;
+        let added = register(1, |client| {
+            client.registration = ClientRegistration::PreRegistered;
+        })
+        .await;
+        let slug = &fixture.server.slug;
+        let is_there = async |id: &ClientId| store.find_client(slug, id).await.unwrap().is_some();
+        let forget = async |limit| {
+            let forgotten = store.forget_unused_clients(slug, at(100), limit).await;
+            forgotten.unwrap()
+        };
+
+        assert_eq!(forget(1).await, 1);
+        assert!(!is_there(&oldest).await && is_there(&old).await);
+        assert_eq!(forget(10).await, 1);
+        assert!(!is_there(&old).await);
+        for kept in [&fixture.client.id, &young, &disabled, &added] {
+            assert!(is_there(kept).await, "{kept}");
+        }
+        let other = ServerSlug::parse("other").unwrap();
+        let elsewhere = store.forget_unused_clients(&other, at(1000), 10).await;
+        assert_eq!(elsewhere, Ok(0));
     })
     .await;
 }
