@@ -46,6 +46,7 @@ pub(crate) struct Lines {
     connector: Connector,
     address: Uri,
     connect_timeout: Duration,
+    #[allow(clippy::vec_box, reason = "a line is large and goes in and out with each call")]
     idle: Mutex<Vec<Box<Line>>>,
     sweeping: AtomicBool,
 }
@@ -139,6 +140,7 @@ impl Lines {
         }
     }
 
+    #[allow(clippy::vec_box, reason = "as above")]
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<Line>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
