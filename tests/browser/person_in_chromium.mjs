@@ -77,7 +77,11 @@ async function openContext(browser, { colorScheme, width, height }) {
   const wrong = [];
   page.on('console', (message) => message.type() === 'error' && wrong.push(`console: ${message.text()}`));
   page.on('pageerror', (error) => wrong.push(`script: ${error}`));
-  page.on('requestfailed', (request) => wrong.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+  page.on('requestfailed', (request) => {
+    const why = request.failure()?.errorText;
+    // A page that is left does not wait for its images.
+    if (why !== 'net::ERR_ABORTED') wrong.push(`failed: ${request.url()} ${why}`);
+  });
   page.on('request', (request) => {
     const origin = new URL(request.url()).origin;
     if (origin !== new URL(ready.authority_url).origin && origin !== new URL(redirectUri).origin && !request.url().startsWith('data:')) {
@@ -202,9 +206,18 @@ async function signInAndConsent(browser, variant) {
   assert.equal(await page.isChecked(box), false);
 
   const arrived = new Promise((resolve) => (callback.waiting = resolve));
-  await press(page, by, 'button[name=decision][value=approve]');
+  if (by === 'mouse') {
+    await press(page, by, 'button[name=decision][value=approve]');
+  } else {
+    // A browser that does not go on by itself: the page must say what happened, and its link must lead on.
+    const goesOn = new Promise((resolve) => page.route(`${redirectUri}?*`, (route) => resolve(route.abort('aborted'))));
+    await press(page, by, 'button[name=decision][value=approve]');
+    await goesOn;
+    await look(page, `returning-${name}`);
+    await page.unroute(`${redirectUri}?*`);
+    await press(page, by, `a[href^="${redirectUri}"]`);
+  }
   const back = await arrived;
-  await page.screenshot({ path: join(folder, `returning-${name}.png`), fullPage: true }).catch(() => {});
   back.answer();
   await check(`${name}: the browser ends at the client with code, state and iss`, async () => {
     await page.waitForURL((url) => url.href.startsWith(redirectUri));

@@ -27,7 +27,7 @@ pub fn run(binary: &Path) -> anyhow::Result<Count> {
         .arg(&screenshots)
         .env("READY", stack.ready_line())
         .env("CHROMIUM", chromium);
-    let outcome = command::run("browser", &mut driver, LIMIT)?;
+    let outcome = command::run("browser-driver", &mut driver, LIMIT)?;
     let line: Value = outcome
         .output
         .lines()
