@@ -132,8 +132,10 @@ impl Home {
             told.push('\n');
         }
         let ran = ended(child).await;
+        let code = callback.query_pairs().find(|(name, _)| name == "code");
         Ran {
             stderr: told,
+            code_seen: code.map(|(_, code)| code.into_owned()),
             ..ran
         }
     }
@@ -153,6 +155,8 @@ pub struct Ran {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+    /// The code that came back through the browser, when there was one.
+    pub code_seen: Option<String>,
 }
 
 async fn ended(child: Child) -> Ran {
@@ -164,6 +168,7 @@ async fn ended(child: Child) -> Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
+        code_seen: None,
     }
 }
 
