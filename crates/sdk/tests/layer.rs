@@ -1,36 +1,45 @@
-//! The layer around a service of the same program.
+//! An MCP server in this program, protected from inside.
 
 #![allow(clippy::unwrap_used)]
 
-extern crate portcullis as sdk;
-
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use authz::{FeedSnapshot, Policy, Revocations, ServerSnapshot};
+use authz::{
+    Entry, FeedSnapshot, Policy, Requirement, Revocations, Risk, ScopeDeclaration, ServerSnapshot,
+};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base::{Clock as _, Secret, base64url};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::Full;
-use sdk::{Addresses, ProtectLayer, ProtectedServer, ProtectedServerSettings, policy_feed};
-use serde_json::json;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use portcullis::{
+    Addresses, FeedPublisher, Protect, ProtectLayer, ProtectedServer, ProtectedServerSettings,
+    VerifiedCaller, policy_feed,
+};
+use serde_json::{Value, json};
 use testkit::{MovableClock, SeededRandom};
 use tower_layer::Layer as _;
 use tower_service::Service;
+use wire::oauth::{Jwk, JwkSet, Scope, ScopeSet};
 
-const ORIGIN: &str = "http://localhost:4180";
+const ORIGIN: &str = "https://notes.example";
 
-/// Answers everything and remembers the headers.
-#[derive(Clone, Default)]
-struct Inner(Arc<Mutex<Vec<HeaderMap>>>);
+/// What reached the server inside.
+type Seen = Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>;
 
-impl Service<Request<Full<Bytes>>> for Inner {
+/// Answers every call with the subject of its caller, in a session of its own.
+#[derive(Clone)]
+struct Notes(Seen);
+
+impl Service<Request<Full<Bytes>>> for Notes {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+    type Future =
+        std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(
         &mut self,
@@ -40,80 +49,294 @@ impl Service<Request<Full<Bytes>>> for Inner {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        self.0.lock().unwrap().push(request.headers().clone());
-        std::future::ready(Ok(Response::new(Full::default())))
+        let seen = Arc::clone(&self.0);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let caller = parts.extensions.get::<Arc<VerifiedCaller>>().unwrap();
+            let answer = caller.principal().subject.to_string();
+            seen.lock().unwrap().push((parts, body));
+            let response = Response::builder()
+                .header("mcp-session-id", "own-1")
+                .body(Full::from(answer));
+            Ok(response.unwrap())
+        })
     }
 }
 
-#[tokio::test]
-async fn what_a_caller_says_of_itself_does_not_reach_the_inner_service() {
-    let clock = MovableClock::default();
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let point = pair.public_key().as_ref();
-    let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "kid": "k",
-        "x": base64url(&point[1..33]), "y": base64url(&point[33..65])}]});
-    let (issuer, resource) = (
-        format!("{ORIGIN}/servers/notes"),
-        format!("{ORIGIN}/mcp/notes"),
-    );
-    let (publisher, feed) = policy_feed(Arc::new(clock.clone()));
-    let server = ServerSnapshot {
-        slug: "notes".into(),
-        name: "Notes".into(),
-        issuer: issuer.clone(),
-        resource: resource.clone(),
-        policy: Policy::default(),
-        policy_revision: 1,
-        keys: serde_json::from_value(keys).unwrap(),
-        revocations: Revocations::default(),
-        session_mac_key: Secret::new(vec![9; 32]),
-    };
-    publisher.publish(Arc::new(FeedSnapshot {
-        change: 1,
-        servers: HashMap::from([("notes".to_owned(), Arc::new(server))]),
-    }));
-    let now = clock.now().unix_seconds();
-    let claims = json!({"iss": issuer, "aud": resource, "sub": "usr_a", "client_id": "cli_1",
-        "grant_id": "grt_1", "jti": "j", "iat": now, "exp": now + 60});
-    let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": "k"});
-    let signed = format!(
-        "{}.{}",
-        base64url(header.to_string()),
-        base64url(claims.to_string())
-    );
-    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-    let token = format!("{signed}.{}", base64url(signature.as_ref()));
+struct Rig {
+    service: Protect<Notes>,
+    seen: Seen,
+    clock: MovableClock,
+    publisher: FeedPublisher,
+    key: EcdsaKeyPair,
+}
 
-    let protected = ProtectedServer::new(
-        ProtectedServerSettings {
+impl Rig {
+    fn new() -> Self {
+        let clock = MovableClock::default();
+        let (publisher, feed) = policy_feed(Arc::new(clock.clone()));
+        let server = ProtectedServer::new(
+            ProtectedServerSettings {
+                slug: "notes".into(),
+                path: "/mcp".into(),
+                request_body_bytes_max: 1024,
+            },
+            Arc::new(Addresses::new(ORIGIN, &[], &[]).unwrap()),
+            feed,
+            Arc::new(clock.clone()),
+            Arc::new(SeededRandom::new(1)),
+        );
+        let seen = Seen::default();
+        Self {
+            service: ProtectLayer::new(Arc::new(server)).layer(Notes(Arc::clone(&seen))),
+            seen,
+            clock,
+            publisher,
+            key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+        }
+    }
+
+    fn published() -> Self {
+        let rig = Self::new();
+        let point = rig.key.public_key().as_ref();
+        let needs = |scope: &str| Entry {
+            requirement: Requirement::AnyOf(vec![ScopeSet::parse_lenient(scope)]),
+            title: "a tool".into(),
+            description: String::new(),
+            fingerprint: None,
+        };
+        let server = ServerSnapshot {
             slug: "notes".into(),
-            path: "/mcp/notes".into(),
-            request_body_bytes_max: 4096,
-        },
-        Arc::new(Addresses::new(ORIGIN, &[], &[]).unwrap()),
-        feed,
-        Arc::new(clock),
-        Arc::new(SeededRandom::new(7)),
+            name: String::new(),
+            issuer: "https://as.example/servers/notes".into(),
+            resource: format!("{ORIGIN}/mcp"),
+            policy: Policy {
+                scopes: vec![ScopeDeclaration {
+                    id: "scp_1".into(),
+                    name: Scope::parse("note:read").unwrap(),
+                    title: "Read".into(),
+                    risk: Risk::Low,
+                    implies: ScopeSet::new(),
+                }],
+                default_scopes: ScopeSet::parse_lenient("note:read"),
+                tools: BTreeMap::from([
+                    ("read".to_owned(), needs("note:read")),
+                    ("other".to_owned(), needs("note:other")),
+                ]),
+                ..Policy::default()
+            },
+            policy_revision: 1,
+            keys: JwkSet {
+                keys: vec![Jwk {
+                    kty: "EC".into(),
+                    kid: Some("k1".into()),
+                    key_use: Some("sig".into()),
+                    alg: Some("ES256".into()),
+                    crv: Some("P-256".into()),
+                    x: Some(base64url(&point[1..33])),
+                    y: Some(base64url(&point[33..65])),
+                    n: None,
+                    e: None,
+                }],
+            },
+            revocations: Revocations::default(),
+            session_mac_key: Secret::new(vec![3; 32]),
+        };
+        rig.publisher.publish(Arc::new(FeedSnapshot {
+            change: 1,
+            servers: HashMap::from([("notes".to_owned(), Arc::new(server))]),
+        }));
+        rig
+    }
+
+    fn token(&self, scope: &str) -> String {
+        let now = self.clock.now().unix_seconds();
+        let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": "k1"});
+        let claims = json!({
+            "iss": "https://as.example/servers/notes", "sub": "usr_alice", "aud": format!("{ORIGIN}/mcp"),
+            "exp": now + 600, "iat": now, "jti": "j", "client_id": "cli_1", "scope": scope, "grant_id": "grt_1",
+        });
+        let signed = format!(
+            "{}.{}",
+            base64url(header.to_string()),
+            base64url(claims.to_string())
+        );
+        let signature = self
+            .key
+            .sign(&SystemRandom::new(), signed.as_bytes())
+            .unwrap();
+        format!("{signed}.{}", base64url(signature.as_ref()))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> (Response<()>, String) {
+        let mut service = self.service.clone();
+        let response = service.call(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (
+            Response::from_parts(parts, ()),
+            String::from_utf8(body.to_vec()).unwrap(),
+        )
+    }
+
+    async fn call(&self, tool: &str) -> (Response<()>, String) {
+        let body =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
+        self.send(
+            request(Method::POST, "/mcp")
+                .header(
+                    header::AUTHORIZATION,
+                    format!("Bearer {}", self.token("note:read")),
+                )
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::COOKIE, "a=b")
+                .body(Full::from(body.to_string()))
+                .unwrap(),
+        )
+        .await
+    }
+}
+
+fn request(method: Method, path: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "notes.example")
+}
+
+#[tokio::test]
+async fn what_is_permitted_reaches_the_server_with_its_caller_and_without_credentials() {
+    let rig = Rig::published();
+    let (response, body) = rig.call("read").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(body, "usr_alice");
+    let seen = rig.seen.lock().unwrap();
+    let (parts, body) = &seen[0];
+    assert!(!parts.headers.contains_key(header::AUTHORIZATION));
+    assert!(!parts.headers.contains_key(header::COOKIE));
+    let sent: Value = serde_json::from_slice(body).unwrap();
+    assert_eq!(sent["params"]["name"], "read");
+    assert_eq!(
+        parts.headers["content-length"],
+        body.len().to_string().as_str()
     );
-    let inner = Inner::default();
-    let mut service = ProtectLayer::new(Arc::new(protected)).layer(inner.clone());
-    let request = Request::post("/mcp/notes")
-        .header("host", "localhost:4180")
-        .header("authorization", format!("Bearer {token}"))
-        .header("content-type", "application/json")
-        .header("cookie", "canary")
-        .header("proxy-authorization", "canary")
-        .header("forwarded", "canary")
-        .header("dpop", "canary")
-        .header("portcullis-identity", "canary")
-        .header("x-request-id", "kept")
-        .body(Full::from(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#))
+}
+
+#[tokio::test]
+async fn what_is_not_permitted_never_reaches_the_server() {
+    let rig = Rig::published();
+    let (response, body) = rig.call("other").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(body.contains("Unknown tool: other"), "{body}");
+    let get = request(Method::GET, "/mcp").body(Full::default()).unwrap();
+    let (response, _) = rig.send(get).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let challenge = response.headers()["www-authenticate"].to_str().unwrap();
+    assert_eq!(
+        challenge,
+        format!(
+            "Bearer resource_metadata=\"{ORIGIN}/.well-known/oauth-protected-resource/mcp\", scope=\"note:read\""
+        )
+    );
+    let trace = request(Method::TRACE, "/mcp")
+        .body(Full::default())
         .unwrap();
-    let answer = service.call(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    let seen = inner.0.lock().unwrap();
-    let everything = format!("{:?}", seen[0]);
-    assert!(!everything.contains("canary"), "{everything}");
-    assert!(!everything.contains(&token));
-    assert_eq!(seen[0]["x-request-id"], "kept");
+    let (response, _) = rig.send(trace).await;
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    let elsewhere = request(Method::GET, "/admin")
+        .body(Full::default())
+        .unwrap();
+    let (response, _) = rig.send(elsewhere).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(rig.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_session_id_is_bound_to_its_principal() {
+    let rig = Rig::published();
+    let (response, _) = rig.call("read").await;
+    let outward = response.headers()["mcp-session-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert!(outward.starts_with("own-1."), "{outward}");
+    for (session, status) in [
+        (outward.as_str(), StatusCode::OK),
+        ("own-1", StatusCode::NOT_FOUND),
+    ] {
+        let get = request(Method::GET, "/mcp")
+            .header(
+                header::AUTHORIZATION,
+                format!("Bearer {}", rig.token("note:read")),
+            )
+            .header("mcp-session-id", session)
+            .body(Full::default())
+            .unwrap();
+        let (response, _) = rig.send(get).await;
+        assert_eq!(response.status(), status, "{session}");
+    }
+    let seen = rig.seen.lock().unwrap();
+    assert_eq!(seen[1].0.headers["mcp-session-id"], "own-1");
+}
+
+#[tokio::test]
+async fn metadata_is_served_beside_the_server() {
+    let rig = Rig::published();
+    let get = request(Method::GET, "/.well-known/oauth-protected-resource/mcp")
+        .body(Full::default())
+        .unwrap();
+    let (response, body) = rig.send(get).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let document: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(document["resource"], format!("{ORIGIN}/mcp"));
+    assert_eq!(
+        document["authorization_servers"],
+        json!(["https://as.example/servers/notes"])
+    );
+}
+
+#[tokio::test]
+async fn before_the_first_policy_and_after_five_silent_minutes_the_answer_is_503() {
+    let unpublished = Rig::new();
+    let (response, _) = unpublished.call("read").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key("retry-after"));
+    let rig = Rig::published();
+    rig.clock.advance(Duration::from_secs(300));
+    assert_eq!(rig.call("read").await.0.status(), StatusCode::OK);
+    rig.clock.advance(Duration::from_secs(1));
+    let (response, _) = rig.call("read").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    rig.publisher.contact();
+    assert_eq!(rig.call("read").await.0.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_body_in_many_pieces_is_bounded_like_one_in_one_piece() {
+    let rig = Rig::published();
+    for (bytes, status) in [
+        (1024, StatusCode::OK),
+        (1025, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let frame = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":""}}"#;
+        let padding = "x".repeat(bytes - frame.len());
+        let body = frame.replace("\"x\":\"\"", &format!("\"x\":\"{padding}\""));
+        let pieces: Vec<Result<_, Infallible>> = body
+            .into_bytes()
+            .chunks(100)
+            .map(|piece| Ok(http_body::Frame::data(Bytes::copy_from_slice(piece))))
+            .collect();
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces));
+        let request = request(Method::POST, "/mcp")
+            .header(
+                header::AUTHORIZATION,
+                format!("Bearer {}", rig.token("note:read")),
+            )
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .unwrap();
+        let response = rig.service.clone().call(request).await.unwrap();
+        assert_eq!(response.status(), status);
+    }
 }
