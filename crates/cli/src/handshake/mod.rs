@@ -19,6 +19,8 @@ use crate::terminal::plain;
 
 /// A step that comes later than this after the last one begins another handshake.
 const WINDOW: Duration = Duration::from_secs(5 * 60);
+/// How long after a client was challenged its browser is expected.
+const BROWSER_WINDOW: Duration = Duration::from_secs(60);
 /// The same trouble is told again only after this time.
 const QUIET: Duration = Duration::from_secs(30);
 const HANDSHAKES_MAX: usize = 256;
@@ -222,10 +224,14 @@ impl Tracker {
         if seen.client.is_none() {
             return newest(&same_agent);
         }
-        newest(&|open| open.client == seen.client)
-            .or_else(|| newest(&same_agent))
-            // Authorize comes from the browser, whose name says nothing about the client.
-            .or_else(|| newest(&anonymous))
+        let of_client = newest(&|open| open.client == seen.client).or_else(|| newest(&same_agent));
+        if !from_browser(&seen.step) {
+            return of_client;
+        }
+        // The browser's name says nothing about the client, so whoever was challenged a moment ago is meant.
+        of_client.or_else(|| {
+            newest(&|open| anonymous(open) && seen.at.since(open.last) < BROWSER_WINDOW)
+        })
     }
 
     fn begin(&mut self, seen: &Sighting) -> usize {
@@ -244,6 +250,18 @@ impl Tracker {
         });
         self.open.len() - 1
     }
+}
+
+/// Whether the person's browser brings it, not the client.
+fn from_browser(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Known(_)
+            | Step::Approved { .. }
+            | Step::Declined(_)
+            | Step::Stumbled(_)
+            | Step::Broken(_)
+    )
 }
 
 /// A working call of a client whose handshake is over, or a refresh, is daily life and no handshake.
@@ -385,6 +403,24 @@ mod tests {
         assert_eq!(
             told.see(Some("cb"), "x", approved()).unwrap(),
             "B  401 -> registered -> alice approved read, write"
+        );
+    }
+
+    #[test]
+    fn a_client_at_work_does_not_take_over_the_handshake_of_another() {
+        let mut told = Told::new();
+        told.see(None, "Zed/1", Step::Challenged);
+        assert_eq!(
+            told.see(
+                Some("c"),
+                "portcullis/1",
+                Step::Working("tools/list 5".into())
+            ),
+            None
+        );
+        assert_eq!(
+            told.see(None, "Zed/1", Step::Metadata).unwrap(),
+            "Zed  401 -> metadata"
         );
     }
 
