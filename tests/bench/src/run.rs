@@ -93,16 +93,17 @@ impl Portcullis {
     ) -> anyhow::Result<Self> {
         let mut arguments = vec!["up".to_owned()];
         arguments.extend_from_slice(target);
-        let port = free_port()?;
         for argument in [
             "--data-dir",
             &directory.display().to_string(),
-            "--port",
-            &port.to_string(),
             "--no-open",
             "--ready-json",
         ] {
             arguments.push(argument.to_owned());
+        }
+        // The address is fixed at the first start.
+        if !directory.join("authority.json").exists() {
+            arguments.extend(["--port".to_owned(), free_port()?.to_string()]);
         }
         let server =
             Server::start(SERVER_CORE, &options.portcullis, &arguments, environment).await?;
@@ -281,6 +282,8 @@ async fn oauth(
         mib(portcullis.server.usage()?.resident_bytes)
     ));
 
+    // The first one has lain idle for longer than the server keeps such a connection.
+    let mut connection = Connection::open(&portcullis.authority).await?;
     let begun = Instant::now();
     for _ in 0..options.sign_ins {
         Person::sign_in(&mut connection, portcullis.issuer()?, EMAIL, PASSWORD).await?;
