@@ -77,6 +77,7 @@ pub fn run(only: &[Step]) -> anyhow::Result<bool> {
                         "clippy",
                         "--workspace",
                         "--all-targets",
+                        "--keep-going",
                         "--",
                         "-D",
                         "warnings",
