@@ -67,6 +67,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// How long an upstream may take until the head of its answer. The bodies of streams have no limit.
     pub head_timeout: Duration,
+    /// How long an event stream may be silent until a comment keeps the proxies on its way from closing it.
+    pub keep_alive_after: Duration,
     /// How long a call that was admitted may outlive its token.
     pub finish_after_expiry: Duration,
 }
@@ -78,6 +80,7 @@ impl Default for Limits {
             list_bytes_max: 16 * 1024 * 1024,
             connect_timeout: Duration::from_secs(5),
             head_timeout: Duration::from_secs(5 * 60),
+            keep_alive_after: Duration::from_secs(20),
             finish_after_expiry: Duration::from_secs(10 * 60),
         }
     }

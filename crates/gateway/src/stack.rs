@@ -24,7 +24,7 @@ use crate::identity::IdentitySigner;
 use crate::record::{CallRecorded, Recorder, Recording};
 use crate::route::{Route, Routes, Server};
 use crate::settings::{Limits, Settings, SettingsError};
-use crate::stream_life::{Inner as LivingInner, Life, LivingBody};
+use crate::stream_life::{Inner as LivingInner, Kind, Life, LivingBody};
 use crate::upstream::Forwarder;
 use crate::upstream_error::UpstreamError;
 
@@ -278,7 +278,8 @@ impl Inner {
                     recording,
                 ))),
             };
-            LivingBody::new(inner, self.life(server, permitted), false).boxed_unsync()
+            let kind = Kind::Events(self.limits.keep_alive_after);
+            LivingBody::new(inner, self.life(server, permitted), kind).boxed_unsync()
         } else if let Some(filter) = filter {
             headers.remove(header::CACHE_CONTROL);
             mark_json(&mut headers);
@@ -304,8 +305,12 @@ impl Inner {
         } else {
             mark_json(&mut headers);
             recording.answered(head.status);
-            LivingBody::new(LivingInner::Plain(body), self.life(server, permitted), true)
-                .boxed_unsync()
+            LivingBody::new(
+                LivingInner::Plain(body),
+                self.life(server, permitted),
+                Kind::Json,
+            )
+            .boxed_unsync()
         };
         let mut response = Response::new(body);
         *response.status_mut() = head.status;

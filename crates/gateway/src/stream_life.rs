@@ -1,7 +1,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::Timestamp;
 use bytes::Bytes;
@@ -63,13 +63,25 @@ pub(crate) enum Inner {
     Filtered(Box<FilteredStream>),
 }
 
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Events. A stream of them may end between two, and has a comment put in when it is silent for this long.
+    Events(Duration),
+    /// One JSON value: when it is cut it must not look whole.
+    Json,
+}
+
 /// The body of an answer that ends with its [`Life`] at the latest.
 pub(crate) struct LivingBody {
     inner: Inner,
     state: State,
     pieces: u32,
-    /// An event stream may end between two events; anything else that is cut must not look whole.
-    cut_is_an_error: bool,
+    kind: Kind,
+    /// When something was last sent on.
+    last: Instant,
+    /// Whether that ended an event.
+    between_events: bool,
 }
 
 enum State {
@@ -80,12 +92,14 @@ enum State {
 }
 
 impl LivingBody {
-    pub(crate) fn new(inner: Inner, life: Life, cut_is_an_error: bool) -> Self {
+    pub(crate) fn new(inner: Inner, life: Life, kind: Kind) -> Self {
         Self {
             inner,
             state: State::Unwatched(Some(Box::new(life))),
             pieces: 0,
-            cut_is_an_error,
+            kind,
+            last: Instant::now(),
+            between_events: true,
         }
     }
 
@@ -105,6 +119,26 @@ impl LivingBody {
         }
     }
 
+    fn sent(&mut self, frame: &Frame<Bytes>) {
+        if let (Kind::Events(_), Some(data)) = (self.kind, frame.data_ref()) {
+            self.last = Instant::now();
+            self.between_events = [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"]
+                .iter()
+                .any(|end| data.ends_with(end));
+        }
+    }
+
+    /// Puts a comment into a stream that has been silent for long. The look at the clock wakes us often enough.
+    fn keep_alive(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.kind {
+            Kind::Events(after) if self.between_events && self.last.elapsed() >= after => {
+                self.last = Instant::now();
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b": \n\n")))))
+            }
+            _ => Poll::Pending,
+        }
+    }
+
     fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if matches!(self.state, State::Over) {
             return Poll::Ready(None);
@@ -115,7 +149,7 @@ impl LivingBody {
             Inner::Filtered(body) => body.close_when_abandoned(),
         }
         Poll::Ready(
-            self.cut_is_an_error
+            (self.kind == Kind::Json)
                 .then(|| Err("the call's token ended before its answer".into())),
         )
     }
@@ -145,7 +179,12 @@ impl Body for LivingBody {
                 // Trailers are headers by another door.
                 Poll::Ready(Some(Ok(frame))) if !frame.is_data() => {}
                 Poll::Pending if !is_watched && this.poll_over(context) => return this.cut(),
-                next => return next,
+                Poll::Pending => return this.keep_alive(),
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.sent(&frame);
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                end => return end,
             }
         }
     }

@@ -257,6 +257,55 @@ async fn a_compressed_answer_is_refused_because_it_cannot_be_judged() {
 }
 
 #[tokio::test]
+async fn trailers_are_no_door_for_headers() {
+    let upstream = scripted(|_, mut stream| async move {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\
+                      Trailer: Set-Cookie\r\nConnection: close\r\n\r\n\
+                      24\r\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\r\n0\r\nSet-Cookie: a=b\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let rig = rig_before(upstream).await;
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let head = format!(
+        "POST /mcp/notes HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\nTE: trailers\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        rig.port,
+        rig.token("note:read"),
+        body.len()
+    );
+    let answer = rig.raw(&head, body.as_bytes()).await;
+    assert!(answer.contains(r#""result":{}"#), "{answer}");
+    assert!(!answer.to_lowercase().contains("cookie"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_stream_that_never_pauses_ends_with_a_revocation_too() {
+    let upstream = scripted(|_, mut stream| async move {
+        let event =
+            "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n".repeat(4096);
+        let head = head("text/event-stream");
+        let _ = stream.write_all(head.as_bytes()).await;
+        while stream.write_all(event.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    let rig = rig_before(upstream).await;
+    let mut stream = rig
+        .caller("note:read")
+        .send(Method::GET, Bytes::new())
+        .await;
+    stream.body_mut().frame().await.unwrap().unwrap();
+    let until = base::Timestamp::from_unix_ms(i64::MAX);
+    rig.publish(|server| {
+        server.revocations.grants.insert("grt_1".into(), until);
+    });
+    let reading = async { while let Some(Ok(_)) = stream.body_mut().frame().await {} };
+    tokio::time::timeout(Duration::from_secs(2), reading)
+        .await
+        .expect("the stream ends");
+}
+
+#[tokio::test]
 async fn a_server_of_the_old_transport_is_refused_with_what_to_do() {
     let upstream = scripted(|request, mut stream| async move {
         let answer = if request.starts_with("GET") {

@@ -6,8 +6,9 @@ use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
-use crate::support::Rig;
+use crate::support::{Rig, RigSettings, head, scripted};
 
 async fn next(response: &mut Response<Incoming>) -> Option<String> {
     let frame = tokio::time::timeout(Duration::from_secs(5), response.body_mut().frame())
@@ -39,6 +40,34 @@ async fn an_event_arrives_before_the_next_one_is_made() {
     // The echo sends one event and then nothing for ever.
     let stream = listening(&rig).await;
     drop(stream);
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_alive_between_its_events_and_never_inside_one() {
+    for (sent, kept_alive) in [("data: 1\n\n", true), ("data: 1\n", false)] {
+        let upstream = scripted(move |_, mut stream| async move {
+            let begun = format!("{}{sent}", head("text/event-stream"));
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        })
+        .await;
+        let mut settings = RigSettings {
+            upstream: Some(upstream),
+            ..RigSettings::default()
+        };
+        settings.limits.keep_alive_after = Duration::from_millis(500);
+        let rig = Rig::with(settings).await;
+        let call =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo"}});
+        let client = rig.caller("note:read");
+        let mut response = client.send(Method::POST, call.to_string().into()).await;
+        assert_eq!(next(&mut response).await.as_deref(), Some(sent));
+        let more = tokio::time::timeout(Duration::from_secs(3), next(&mut response)).await;
+        assert_eq!(
+            more.ok().flatten().as_deref(),
+            kept_alive.then_some(": \n\n")
+        );
+    }
 }
 
 #[tokio::test]
