@@ -2,7 +2,7 @@ use ::oauth::Error;
 use ::oauth::register::register;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{StatusCode, header};
 
 use crate::app::{AppState, InServer, peer_address};
 use crate::body::read_json;
@@ -29,7 +29,11 @@ pub(crate) async fn post(
             return respond::oauth_error_with(&app, step, &error, refusal.status());
         }
     };
-    let address = peer_address(&parts.extensions);
+    // A program on this machine can do worse than register; counting it would only make tests of it fail. A page of some
+    // site in the person's browser comes from this machine as well, and says so.
+    let address = peer_address(&parts.extensions).filter(|address| {
+        parts.headers.contains_key(header::ORIGIN) || !address.to_canonical().is_loopback()
+    });
     match register(&app.authority, &server, &body, address).await {
         Ok(registration) => {
             app.emit(Some(server.slug()), &parts.headers, || {

@@ -1,10 +1,12 @@
 use std::time::Duration;
 
+use axum::body::Body;
 use domain::ServerSettings;
-use http::StatusCode;
+use http::{Method, StatusCode, header};
+use portcullis_server::Peer;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, World, authorize_path};
+use crate::support::{Browser, World, authorize_path, request};
 
 const REGISTER: &str = "/servers/todo/register";
 
@@ -253,4 +255,28 @@ async fn a_registration_too_large_for_a_row_is_refused_and_a_roomy_one_is_kept()
         .assert_error(400, "invalid_client_metadata", "16384");
     let answer = world.post_json(REGISTER, &body(15 * 1024)).await;
     assert_eq!(answer.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_web_page_may_not_register_without_end_through_a_browser_here_and_a_local_program_may() {
+    let world = World::new().await;
+    let register = async |origin: Option<&str>| {
+        let mut request = request(Method::POST, REGISTER)
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(Peer("127.0.0.1:9".parse().unwrap()));
+        if let Some(origin) = origin {
+            request = request.header(header::ORIGIN, origin);
+        }
+        let body = Body::from(copilot().to_string());
+        world.send(request.body(body).unwrap()).await.status
+    };
+    for _ in 0..300 {
+        let status = register(Some("https://evil.example")).await;
+        assert_eq!(status, StatusCode::CREATED);
+    }
+    let status = register(Some("https://evil.example")).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    for _ in 0..301 {
+        assert_eq!(register(None).await, StatusCode::CREATED);
+    }
 }
