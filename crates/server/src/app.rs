@@ -1,5 +1,7 @@
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::oauth::{Authority, Error, ServerContext, session::SignedIn};
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -54,6 +56,8 @@ pub struct App {
     pub(crate) cookies: CookieNames,
     pub(crate) connect_lines: ConnectLines,
     events: broadcast::Sender<Event>,
+    /// Which program last read which metadata in which second.
+    metadata_reader: AtomicU64,
 }
 
 impl AppState {
@@ -66,6 +70,7 @@ impl AppState {
             connect_lines: settings.connect_lines,
             authority,
             events,
+            metadata_reader: AtomicU64::new(0),
         }))
     }
 
@@ -100,6 +105,22 @@ impl App {
             user_agent: user_agent(headers),
             kind: kind(),
         });
+    }
+
+    /// Tells the terminal that metadata was read: once a second for one program, since the three reads of one
+    /// handshake, or the thousands of a load, say nothing more.
+    pub(crate) fn emit_metadata_served(&self, server: &str, headers: &HeaderMap) {
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        server.hash(&mut hasher);
+        headers.get(header::USER_AGENT).hash(&mut hasher);
+        self.authority.now().unix_seconds().hash(&mut hasher);
+        let reader = hasher.finish();
+        if self.metadata_reader.swap(reader, Ordering::Relaxed) != reader {
+            self.emit(Some(server), headers, || EventKind::MetadataServed);
+        }
     }
 
     /// The MCP server `slug`.

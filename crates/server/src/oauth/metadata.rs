@@ -3,7 +3,6 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use crate::app::{AppState, InServer};
-use crate::event::EventKind;
 use crate::respond;
 
 /// Short, since scopes follow the policy; long enough for the three reads of one handshake.
@@ -33,7 +32,7 @@ pub(crate) async fn of_only_server(State(app): State<AppState>, headers: HeaderM
 }
 
 fn serve(app: &AppState, server: &::oauth::ServerContext, headers: &HeaderMap) -> Response {
-    app.emit(Some(server.slug()), headers, || EventKind::MetadataServed);
+    app.emit_metadata_served(server.slug(), headers);
     respond::document(server.metadata_json.clone(), METADATA_CACHE)
 }
 
