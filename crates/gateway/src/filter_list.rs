@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use sdk::{Era, InForce, Permitted, VerifiedCaller};
 use wire::mcp::json::{Json, Limits, Object};
 use wire::mcp::message::{Outcome, RequestId};
-use wire::mcp::{Message, SseParser, is_twin, read_server_message, rpc};
+use wire::mcp::{Message, SseParser, is_twin, method, read_server_message, rpc};
 
 use crate::body::{BoxError, UpstreamBody};
 use crate::record::{ListCount, Recording};
@@ -145,6 +145,24 @@ impl ListFilter {
             })
     }
 
+    /// Whoever may not read a resource does not hear of it either: some servers tell everybody.
+    fn hides(&self, message: &Message) -> bool {
+        let Message::Notification(told) = message else {
+            return false;
+        };
+        let uri = told.params.as_ref().and_then(|params| params.str("uri"));
+        told.method == method::NOTIFICATIONS_RESOURCES_UPDATED
+            && uri.is_some_and(|uri| {
+                !visible(
+                    &self.in_force.server().policy,
+                    self.caller.caller(),
+                    ListKind::Resources,
+                    uri,
+                    ListStepUp::Auto,
+                )
+            })
+    }
+
     /// Some readers take `Tools` for `tools`.
     fn remove_twins(&self, result: &mut Object, kind: ListKind) {
         let twins: Vec<String> = result
@@ -211,7 +229,14 @@ impl FilteredStream {
     }
 
     fn filter_data(&mut self, data: &str) -> Filtered {
-        let filtered = read_server_message(data.as_bytes(), &self.filter.limits)
+        let message = read_server_message(data.as_bytes(), &self.filter.limits);
+        if message
+            .as_ref()
+            .is_ok_and(|message| self.filter.hides(message))
+        {
+            return Filtered::Withheld;
+        }
+        let filtered = message
             .map_err(|error| error.to_string())
             .and_then(|mut message| {
                 if !matches!(message, Message::Response(_)) {

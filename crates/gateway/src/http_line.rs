@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use crate::body::BoxError;
@@ -21,6 +22,10 @@ const IDLE_MAX: Duration = Duration::from_secs(4);
 
 /// How many idle connections are kept for one upstream.
 const IDLE_LINES_MAX: usize = 256;
+
+/// How many exchanges are read to their end without their callers, for one upstream. Beyond it they are closed, or one
+/// caller that comes and goes could use up all connections.
+const FINISHING_MAX: usize = 256;
 
 /// Frames of an event stream that are already here are sent on as one piece up to this size.
 const COALESCED_BYTES_MAX: usize = 32 * 1024;
@@ -46,9 +51,13 @@ pub(crate) struct Lines {
     connector: Connector,
     address: Uri,
     connect_timeout: Duration,
-    #[allow(clippy::vec_box, reason = "a line is large and goes in and out with each call")]
+    #[allow(
+        clippy::vec_box,
+        reason = "a line is large and goes in and out with each call"
+    )]
     idle: Mutex<Vec<Box<Line>>>,
     sweeping: AtomicBool,
+    finishing: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -76,6 +85,7 @@ impl Lines {
             connect_timeout,
             idle: Mutex::new(Vec::new()),
             sweeping: AtomicBool::new(false),
+            finishing: Arc::new(Semaphore::new(FINISHING_MAX)),
         }
     }
 
@@ -208,13 +218,16 @@ impl Drop for Sending {
             return;
         };
         let Some(line) = self.line.take() else { return };
+        let Ok(place) = Arc::clone(&self.lines.finishing).try_acquire_owned() else {
+            return;
+        };
         let rest = Sending {
             line: Some(line),
             reply: std::mem::replace(&mut self.reply, Box::pin(std::future::pending())),
             lines: Arc::clone(&self.lines),
             abandoned: Abandoned::Close,
         };
-        finish_elsewhere(longest, async move {
+        finish_elsewhere(longest, place, async move {
             if let Ok(response) = rest.await {
                 drain(response.into_body()).await;
             }
@@ -353,6 +366,9 @@ impl Drop for LineBody {
             return;
         };
         let Some(line) = self.line.take() else { return };
+        let Ok(place) = Arc::clone(&self.lines.finishing).try_acquire_owned() else {
+            return;
+        };
         let rest = LineBody {
             incoming: self.incoming.take(),
             line: Some(line),
@@ -361,7 +377,7 @@ impl Drop for LineBody {
             coalesce: false,
             held_back: None,
         };
-        finish_elsewhere(longest, drain(rest));
+        finish_elsewhere(longest, place, drain(rest));
     }
 }
 
@@ -384,10 +400,15 @@ async fn sweep(lines: Weak<Lines>) {
     }
 }
 
-fn finish_elsewhere(longest: Duration, rest: impl Future<Output = ()> + Send + 'static) {
+fn finish_elsewhere(
+    longest: Duration,
+    place: OwnedSemaphorePermit,
+    rest: impl Future<Output = ()> + Send + 'static,
+) {
     elsewhere(async move {
         // Whether it took too long is nobody's concern any more.
         let _ = tokio::time::timeout(longest, rest).await;
+        drop(place);
     });
 }
 

@@ -268,6 +268,10 @@ impl Inner {
         let (head, body) = upstream.into_parts();
         let mut headers = headers_for_caller(&head.headers, permitted);
         let body = if is_stream {
+            if filter.is_some() {
+                // What is left of it is this caller's alone.
+                headers.remove(header::CACHE_CONTROL);
+            }
             mark_stream(&mut headers);
             recording.answered(head.status);
             let inner = match filter {

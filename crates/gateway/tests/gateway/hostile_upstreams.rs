@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Rig, RigSettings};
+use crate::support::{Rig, RigSettings, scripted};
 
 /// A gateway in front of an upstream that answers every request with this text and then hangs up.
 async fn rig_before(answer: String) -> Rig {
@@ -174,4 +176,54 @@ async fn a_method_of_any_length_leaves_a_short_record() {
     assert!(shown.starts_with("HTTP/1.1 401"), "{shown}");
     let record = rig.next_record().await;
     assert!(record.method.len() <= 200, "{}", record.method.len());
+}
+
+#[tokio::test]
+async fn a_stream_tells_nothing_of_resources_that_its_caller_may_not_read() {
+    let told = |uri: &str| {
+        let told = json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}});
+        format!("data: {told}\n\n")
+    };
+    let events = ["note://1", "note://2", "note://unmapped/x"].map(told);
+    let rig = rig_before(format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: public, max-age=60\r\nConnection: close\r\n\r\n{}",
+        events.concat()
+    ))
+    .await;
+    for (scope, expected) in [
+        ("note:read", vec![&events[0]]),
+        ("note:read note:write", vec![&events[0], &events[1]]),
+    ] {
+        let stream = rig.caller(scope).send(Method::GET, Bytes::new()).await;
+        assert_eq!(stream.headers()["cache-control"], "no-store");
+        let shown = stream.into_body().collect().await.unwrap().to_bytes();
+        let expected: String = expected.into_iter().map(String::as_str).collect();
+        assert_eq!(String::from_utf8_lossy(&shown), expected);
+    }
+}
+
+#[tokio::test]
+async fn calls_left_by_their_callers_take_no_more_connections_than_they_may() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&open);
+    let upstream = scripted(move |_, mut stream| {
+        let open = Arc::clone(&counted);
+        async move {
+            open.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.read(&mut [0u8; 1]).await;
+            open.fetch_sub(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let rig = crate::support::rig_before(upstream).await;
+    for (calls, kept) in [(40, 40), (260, 256)] {
+        for _ in 0..calls {
+            let client = rig.caller("note:read");
+            let call = tokio::spawn(async move { client.call_tool("echo", json!({})).await });
+            tokio::time::sleep(Duration::from_millis(4)).await;
+            call.abort();
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(open.load(Ordering::SeqCst), kept);
+    }
 }
