@@ -1,6 +1,6 @@
 use std::fmt;
 
-use base::{Random, random_token};
+use base::{Random, Timestamp, base64url, random_token};
 use serde::{Deserialize, Serialize};
 
 macro_rules! text_id {
@@ -55,6 +55,28 @@ text_id!(
     SessionId,
     "ses_"
 );
+impl GrantId {
+    /// A new one that sorts by the time it was made: `gra_`, the milliseconds in 12 hexadecimal digits, and 128
+    /// random bits. New rows then stand together in an index, and a commit of many writes few pages.
+    pub fn at(now: Timestamp, random: &dyn Random) -> Self {
+        Self(ordered("gra_", now, random))
+    }
+}
+
+impl ClientId {
+    /// A new one that sorts by the time it was made; see [`GrantId::at`].
+    pub fn at(now: Timestamp, random: &dyn Random) -> Self {
+        Self(ordered("cli_", now, random))
+    }
+}
+
+fn ordered(prefix: &str, now: Timestamp, random: &dyn Random) -> String {
+    let mut bytes = [0u8; 16];
+    random.fill(&mut bytes);
+    let time = now.unix_ms().max(0) & 0xffff_ffff_ffff;
+    format!("{prefix}{time:012x}{}", base64url(bytes))
+}
+
 text_id!(
     /// A signing key: the `kid` of its JWK.
     KeyId,
@@ -115,5 +137,23 @@ impl TryFrom<String> for ServerSlug {
 impl From<ServerSlug> for String {
     fn from(slug: ServerSlug) -> Self {
         slug.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::OsRandom;
+
+    use super::*;
+
+    #[test]
+    fn ids_made_later_sort_later_and_two_of_one_moment_differ() {
+        let at = |ms| GrantId::at(Timestamp::from_unix_ms(ms), &OsRandom);
+        assert!(at(999) < at(1000));
+        assert!(at(0xffff) < at(0x10000));
+        assert_ne!(at(1000), at(1000));
+        let text = at(1_795_132_800_000).to_string();
+        assert!(text.starts_with("gra_01a1f640bc00"), "{text}");
+        assert_eq!(text.len(), 38);
     }
 }

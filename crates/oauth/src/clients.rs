@@ -51,7 +51,7 @@ pub async fn add(
         })
         .collect::<Result<Vec<_>, _>>()?;
     let now = clock.now();
-    let id = ClientId::random(random);
+    let id = ClientId::at(now, random);
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
     let metadata = ClientRegistrationResponse {
         client_id: id.as_str().to_owned(),

@@ -164,7 +164,7 @@ pub async fn approve(
         code_challenge: request.challenge()?,
         scopes: scopes.clone(),
         authenticated_at: signed_in.session.authenticated_at,
-        grant: GrantId::random(authority.random()),
+        grant: GrantId::at(now, authority.random()),
         issued_at: now,
         expires_at: now.after(CODE_LIFETIME),
         redeemed_at: None,

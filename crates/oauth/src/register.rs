@@ -183,7 +183,7 @@ pub(crate) fn new_client(
     redirect_uris: Vec<RedirectUri>,
     now: Timestamp,
 ) -> Client {
-    let id = ClientId::random(authority.random());
+    let id = ClientId::at(now, authority.random());
     Client {
         name: metadata.display_name(&redirect_uris),
         metadata: metadata.into_response(&id, &redirect_uris, now),

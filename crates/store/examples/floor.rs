@@ -321,7 +321,7 @@ fn code(world: &World) -> AuthorizationCode {
         code_challenge: CodeChallenge::parse(&Digest::of("verifier").to_text()).unwrap(),
         scopes: ScopeSet::parse_lenient("todo:read todo:write"),
         authenticated_at: now,
-        grant: GrantId::random(&OsRandom),
+        grant: GrantId::at(SystemClock.now(), &OsRandom),
         issued_at: now,
         expires_at: now.after(Duration::from_secs(3600)),
         redeemed_at: None,

@@ -130,6 +130,13 @@ async fn run(connect: impl Connect, mut queue: mpsc::Receiver<Wanted>, closing: 
         if count == 0 {
             break;
         }
+        // The first key woke this task ahead of everybody else who is ready; let them ask, and share the read.
+        tokio::task::yield_now().await;
+        while waiting.len() < largest
+            && let Ok(wanted) = queue.try_recv()
+        {
+            waiting.push(wanted);
+        }
         while let Some(lookup) = waiting.first().map(|wanted| wanted.lookup) {
             let batch: Vec<Wanted> = waiting
                 .extract_if(.., |wanted| std::ptr::eq(wanted.lookup, lookup))

@@ -80,6 +80,13 @@ async fn run(mut conn: Conn, mut jobs: mpsc::Receiver<Box<dyn Queued>>, closing:
         if count == 0 {
             break;
         }
+        // The first job woke this task ahead of everybody else who is ready; let them speak, and share the commit.
+        tokio::task::yield_now().await;
+        while group.len() < GROUP_JOBS_MAX
+            && let Ok(job) = jobs.try_recv()
+        {
+            group.push(job);
+        }
         commit_group(&mut conn, &mut group).await;
         for job in group.drain(..) {
             job.answer();

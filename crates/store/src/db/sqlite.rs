@@ -172,7 +172,7 @@ async fn set_up(
     };
     conn.run(&format!(
         "PRAGMA synchronous = {level}; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000; \
-         PRAGMA journal_size_limit = 67108864"
+         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8000"
     ))
     .await?;
     begin_immediate(conn).await?;
