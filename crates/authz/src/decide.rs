@@ -42,7 +42,8 @@ pub fn decide(policy: &Policy, caller: &Caller, call: &Call<'_>) -> Decision {
 }
 
 /// A resource is judged by its own entry. Without one, by every template that it matches: which of them the server
-/// will take is not known here, so all must allow it.
+/// will take is not known here, so all must allow it, and so must the entry of a resource that it is another spelling
+/// of: some servers look up what a URL reader makes of a URI.
 fn resource(policy: &Policy, held: &ScopeSet, uri: &str) -> Ruling {
     if let Some(entry) = policy.resources.get(uri) {
         return Ruling::of(policy, held, "resource", uri, Some(entry));
@@ -61,7 +62,10 @@ fn resource(policy: &Policy, held: &ScopeSet, uri: &str) -> Ruling {
             judgement: Judgement::Never(DenialReason::UnsafeUri),
             rule: "resource template: no dot segments".to_owned(),
         },
-        Some(ruling) => ruling,
+        Some(ruling) => uri_template::other_spellings(uri)
+            .filter_map(|spelling| policy.resources.get_key_value(&spelling))
+            .map(|(uri, entry)| Ruling::of(policy, held, "resource", uri, Some(entry)))
+            .fold(ruling, Ruling::and),
     }
 }
 

@@ -108,6 +108,16 @@ pub(crate) fn is_unsafe(uri: &str) -> bool {
     false
 }
 
+/// What servers may look up in the place of `uri`: its normal form as a URL, and its text without percent-encoding.
+pub(crate) fn other_spellings(uri: &str) -> impl Iterator<Item = String> {
+    let normal = url::Url::parse(uri).ok().map(String::from);
+    let decoded = String::from_utf8(percent_decoded(uri.as_bytes())).ok();
+    normal
+        .into_iter()
+        .chain(decoded)
+        .filter(move |spelling| spelling != uri)
+}
+
 fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     let hex = |byte: u8| {
         char::from(byte)

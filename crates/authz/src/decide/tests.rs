@@ -523,3 +523,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn another_spelling_of_a_resource_needs_what_the_resource_needs() {
+    let mut policy = policy();
+    for (uri, needed) in [
+        ("file:///secret", any_of(&["todo:delete"])),
+        ("file:///%C3%A9", entry(Requirement::Denied)),
+    ] {
+        policy.resources.insert(uri.to_owned(), needed);
+    }
+    for template in ["file:///{+path}", "file://{+rest}"] {
+        let needed = any_of(&["todo:read"]);
+        policy
+            .resource_templates
+            .insert(template.to_owned(), needed);
+    }
+    let decided = |uri| decide(&policy, &caller("todo:read"), &Call::Resource { uri });
+    for uri in [
+        "file:///secret",
+        "file:///%73ecret",
+        "file://localhost/secret",
+    ] {
+        let decision = decided(uri);
+        assert!(
+            matches!(decision, Decision::NeedsScope { .. }),
+            "{uri}: {decision:?}"
+        );
+    }
+    for uri in ["file:///%C3%A9", "file:///é"] {
+        let decision = decided(uri);
+        assert!(
+            matches!(decision, Decision::Denied { .. }),
+            "{uri}: {decision:?}"
+        );
+    }
+    for uri in ["file:///public", "file:///%70ublic", "file:///secrets"] {
+        assert!(decided(uri).is_allowed(), "{uri}");
+    }
+}
