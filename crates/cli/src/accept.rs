@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -42,8 +41,8 @@ impl Default for Limits {
     }
 }
 
-/// A request, with the address it came from.
-pub trait Handler: Clone + Send + 'static {
+/// Answers requests, each with the address it came from.
+pub trait Handler: Send + Sync + 'static {
     /// The body of the answer.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
     /// Answers.
@@ -61,6 +60,7 @@ pub async fn serve<H: Handler>(
     stop: CancellationToken,
     limits: Limits,
 ) {
+    let handler = Arc::new(handler);
     let shared = Arc::new(Shared {
         permits: Arc::new(Semaphore::new(limits.connections_max)),
         builder: builder(&limits),
@@ -70,7 +70,7 @@ pub async fn serve<H: Handler>(
     });
     let loops = TaskTracker::new();
     for socket in sockets {
-        let (shared, handler, stop) = (Arc::clone(&shared), handler.clone(), stop.clone());
+        let (shared, handler, stop) = (Arc::clone(&shared), Arc::clone(&handler), stop.clone());
         loops.spawn(async move {
             // Dropping the socket at the end refuses new connections at once.
             stop.run_until_cancelled(accept(socket, handler, shared))
@@ -126,7 +126,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn accept<H: Handler>(socket: TcpListener, handler: H, shared: Arc<Shared>) {
+async fn accept<H: Handler>(socket: TcpListener, handler: Arc<H>, shared: Arc<Shared>) {
     loop {
         let permit = Arc::clone(&shared.permits)
             .acquire_owned()
@@ -134,7 +134,7 @@ async fn accept<H: Handler>(socket: TcpListener, handler: H, shared: Arc<Shared>
             .expect("the semaphore is never closed");
         match socket.accept().await {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, handler.clone(), &shared);
+                let connection = connection(stream, peer, Arc::clone(&handler), &shared);
                 shared.connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -153,7 +153,7 @@ async fn accept<H: Handler>(socket: TcpListener, handler: H, shared: Arc<Shared>
 fn connection<H: Handler>(
     stream: TcpStream,
     peer: SocketAddr,
-    handler: H,
+    handler: Arc<H>,
     shared: &Shared,
 ) -> impl Future<Output = ()> + Send + use<H> {
     // Answers are small and streams must not wait for company.
@@ -162,11 +162,8 @@ fn connection<H: Handler>(
     let noted = Arc::clone(&began);
     let service = service_fn(move |request: Request<Incoming>| {
         noted.store(true, Ordering::Relaxed);
-        let handler = handler.clone();
-        async move {
-            let response = handler.answer(request, peer).await;
-            Ok::<_, Infallible>(response.map(|body| body.map_err(Into::into).boxed_unsync()))
-        }
+        let handler = Arc::clone(&handler);
+        async move { Ok::<_, Infallible>(handler.answer(request, peer).await) }
     });
     let connection = shared
         .builder

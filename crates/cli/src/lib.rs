@@ -8,6 +8,7 @@ mod browser;
 mod child_env;
 mod client;
 mod connect;
+mod connect_lines;
 mod data_dir;
 mod failure;
 mod handshake;

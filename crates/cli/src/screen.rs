@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use url::Url;
 
+use crate::connect_lines::connect_lines;
 use crate::public_url::is_loopback;
 use crate::terminal::{Paint, plain, wrap};
 
@@ -229,21 +230,12 @@ impl Page {
         self.raw(&self.paint.bold("Add it to"));
         for (client, command) in connect_lines(&server.slug, &server.mcp_url) {
             self.command(client, &command);
-            if client == "VS Code" {
-                self.cursor(server);
+            if client == "Cursor" {
+                // It has no command line for this.
+                let place = "in ~/.cursor/mcp.json, or: portcullis connect cursor";
+                self.raw(&format!("{:LABEL$}{}", "", self.paint.dim(place)));
             }
         }
-    }
-
-    /// Cursor has no command line of its own for this: a snippet of its file.
-    fn cursor(&mut self, server: &ServerLines) {
-        let (slug, url) = (&server.slug, &server.mcp_url);
-        let label = self.paint.dim(format!("{:<LABEL$}", "Cursor"));
-        self.raw(&format!(
-            "{label}{{\"mcpServers\":{{\"{slug}\":{{\"url\":\"{url}\"}}}}}}"
-        ));
-        let place = "in ~/.cursor/mcp.json, or: portcullis connect cursor";
-        self.raw(&format!("{:LABEL$}{}", "", self.paint.dim(place)));
     }
 
     /// A command to copy, broken with a backslash where the line is too narrow, so that pasting it still works.
@@ -307,46 +299,6 @@ fn bypass(address: &str) -> String {
     format!(
         "{address} itself still answers whoever reaches it, without a token. Firewall it, or let it listen on 127.0.0.1 only."
     )
-}
-
-/// The line for each client: words that are never broken.
-pub fn connect_lines(slug: &str, url: &str) -> Vec<(&'static str, Vec<String>)> {
-    let words = |line: &[&str]| {
-        line.iter()
-            .map(|word| (*word).to_owned())
-            .collect::<Vec<_>>()
-    };
-    // The slug and the URL have no character that JSON or a shell would have to escape.
-    vec![
-        (
-            "Claude Code",
-            words(&["claude mcp add", "--transport http", slug, url]),
-        ),
-        (
-            "VS Code",
-            words(&[
-                "code --add-mcp",
-                &format!("'{{\"name\":\"{slug}\",\"type\":\"http\",\"url\":\"{url}\"}}'"),
-            ]),
-        ),
-        (
-            "Codex",
-            words(&["codex mcp add", slug, &format!("--url {url}")]),
-        ),
-        (
-            "Inspector",
-            words(&[
-                "npx @modelcontextprotocol/inspector",
-                "--transport http",
-                &format!("--server-url {url}"),
-            ]),
-        ),
-        ("curl", words(&["curl -i", url])),
-        (
-            "Terminal",
-            words(&["portcullis tools", &format!("--url {url}")]),
-        ),
-    ]
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Everything that `up` runs: the store, the authority, the gateway, the bundled todo server, on one listener.
 
+mod chores;
 mod inventory;
 mod join;
 mod protect;
 mod records;
+mod report;
 mod self_check;
+mod todo_server;
 mod upstreams;
 mod watch;
 
@@ -13,25 +16,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use base::{Clock, OsRandom, Random, Secret, SystemClock, random_token};
+use base::{Clock, OsRandom, Random, SystemClock, random_token};
 use domain::{McpServer, ServerSlug, Upstream};
 use gateway::{Gateway, ServerSettings};
 use oauth::{Authority, AuthoritySettings, MasterKey};
 use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
-use url::Url;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::child_env::ChildEnv;
+use crate::connect_lines::connect_lines;
 use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
 use crate::failure::usage;
 use crate::listen::{self, Listeners};
 use crate::maintenance::open_store;
 use crate::public_url::PublicUrl;
-use crate::screen::{OpenTools, Screen, ServerLines, connect_lines, render};
-use crate::target::{self, Target};
+use crate::screen::{Screen, render};
+use crate::target::Target;
 use crate::terminal::{Paint, Terminal};
 use crate::tool_scope::{self, ToolScope};
 use crate::{accept, handshake, providers};
@@ -45,9 +47,6 @@ const RECORDS_WAITING_MAX: usize = 4096;
 const SIGHTINGS_WAITING_MAX: usize = 1024;
 /// At one MCP server; each is a row of about a kilobyte that a stranger on the network can make.
 const REGISTRATIONS_MAX: i64 = 100_000;
-const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
-const PURGE_ROWS: usize = 1000;
-const ACTIVITY_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a stack is started with.
 #[derive(Clone)]
@@ -105,7 +104,7 @@ pub struct Stack {
     /// The port on this machine.
     pub port: u16,
     screen: Screen,
-    stop: CancellationToken,
+    stop: DropGuard,
     accepting: JoinHandle<()>,
     gateway: Gateway,
     tasks: JoinSet<()>,
@@ -172,7 +171,7 @@ impl Stack {
     pub async fn shutdown(mut self) {
         // Listening streams never end by themselves.
         self.gateway.close_streams();
-        self.stop.cancel();
+        drop(self.stop);
         let _ = (&mut self.accepting).await;
         self.tasks.shutdown().await;
         drop(self.gateway);
@@ -220,7 +219,7 @@ struct Parts {
     setup_url: Option<String>,
     port: u16,
     screen: Screen,
-    stop: CancellationToken,
+    stop: DropGuard,
     accepting: JoinHandle<()>,
     gateway: Gateway,
     tasks: JoinSet<()>,
@@ -303,7 +302,7 @@ async fn start(
 
     let mut tasks = JoinSet::new();
     let mut telling = JoinSet::new();
-    let todo = start_todo(
+    let todo = todo_server::start(
         &servers,
         &authority,
         directory,
@@ -373,18 +372,28 @@ async fn start(
         sightings.clone(),
         user_agent.clone(),
     ));
-    tasks.spawn(follow_events(app.events(), sightings, user_agent.clone()));
-    tasks.spawn(purge(store.clone(), activity.clone(), Arc::clone(&clock)));
+    tasks.spawn(chores::follow_events(
+        app.events(),
+        sightings,
+        user_agent.clone(),
+    ));
+    tasks.spawn(chores::purge(
+        store.clone(),
+        activity.clone(),
+        Arc::clone(&clock),
+    ));
 
-    let stop = CancellationToken::new();
+    let token = CancellationToken::new();
     let port = listeners.port;
     let handler = join::Join::new(gateway.clone(), server::router(app));
     let accepting = tokio::spawn(accept::serve(
         listeners.sockets,
         handler,
-        stop.clone(),
+        token.clone(),
         accept::Limits::default(),
     ));
+    // From here on an error must not leave the listener behind.
+    let stop = token.drop_guard();
     lock.announce(&public_url)?;
 
     let (found, first_looks) = mpsc::channel(servers.len().max(1));
@@ -439,7 +448,7 @@ async fn start(
         public_url: public_url.clone(),
         port,
         data_dir: directory.path().display().to_string(),
-        servers: screen_servers(&servers, &first.slug, &looks, &checked),
+        servers: report::servers(&servers, &first.slug, &looks, &checked),
         setup_url: setup_url.clone(),
         checks: checked.checks,
         findings: checked.findings,
@@ -458,45 +467,6 @@ async fn start(
         store,
         activity,
     })
-}
-
-/// The bundled todo server, on a random loopback port behind a random bearer, when something needs it.
-async fn start_todo(
-    servers: &[McpServer],
-    authority: &Authority,
-    directory: &DataDirectory,
-    random: &dyn Random,
-    tasks: &mut JoinSet<()>,
-) -> anyhow::Result<Option<TodoAddress>> {
-    let Some(server) = servers
-        .iter()
-        .find(|server| server.upstream == Upstream::Todo)
-    else {
-        return Ok(None);
-    };
-    let listener = TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .context("no port on 127.0.0.1 is free")?;
-    let port = listener.local_addr()?.port();
-    let bearer = random_token(random, "");
-    let settings = todo::Settings {
-        listener,
-        bearer: bearer.clone(),
-        database: directory.file("todo.db"),
-        identity_keys: String::from_utf8(authority.identity_jwks_json().to_vec())
-            .context("the identity keys are JSON")?,
-        issuer: authority.public_url().to_owned(),
-        audience: server.slug.to_string(),
-    };
-    tasks.spawn(async move {
-        if let Err(error) = todo::serve(settings).await {
-            tracing::error!(%error, "the bundled todo server ended");
-        }
-    });
-    Ok(Some(TodoAddress {
-        url: Url::parse(&format!("http://127.0.0.1:{port}/mcp"))?,
-        bearer: Secret::new(bearer),
-    }))
 }
 
 fn upstreams(
@@ -534,101 +504,6 @@ async fn first_looks_of(mut looks: mpsc::Receiver<First>, expected: usize) -> Ve
     // Those that are late tell the terminal themselves.
     let _ = tokio::time::timeout(SCREEN_PATIENCE, collecting).await;
     all
-}
-
-fn screen_servers(
-    servers: &[McpServer],
-    first: &ServerSlug,
-    looks: &[First],
-    checked: &self_check::Outcome,
-) -> Vec<ServerLines> {
-    let mut lines: Vec<ServerLines> = servers
-        .iter()
-        .map(|server| {
-            let look = looks.iter().find(|look| look.slug == server.slug);
-            let now = checked
-                .open_tools
-                .iter()
-                .find(|(slug, _)| slug == server.slug.as_str())
-                .map_or(0, |(_, count)| *count);
-            let mut lines = ServerLines {
-                slug: server.slug.to_string(),
-                mcp_url: server.resource.clone(),
-                upstream: target::describe(&server.upstream),
-                ..ServerLines::default()
-            };
-            let mapped = match look.map(|look| &look.outcome) {
-                Some(Ok(seen)) => {
-                    lines.open_tools = seen.anonymous.map(|before| OpenTools { before, now });
-                    if seen.anonymous.is_some_and(|tools| tools > 0)
-                        && let Upstream::Http { url, .. } = &server.upstream
-                    {
-                        lines.bypass = Some(url.clone());
-                    }
-                    seen.mapped.clone()
-                }
-                Some(Err(reason)) => {
-                    lines.notes.push(format!("The upstream cannot be used now: {reason}. Calls are answered 502; it is tried again."));
-                    inventory::known(&server.policy)
-                }
-                None => {
-                    lines.notes.push("The upstream has not answered yet; what it offers is told below.".into());
-                    inventory::known(&server.policy)
-                }
-            };
-            lines.scopes = mapped.scopes;
-            lines.also = mapped.also;
-            lines.hidden = mapped.hidden;
-            if !mapped.changed.is_empty() {
-                lines.notes.push(format!("Described differently than when it was mapped: {}.", mapped.changed.join(", ")));
-            }
-            lines
-        })
-        .collect();
-    lines.sort_by_key(|lines| lines.slug != first.as_str());
-    lines
-}
-
-async fn follow_events(
-    mut events: tokio::sync::broadcast::Receiver<server::Event>,
-    sightings: mpsc::Sender<handshake::Sighting>,
-    self_check: String,
-) {
-    use tokio::sync::broadcast::error::RecvError;
-    loop {
-        match events.recv().await {
-            Ok(event) if event.user_agent.as_deref() == Some(self_check.as_str()) => {}
-            Ok(event) => {
-                if let Some(sighting) = handshake::of_event(event) {
-                    // A terminal that cannot keep up misses a line; the audit log has it.
-                    let _ = sightings.try_send(sighting);
-                }
-            }
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-async fn purge(store: Store, activity: ActivityLog, clock: Arc<dyn Clock>) {
-    let mut ticks = tokio::time::interval(PURGE_EVERY);
-    loop {
-        ticks.tick().await;
-        let now = clock.now();
-        loop {
-            match store.purge_expired(now, PURGE_ROWS).await {
-                Ok(purged) if purged >= PURGE_ROWS as u64 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "what has expired could not be deleted");
-                    break;
-                }
-            }
-        }
-        if let Err(error) = activity.purge(now.before(ACTIVITY_KEPT)).await {
-            tracing::warn!(%error, "old activity could not be deleted");
-        }
-    }
 }
 
 /// Half of the cores: sign-ins must leave room for tokens.

@@ -1,0 +1,61 @@
+use domain::{McpServer, ServerSlug, Upstream};
+
+use super::inventory;
+use super::self_check;
+use super::watch::First;
+use crate::screen::{OpenTools, ServerLines};
+use crate::target;
+
+/// What the screen says of each MCP server, the one that was asked for first.
+pub fn servers(
+    servers: &[McpServer],
+    first: &ServerSlug,
+    looks: &[First],
+    checked: &self_check::Outcome,
+) -> Vec<ServerLines> {
+    let mut lines: Vec<ServerLines> = servers
+        .iter()
+        .map(|server| {
+            let look = looks.iter().find(|look| look.slug == server.slug);
+            let now = checked
+                .open_tools
+                .iter()
+                .find(|(slug, _)| slug == server.slug.as_str())
+                .map_or(0, |(_, count)| *count);
+            let mut lines = ServerLines {
+                slug: server.slug.to_string(),
+                mcp_url: server.resource.clone(),
+                upstream: target::describe(&server.upstream),
+                ..ServerLines::default()
+            };
+            let mapped = match look.map(|look| &look.outcome) {
+                Some(Ok(seen)) => {
+                    lines.open_tools = seen.anonymous.map(|before| OpenTools { before, now });
+                    if seen.anonymous.is_some_and(|tools| tools > 0)
+                        && let Upstream::Http { url, .. } = &server.upstream
+                    {
+                        lines.bypass = Some(url.clone());
+                    }
+                    seen.mapped.clone()
+                }
+                Some(Err(reason)) => {
+                    lines.notes.push(format!("The upstream cannot be used now: {reason}. Calls are answered 502; it is tried again."));
+                    inventory::known(&server.policy)
+                }
+                None => {
+                    lines.notes.push("The upstream has not answered yet; what it offers is told below.".into());
+                    inventory::known(&server.policy)
+                }
+            };
+            lines.scopes = mapped.scopes;
+            lines.also = mapped.also;
+            lines.hidden = mapped.hidden;
+            if !mapped.changed.is_empty() {
+                lines.notes.push(format!("Described differently than when it was mapped: {}.", mapped.changed.join(", ")));
+            }
+            lines
+        })
+        .collect();
+    lines.sort_by_key(|lines| lines.slug != first.as_str());
+    lines
+}
