@@ -75,6 +75,7 @@ CREATE TABLE consent (
     approved_at BIGINT NOT NULL,
     PRIMARY KEY (user_id, client_id, redirect_uri)
 );
+CREATE INDEX consent_client_id ON consent (client_id);
 
 -- A code is spent when the token family it begins exists.
 CREATE TABLE authorization_code (

@@ -102,9 +102,13 @@ impl RedirectUri {
                     _ => return Err(RedirectUriError::HttpNotLoopback),
                 }
             }
-            scheme @ ("javascript" | "data" | "vbscript" | "blob" | "file" | "about"
-            | "view-source" | "ftp" | "ws" | "wss" | "filesystem" | "mailto" | "tel"
-            | "intent") => {
+            scheme @ ("javascript" | "data" | "vbscript" | "blob" | "jar" | "feed" | "file"
+            | "about" | "view-source" | "ftp" | "ws" | "wss" | "filesystem"
+            | "mailto" | "tel" | "intent") => {
+                return Err(RedirectUriError::ForbiddenScheme(scheme.to_owned()));
+            }
+            // `ms-msdt:`, `ms-officecmd:` and their kind run programs of the operating system.
+            scheme if scheme.starts_with("ms-") => {
                 return Err(RedirectUriError::ForbiddenScheme(scheme.to_owned()));
             }
             _ => RedirectUriKind::PrivateUseScheme,
@@ -258,6 +262,9 @@ mod tests {
             "https://a.example\\@evil.example/",
             "javascript:alert(1)",
             "data:text/html,x",
+            "jar:https://a.example/x.jar!/y",
+            "feed:javascript:alert(1)",
+            "ms-msdt:/id",
             "/relative",
             "https:/a.example/cb",
             "https:///a.example/cb",
