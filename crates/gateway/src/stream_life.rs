@@ -198,9 +198,10 @@ impl Body for LivingBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Plain(body) => body.size_hint(),
-            Inner::Filtered(_) => SizeHint::default(),
+        match (&self.inner, self.kind) {
+            (Inner::Plain(body), Kind::Json) => body.size_hint(),
+            // Comments may come in, and a stream may end early.
+            _ => SizeHint::default(),
         }
     }
 }

@@ -227,3 +227,29 @@ async fn calls_left_by_their_callers_take_no_more_connections_than_they_may() {
         assert_eq!(open.load(Ordering::SeqCst), kept);
     }
 }
+
+#[tokio::test]
+async fn a_stream_of_a_stated_length_arrives_whole_though_comments_are_put_in() {
+    let events = ["data: {\"a\":1}\n\n", "data: {\"b\":2}\n\n"];
+    let upstream = scripted(move |_, mut stream| async move {
+        let length = events.concat().len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(events[0].as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        stream.write_all(events[1].as_bytes()).await.unwrap();
+    })
+    .await;
+    let mut settings = RigSettings {
+        upstream: Some(upstream),
+        ..RigSettings::default()
+    };
+    settings.limits.keep_alive_after = Duration::from_millis(200);
+    let rig = Rig::with(settings).await;
+    let answer = rig.caller("note:read").call_tool("echo", json!({})).await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains(": \n\n"), "{text:?}");
+    assert_eq!(text.replace(": \n\n", ""), events.concat());
+}
