@@ -146,11 +146,19 @@ impl Target {
     }
 }
 
+/// The URL as it may be shown: a query often holds a key.
+pub fn without_query(url: &str) -> String {
+    match url.split_once('?') {
+        Some((address, _)) => format!("{address}?…"),
+        None => url.to_owned(),
+    }
+}
+
 /// What calls go to, in words.
 pub fn describe(upstream: &Upstream) -> String {
     match upstream {
         Upstream::Todo => "the bundled todo server".into(),
-        Upstream::Http { url, .. } => url.clone(),
+        Upstream::Http { url, .. } => without_query(url),
         Upstream::Stdio { command, args, .. } => std::iter::once(command)
             .chain(args)
             .map(|word| {
@@ -182,6 +190,21 @@ mod tests {
             Target::read(None, &[], &[], None).unwrap(),
             Target::Everything
         );
+    }
+
+    #[test]
+    fn a_query_is_not_shown() {
+        let shown = |url: &str| {
+            describe(&Upstream::Http {
+                url: url.into(),
+                header_file: None,
+            })
+        };
+        assert_eq!(
+            shown("https://example.com/mcp?key=k"),
+            "https://example.com/mcp?…"
+        );
+        assert_eq!(shown("https://example.com/mcp"), "https://example.com/mcp");
     }
 
     #[test]

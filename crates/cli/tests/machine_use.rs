@@ -151,7 +151,7 @@ async fn an_http_upstream_is_added_beside_the_todo_server_and_both_are_served() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_is_down_is_tried_again_and_mapped_when_it_comes() {
+async fn an_upstream_that_is_down_does_not_keep_up_from_starting() {
     let home = Home::new();
     let port = testkit::unused_port().await;
     let target = format!("http://127.0.0.1:{port}/mcp");

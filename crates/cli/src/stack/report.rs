@@ -34,7 +34,7 @@ pub fn servers(
                     if seen.anonymous.is_some_and(|tools| tools > 0)
                         && let Upstream::Http { url, .. } = &server.upstream
                     {
-                        lines.bypass = Some(url.clone());
+                        lines.bypass = Some(target::without_query(url));
                     }
                     seen.mapped.clone()
                 }
