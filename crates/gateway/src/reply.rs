@@ -1,0 +1,194 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use sdk::{Era, Permitted, Refusal, RefusalKind, RpcRefusal};
+use wire::mcp::{Message, method, rpc};
+
+use crate::answer::{Vetted, headers_for_caller, mark_json, mark_stream};
+use crate::body::{BoxBody, full};
+use crate::filter_list::{FilteredStream, ListFilter};
+use crate::record::Recording;
+use crate::route::Server;
+use crate::stack::Inner;
+use crate::stream_life::{Inner as LivingInner, Kind, Life, LivingBody};
+use crate::upstream_error::UpstreamError;
+
+impl Inner {
+    /// Makes our answer of the upstream's: its allow-listed headers, its lists filtered, its streams mortal.
+    pub(crate) async fn answer(
+        &self,
+        vetted: Vetted,
+        server: &Arc<Server>,
+        permitted: &Permitted,
+        mut recording: Recording,
+    ) -> Result<Response<BoxBody>, (UpstreamError, Recording)> {
+        let filter = ListFilter::for_answer_to(permitted, self.limits.list_bytes_max);
+        let (upstream, is_stream) = match vetted {
+            Vetted::Json(upstream) => (upstream, false),
+            Vetted::Stream(upstream) => (upstream, true),
+            Vetted::Empty(upstream) => {
+                recording.answered(upstream.status());
+                let mut response = Response::new(full(Bytes::new()));
+                *response.headers_mut() = headers_for_caller(upstream.headers(), permitted);
+                *response.status_mut() = upstream.status();
+                return Ok(response);
+            }
+            Vetted::Bare(upstream) => {
+                let (head, _) = upstream.into_parts();
+                return Ok(self.bare_answer(&head, permitted, &mut recording));
+            }
+        };
+        let (head, body) = upstream.into_parts();
+        let mut headers = headers_for_caller(&head.headers, permitted);
+        let body = if is_stream {
+            if filter.is_some() {
+                // What is left of it is this caller's alone.
+                headers.remove(header::CACHE_CONTROL);
+            }
+            mark_stream(&mut headers);
+            recording.answered(head.status);
+            let inner = match filter {
+                None => LivingInner::Plain(body.coalesce()),
+                Some(filter) => LivingInner::Filtered(Box::new(FilteredStream::new(
+                    body.coalesce(),
+                    filter,
+                    recording,
+                ))),
+            };
+            let kind = Kind::Events(self.limits.keep_alive_after);
+            LivingBody::new(inner, self.life(server, permitted), kind).boxed_unsync()
+        } else if let Some(filter) = filter {
+            headers.remove(header::CACHE_CONTROL);
+            mark_json(&mut headers);
+            let filtering =
+                tokio::time::timeout(self.limits.head_timeout, filter.filter_json(body));
+            let filtered = match filtering.await {
+                Ok(filtered) => filtered,
+                Err(_) => Err(UpstreamError::head_timeout(self.limits.head_timeout)),
+            };
+            match filtered {
+                Ok((bytes, count)) => {
+                    if let Some(count) = count {
+                        recording.listed(count);
+                    }
+                    recording.answered(head.status);
+                    full(bytes)
+                }
+                Err(_) if head.status.is_client_error() => {
+                    return Ok(self.bare_answer(&head, permitted, &mut recording));
+                }
+                Err(error) => return Err((error, recording)),
+            }
+        } else {
+            mark_json(&mut headers);
+            recording.answered(head.status);
+            LivingBody::new(
+                LivingInner::Plain(body),
+                self.life(server, permitted),
+                Kind::Json,
+            )
+            .boxed_unsync()
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    fn life(&self, server: &Arc<Server>, permitted: &Permitted) -> Life {
+        let caller = Arc::clone(permitted.caller());
+        let expiry = caller.expires_at();
+        let ends_at = if is_listening(permitted) {
+            expiry
+        } else {
+            expiry.after(self.limits.finish_after_expiry)
+        };
+        Life {
+            caller,
+            server: Arc::clone(server),
+            ends_at,
+            closing: self.closing.subscribe(),
+        }
+    }
+
+    /// 502 or 504, in words: as a JSON-RPC error when a request waits for an answer.
+    pub(crate) fn upstream_failed(&self, error: &UpstreamError, permitted: &Permitted) -> Refusal {
+        self.refusal_for(
+            permitted,
+            RefusalKind::UpstreamFailed,
+            error.status,
+            "bad_gateway",
+            &error.words,
+        )
+    }
+
+    /// The status of an upstream whose body is not shown: clients go by the status.
+    fn bare_answer(
+        &self,
+        head: &http::response::Parts,
+        permitted: &Permitted,
+        recording: &mut Recording,
+    ) -> Response<BoxBody> {
+        recording.answered(head.status);
+        let mut response = self
+            .bare(head.status, permitted)
+            .into_response()
+            .map(|body| body.map_err(|never| match never {}).boxed_unsync());
+        response
+            .headers_mut()
+            .extend(headers_for_caller(&head.headers, permitted));
+        response
+    }
+
+    /// An upstream's status whose body was no JSON.
+    fn bare(&self, status: StatusCode, permitted: &Permitted) -> Refusal {
+        let words = match status.canonical_reason() {
+            Some(reason) => format!("The MCP server answered {} {reason}", status.as_u16()),
+            None => format!("The MCP server answered {}", status.as_u16()),
+        };
+        self.refusal_for(
+            permitted,
+            RefusalKind::UpstreamFailed,
+            status,
+            "upstream_refused",
+            &words,
+        )
+    }
+
+    fn refusal_for(
+        &self,
+        permitted: &Permitted,
+        kind: RefusalKind,
+        status: StatusCode,
+        error: &str,
+        words: &str,
+    ) -> Refusal {
+        match permitted.message() {
+            Some(Message::Request(request)) => Refusal::rpc(
+                &*self.random,
+                RpcRefusal {
+                    kind,
+                    status,
+                    id: Some(&request.id),
+                    code: rpc::INTERNAL_ERROR,
+                    message: words,
+                    data: None,
+                    reason: words.to_owned(),
+                },
+            ),
+            _ => Refusal::oauth(&*self.random, kind, status, error, words),
+        }
+    }
+}
+
+/// Whether the answer is a stream that only listens: it has nothing to finish.
+fn is_listening(permitted: &Permitted) -> bool {
+    match permitted.message() {
+        None => true,
+        Some(message) => {
+            permitted.era() == Era::Modern && message.method() == Some(method::SUBSCRIPTIONS_LISTEN)
+        }
+    }
+}
