@@ -39,7 +39,9 @@ pub use activity::{ActivityLog, ActivityOptions};
 pub use audit::StoredAuditEvent;
 pub use clients::Registered;
 pub use codes::{FoundCode, InsertCode, RedeemCode, Redeemed};
-pub use db::{DatabaseUrl, Synchronous};
+pub use db::DatabaseUrl;
+#[cfg(feature = "weaken-durability")]
+pub use db::Synchronous;
 pub use error::StoreError;
 pub use servers::PublishOutcome;
 pub use setup::SetupSpent;

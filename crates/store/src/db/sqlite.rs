@@ -171,10 +171,12 @@ async fn set_up(
         Synchronous::Normal => "NORMAL",
     };
     conn.run(&format!(
-        "PRAGMA synchronous = {level}; PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000; \
+        "PRAGMA synchronous = {level}; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; \
+         PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000; \
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8000"
     ))
     .await?;
+    check_levels(conn, synchronous).await?;
     begin_immediate(conn).await?;
     match migrate::migrate(conn, schema, now).await {
         Ok(()) => conn.run("COMMIT").await,
@@ -183,6 +185,23 @@ async fn set_up(
             Err(error)
         }
     }
+}
+
+/// A pragma that is refused says nothing, so the answers are read back.
+async fn check_levels(conn: &mut Conn, synchronous: Synchronous) -> Result<(), StoreError> {
+    let wanted = match synchronous {
+        Synchronous::Full => 2,
+        #[cfg(feature = "weaken-durability")]
+        Synchronous::Normal => 1,
+    };
+    let level = pragma_int(conn, "PRAGMA synchronous").await?;
+    let foreign_keys = pragma_int(conn, "PRAGMA foreign_keys").await?;
+    if (level, foreign_keys) != (wanted, 1) {
+        return Err(StoreError::Unavailable(format!(
+            "SQLite kept synchronous = {level} and foreign_keys = {foreign_keys}; it would lose answered writes"
+        )));
+    }
+    Ok(())
 }
 
 fn check_version(text: &str) -> Result<(), StoreError> {
@@ -336,6 +355,21 @@ impl Drop for Reader<'_> {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(connection);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_with_the_log_bug_is_refused_and_the_first_without_it_is_taken() {
+        for bad in ["3.40.1", "3.51.2", "2.99.99", ""] {
+            assert!(check_version(bad).is_err(), "{bad}");
+        }
+        for good in ["3.51.3", "3.53.0", "4.0.0"] {
+            assert!(check_version(good).is_ok(), "{good}");
         }
     }
 }

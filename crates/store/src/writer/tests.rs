@@ -23,6 +23,8 @@ enum Then {
     Wait(Arc<Semaphore>),
     /// Leaves a broken foreign key that SQLite finds at the commit.
     BreakTheCommit,
+    /// Adds a consent of nobody and asks for it back, all through one statement.
+    BreakAForeignKey,
     /// Fails as PostgreSQL does when it asks for another try, this many times.
     Conflict(Arc<AtomicU32>),
 }
@@ -47,6 +49,12 @@ async fn job(store: &Store, name: &str, then: Then) -> Result<(), StoreError> {
                             (user_id, client_id, redirect_uri, server, scopes, approved_at) \
                             VALUES ('no', 'no', '', '', '', 0)";
                         conn.execute(sql, Args::default()).await.map(|_| ())
+                    }
+                    Then::BreakAForeignKey => {
+                        let sql = "INSERT INTO consent \
+                            (user_id, client_id, redirect_uri, server, scopes, approved_at) \
+                            VALUES ('no', 'no', '', '', '', 0) RETURNING user_id";
+                        conn.fetch_optional(sql, Args::default()).await.map(|_| ())
                     }
                     Then::Conflict(left) if left.load(Ordering::SeqCst) > 0 => {
                         left.fetch_sub(1, Ordering::SeqCst);
@@ -161,6 +169,24 @@ async fn a_key_that_is_taken_fails_its_own_job_and_leaves_the_others() {
         Err(StoreError::Conflict("a row with this key"))
     );
     assert!(there(&store, "free").await);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_foreign_key_is_checked_also_where_a_statement_returns_its_row() {
+    let (store, _directory) = sqlite().await;
+    assert!(job(&store, "alone", Then::BreakAForeignKey).await.is_err());
+    let outcomes = as_one_group(
+        &store,
+        &[
+            ("innocent", Then::Succeed),
+            ("orphan", Then::BreakAForeignKey),
+        ],
+    )
+    .await;
+    assert!(outcomes[0].is_ok() && outcomes[1].is_err(), "{outcomes:?}");
+    assert!(there(&store, "innocent").await);
+    assert!(!there(&store, "orphan").await);
     store.close().await;
 }
 

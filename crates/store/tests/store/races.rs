@@ -106,3 +106,78 @@ async fn of_sixteen_that_rotate_one_refresh_token_exactly_one_is_fresh() {
     })
     .await;
 }
+
+/// More than one statement's worth of rows, and of sizes that do not divide evenly.
+const CROWD: usize = 150;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crowd_redeems_and_rotates_together_and_everyone_gets_their_own() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let fixture = Fixture::new(&store).await;
+        let mut tasks = Vec::new();
+        for _ in 0..CROWD {
+            let (store, fixture) = (store.clone(), fixture.clone());
+            tasks.push(tokio::spawn(async move {
+                let code = fixture.issued_code().await;
+                let found = store.find_code(code.digest).await.unwrap().unwrap();
+                assert_eq!(found.code.grant, code.grant);
+                assert_eq!(found.code.redeemed_at, None);
+                let first = redeem(&code, at(1));
+                let token = first.refresh.clone().unwrap();
+                assert_eq!(store.redeem_code(first).await.unwrap(), Redeemed::Fresh);
+                let found = store.find_refresh_token(token.digest).await.unwrap();
+                assert_eq!(found.unwrap().family.id, code.grant);
+                let next = rotate(&token, at(2));
+                let (salt, successor) = (next.salt.clone(), next.successor.clone());
+                assert_eq!(
+                    store.rotate_refresh_token(next).await.unwrap(),
+                    Rotated::Fresh
+                );
+                let found = store.find_refresh_token(token.digest).await.unwrap();
+                assert_eq!(found.unwrap().token.spent, Some((at(2), salt)));
+                let found = store.find_refresh_token(successor.digest).await.unwrap();
+                assert_eq!(found.unwrap().family.id, code.grant);
+                let again = store.redeem_code(redeem(&code, at(3))).await.unwrap();
+                assert_eq!(again, Redeemed::Repeated { grant: code.grant });
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(store.check_integrity().await.unwrap().is_empty());
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn in_a_crowd_a_write_that_fails_spends_nothing_and_hurts_nobody() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let fixture = Fixture::new(&store).await;
+        let taken = fixture.refresh_token().await;
+        let mut tasks = Vec::new();
+        for number in 0..CROWD {
+            let code = fixture.issued_code().await;
+            let store = store.clone();
+            let taken = taken.digest;
+            tasks.push(async move {
+                let mut first = redeem(&code, at(1));
+                let fails = number % 50 == 7;
+                if fails {
+                    first.refresh.as_mut().unwrap().digest = taken;
+                }
+                let outcome = store.redeem_code(first).await;
+                assert_eq!(outcome.is_err(), fails, "{outcome:?}");
+                // Whether it was spent is seen by trying again.
+                let again = store.redeem_code(redeem(&code, at(2))).await.unwrap();
+                assert_eq!(again == Redeemed::Fresh, fails);
+            });
+        }
+        futures_util::future::join_all(tasks).await;
+        assert!(store.check_integrity().await.unwrap().is_empty());
+        store.close().await;
+    })
+    .await;
+}
