@@ -20,6 +20,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::unread::Unread;
+
+/// How long a peer may leave an answer unread when no more of it fits into the buffers on the way.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
+
 /// What bounds connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -167,7 +172,7 @@ fn connection<H: Handler>(
     });
     let connection = shared
         .builder
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Unread::new(stream, UNREAD_MAX)), service)
         .into_owned();
     let connection = shared.graceful.watch(connection);
     let first_head = shared.limits.head_timeout;

@@ -25,6 +25,7 @@ mod stack;
 mod target;
 mod terminal;
 mod tool_scope;
+mod unread;
 mod up;
 
 use std::process::ExitCode;
