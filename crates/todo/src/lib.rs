@@ -88,6 +88,15 @@ pub fn policy_overrides() -> Vec<(String, Vec<String>)> {
     .into()
 }
 
+/// What each scope lets a client do, in the words of the consent page.
+pub fn scope_titles() -> [(&'static str, &'static str); 3] {
+    [
+        ("todo:read", "See your todos"),
+        ("todo:write", "Add and complete todos"),
+        ("todo:delete", "Delete todos for good"),
+    ]
+}
+
 /// Serves until the future is dropped, which ends every connection.
 ///
 /// # Errors

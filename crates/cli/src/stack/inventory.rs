@@ -5,7 +5,7 @@ use authz::{
     Inventory, InventoryChanges, ListKind, Policy, Requirement, first_policy, merge_inventory,
 };
 use base::Clock;
-use domain::{AuditEvent, AuditEventKind, ServerSlug};
+use domain::{AuditEvent, AuditEventKind, ServerSlug, Upstream};
 use store::{PublishOutcome, Store};
 use wire::oauth::ScopeSet;
 
@@ -46,7 +46,10 @@ pub async fn publish(
             .find_server(slug)
             .await?
             .with_context(|| format!("the MCP server {slug} is gone"))?;
-        let (policy, changes) = next_policy(slug, &server.policy, inventory, overrides);
+        let (mut policy, changes) = next_policy(slug, &server.policy, inventory, overrides);
+        if server.policy.is_blank() && server.upstream == Upstream::Todo {
+            use_the_words_of_todo(&mut policy);
+        }
         if policy != server.policy {
             let event = AuditEvent {
                 at: clock.now(),
@@ -132,6 +135,16 @@ fn next_policy(
         changes.changed.retain(|change| !settled(change));
     }
     (policy, changes)
+}
+
+/// The general rule can only say "Read from Todo"; the sample server knows what it is about.
+fn use_the_words_of_todo(policy: &mut Policy) {
+    for (name, title) in todo::scope_titles() {
+        let declared = policy.scopes.iter_mut();
+        for scope in declared.filter(|scope| scope.name.as_str() == name) {
+            scope.title = title.to_owned();
+        }
+    }
 }
 
 fn mapped(policy: &Policy, inventory: &Inventory, changes: &InventoryChanges) -> Mapped {
