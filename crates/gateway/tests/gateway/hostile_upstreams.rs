@@ -90,7 +90,7 @@ async fn a_list_refused_by_its_server_keeps_the_status_that_clients_go_by() {
         let got = caller.send(Method::GET, Bytes::new()).await;
         assert_eq!(&status[..3], got.status().as_str(), "GET {body}");
         let shown = got.into_body().collect().await.unwrap().to_bytes();
-        for shown in [shown, Bytes::from(list.body)] {
+        for shown in [shown, list.body] {
             let shown = String::from_utf8_lossy(&shown).into_owned();
             assert!(!shown.contains("secret words"), "{shown}");
         }
@@ -205,26 +205,39 @@ async fn a_stream_tells_nothing_of_resources_that_its_caller_may_not_read() {
 #[tokio::test]
 async fn calls_left_by_their_callers_take_no_more_connections_than_they_may() {
     let open = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&open);
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let counted = (Arc::clone(&open), Arc::clone(&arrived));
     let upstream = scripted(move |_, mut stream| {
-        let open = Arc::clone(&counted);
+        let (open, arrived) = counted.clone();
         async move {
             open.fetch_add(1, Ordering::SeqCst);
+            arrived.fetch_add(1, Ordering::SeqCst);
             let _ = stream.read(&mut [0u8; 1]).await;
             open.fetch_sub(1, Ordering::SeqCst);
         }
     })
     .await;
     let rig = crate::support::rig_before(upstream).await;
+    let becomes = async |count: &AtomicUsize, wanted: usize| {
+        for _ in 0..1000 {
+            if count.load(Ordering::SeqCst) == wanted {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        false
+    };
+    let mut made = 0;
     for (calls, kept) in [(40, 40), (260, 256)] {
         for _ in 0..calls {
             let client = rig.caller("note:read");
             let call = tokio::spawn(async move { client.call_tool("echo", json!({})).await });
-            tokio::time::sleep(Duration::from_millis(4)).await;
+            made += 1;
+            assert!(becomes(&arrived, made).await, "call {made} arrives");
             call.abort();
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
-        assert_eq!(open.load(Ordering::SeqCst), kept);
+        assert!(becomes(&open, kept).await, "{kept} are kept");
     }
 }
 
