@@ -62,16 +62,14 @@ impl Conn {
         execute(self.raw(), sql, args).await
     }
 
-    /// Runs a statement that gives at most one row, to its end: SQLite checks foreign keys only there, and a
-    /// statement that is left after its first row would be undone without a word.
+    /// Runs a statement that gives at most one row.
     pub(crate) async fn fetch_optional(
         &mut self,
         sql: &'static str,
         args: Args,
     ) -> Result<Option<AnyRow>, StoreError> {
         let args = args.finish()?;
-        let rows = fetch_all(self.raw(), sql, args).await?;
-        Ok(rows.into_iter().next())
+        fetch_optional(self.raw(), sql, args).await
     }
 
     /// Runs a fixed text without values, such as `BEGIN` or a migration.

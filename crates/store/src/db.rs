@@ -58,7 +58,7 @@ pub enum Synchronous {
 
 /// An open database: many readers, and writes that are durable when they are answered.
 pub(crate) enum Database {
-    Sqlite(sqlite::Sqlite),
+    Sqlite(Box<sqlite::Sqlite>),
     Postgres(postgres::Postgres),
 }
 
@@ -73,7 +73,7 @@ impl Database {
         match url {
             DatabaseUrl::Sqlite(path) => sqlite::Sqlite::open(path, synchronous, schema, now)
                 .await
-                .map(Self::Sqlite),
+                .map(|sqlite| Self::Sqlite(Box::new(sqlite))),
             DatabaseUrl::Postgres {
                 url,
                 schema: namespace,

@@ -23,7 +23,7 @@ enum Then {
     Wait(Arc<Semaphore>),
     /// Leaves a broken foreign key that SQLite finds at the commit.
     BreakTheCommit,
-    /// Adds a consent of nobody and asks for it back, all through one statement.
+    /// Adds consents of nobody with one statement that gives them back.
     BreakAForeignKey,
     /// Fails as PostgreSQL does when it asks for another try, this many times.
     Conflict(Arc<AtomicU32>),
@@ -53,7 +53,7 @@ async fn job(store: &Store, name: &str, then: Then) -> Result<(), StoreError> {
                     Then::BreakAForeignKey => {
                         let sql = "INSERT INTO consent \
                             (user_id, client_id, redirect_uri, server, scopes, approved_at) \
-                            VALUES ('no', 'no', '', '', '', 0) RETURNING user_id";
+                            SELECT 'no', 'no', name, '', '', 0 FROM setting RETURNING user_id";
                         conn.fetch_optional(sql, Args::default()).await.map(|_| ())
                     }
                     Then::Conflict(left) if left.load(Ordering::SeqCst) > 0 => {
