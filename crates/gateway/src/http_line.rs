@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::unconstrained;
 use tower_service::Service;
 
 use crate::body::BoxError;
@@ -102,7 +103,9 @@ impl Lines {
                 Some(line) => (line, false),
                 None => (self.connect().await?, true),
             };
-            let reply = Box::pin(line.sender.try_send_request(request));
+            // Polled with a waker that wakes nobody, so it must never be pending for another reason than that there is
+            // no reply: the scheduler's budget would be one.
+            let reply = Box::pin(unconstrained(line.sender.try_send_request(request)));
             let sending = Sending {
                 line: Some(line),
                 reply,
