@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tower_service::Service;
 
 use crate::body::BoxBody;
+use crate::crowd::Crowd;
 use crate::identity::IdentitySigner;
 use crate::record::{CallRecorded, Recorder};
 use crate::route::{Route, Routes, Server};
@@ -68,6 +69,7 @@ impl Gateway {
                 identity: IdentitySigner::new(&settings.identity_key, addresses.canonical())?,
                 routes: Routes::new(addresses, servers),
                 recorder: Arc::new(Recorder::new(records)),
+                crowd: Crowd::new(settings.limits.open_calls_max),
                 limits: settings.limits,
                 clock,
                 random,

@@ -4,6 +4,7 @@
 
 mod answer;
 mod body;
+mod crowd;
 mod discover;
 mod filter_list;
 mod gateway;

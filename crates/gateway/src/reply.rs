@@ -8,6 +8,7 @@ use wire::mcp::{Message, method, rpc};
 
 use crate::answer::{Vetted, headers_for_caller, mark_json, mark_stream};
 use crate::body::{BoxBody, full};
+use crate::crowd::Place;
 use crate::filter_list::{FilteredStream, ListFilter};
 use crate::record::Recording;
 use crate::route::Server;
@@ -22,6 +23,7 @@ impl Inner {
         vetted: Vetted,
         server: &Arc<Server>,
         permitted: &Permitted,
+        place: Place,
         mut recording: Recording,
     ) -> Result<Response<BoxBody>, (UpstreamError, Recording)> {
         let filter = ListFilter::for_answer_to(permitted, self.limits.list_bytes_max);
@@ -58,7 +60,7 @@ impl Inner {
                 ))),
             };
             let kind = Kind::Events(self.limits.keep_alive_after);
-            LivingBody::new(inner, self.life(server, permitted), kind).boxed_unsync()
+            LivingBody::new(inner, self.life(server, permitted, place), kind).boxed_unsync()
         } else if let Some(filter) = filter {
             headers.remove(header::CACHE_CONTROL);
             mark_json(&mut headers);
@@ -86,7 +88,7 @@ impl Inner {
             recording.answered(head.status);
             LivingBody::new(
                 LivingInner::Plain(body),
-                self.life(server, permitted),
+                self.life(server, permitted, place),
                 Kind::Json,
             )
             .boxed_unsync()
@@ -97,7 +99,7 @@ impl Inner {
         Ok(response)
     }
 
-    fn life(&self, server: &Arc<Server>, permitted: &Permitted) -> Life {
+    fn life(&self, server: &Arc<Server>, permitted: &Permitted, place: Place) -> Life {
         let caller = Arc::clone(permitted.caller());
         let expiry = caller.expires_at();
         let ends_at = if is_listening(permitted) {
@@ -110,6 +112,7 @@ impl Inner {
             server: Arc::clone(server),
             ends_at,
             closing: self.closing.subscribe(),
+            _place: place,
         }
     }
 
@@ -122,6 +125,22 @@ impl Inner {
             "bad_gateway",
             &error.words,
         )
+    }
+
+    /// 429: this principal has its share of open calls.
+    pub(crate) fn too_many(&self, permitted: &Permitted) -> Refusal {
+        let words = format!(
+            "Too many calls are open for this sign-in ({}); wait for one to end",
+            self.limits.open_calls_max
+        );
+        self.refusal_for(
+            permitted,
+            RefusalKind::Rejected,
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_requests",
+            &words,
+        )
+        .retry_after(1)
     }
 
     /// The status of an upstream whose body is not shown: clients go by the status.

@@ -71,6 +71,8 @@ pub struct Limits {
     pub keep_alive_after: Duration,
     /// How long a call that was admitted may outlive its token.
     pub finish_after_expiry: Duration,
+    /// How many calls one person may have open through one client, streams included; one more is 429.
+    pub open_calls_max: usize,
 }
 
 impl Default for Limits {
@@ -82,6 +84,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(5 * 60),
             keep_alive_after: Duration::from_secs(20),
             finish_after_expiry: Duration::from_secs(10 * 60),
+            open_calls_max: 128,
         }
     }
 }

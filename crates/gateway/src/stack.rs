@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::answer::{Vetted, protect, vet};
 use crate::body::{BoxBody, full};
+use crate::crowd::Crowd;
 use crate::identity::IdentitySigner;
 use crate::record::{Recorder, Recording};
 use crate::route::{Routes, Server};
@@ -23,6 +24,7 @@ pub(crate) struct Inner {
     pub(crate) routes: Routes,
     pub(crate) identity: IdentitySigner,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) crowd: Crowd,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -57,9 +59,15 @@ impl Inner {
             Ok(permitted) => permitted,
             Err(refusal) => return recorded(refusal, recording),
         };
+        let Some(place) = self.crowd.enter(permitted.caller().principal()) else {
+            return recorded(self.too_many(&permitted), recording);
+        };
         recording.permitted(&permitted);
         match self.forward(&server, &permitted, now).await {
-            Ok(vetted) => match self.answer(vetted, &server, &permitted, recording).await {
+            Ok(vetted) => match self
+                .answer(vetted, &server, &permitted, place, recording)
+                .await
+            {
                 Ok(response) => response,
                 Err((error, recording)) => {
                     recorded(self.upstream_failed(&error, &permitted), recording)

@@ -10,6 +10,7 @@ use sdk::VerifiedCaller;
 use tokio::sync::watch;
 
 use crate::body::{BoxError, UpstreamBody};
+use crate::crowd::Place;
 use crate::filter_list::FilteredStream;
 use crate::route::Server;
 
@@ -25,6 +26,8 @@ pub(crate) struct Life {
     pub(crate) server: Arc<Server>,
     pub(crate) ends_at: Timestamp,
     pub(crate) closing: watch::Receiver<bool>,
+    /// Held until the answer has ended.
+    pub(crate) _place: Place,
 }
 
 impl Life {

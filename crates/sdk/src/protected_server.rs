@@ -108,7 +108,7 @@ impl ProtectedServer {
             "Access cannot be judged at the moment; try again soon",
             gap.to_string(),
         )
-        .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        .retry_after(5)
     }
 }
 

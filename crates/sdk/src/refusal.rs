@@ -61,6 +61,11 @@ impl Refusal {
         self.0.response.map(Full::new)
     }
 
+    /// Says in how many seconds it is worth asking again (RFC 9110 section 10.2.3).
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.with_header(header::RETRY_AFTER, seconds.into())
+    }
+
     /// Adds a header to the answer.
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.response.headers_mut().insert(name, value);

@@ -6,6 +6,7 @@ extern crate portcullis_gateway as gateway;
 
 mod addresses;
 mod bad_input;
+mod crowd;
 mod discovering;
 mod forwarding;
 mod hostile_upstreams;
