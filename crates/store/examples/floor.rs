@@ -275,6 +275,22 @@ async fn store(path: &std::path::Path, operations: usize) {
         })
         .await;
     }
+    let (s, w) = (store.clone(), Arc::clone(&world));
+    measure("insert_client", operations, move |_| {
+        let (s, w) = (s.clone(), Arc::clone(&w));
+        async move {
+            let client = new_client(&w);
+            let fingerprint = Digest::of(client.id.as_str());
+            s.insert_client(
+                &client,
+                Some(fingerprint),
+                event(AuditEventKind::ClientRegistered, &w),
+            )
+            .await
+            .unwrap();
+        }
+    })
+    .await;
     let (s, c) = (store.clone(), Arc::clone(&codes));
     measure("find_code", operations, move |index| {
         let (s, c) = (s.clone(), Arc::clone(&c));
@@ -297,6 +313,14 @@ async fn store(path: &std::path::Path, operations: usize) {
     })
     .await;
     store.close().await;
+}
+
+fn new_client(world: &World) -> Client {
+    let id = ClientId::at(SystemClock.now(), &OsRandom);
+    let mut client = world.client.clone();
+    client.metadata.client_id = id.to_string();
+    client.id = id;
+    client
 }
 
 fn token(family: &GrantId, generation: i64) -> RefreshToken {

@@ -1,6 +1,7 @@
 //! Which database it is, and nothing else in this crate knows.
 
 mod postgres;
+mod readers;
 mod sqlite;
 
 use std::path::PathBuf;
