@@ -29,10 +29,12 @@ pub struct Evidence {
 /// Writes `docs/evidence/<name>.md`.
 pub fn write(name: &str, evidence: &Evidence) -> anyhow::Result<()> {
     let commit = git(&["rev-parse", "HEAD"])?;
-    let changed = if git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+    let mut status = vec!["status", "--porcelain", "--"];
+    status.extend(evidence.covers);
+    let changed = if git(&status)?.is_empty() {
         ""
     } else {
-        " with uncommitted changes"
+        ", with changes that were not committed"
     };
     let mut page = format!("# {}\n\n", evidence.title);
     writeln!(

@@ -22,6 +22,8 @@ pub struct Postgres {
     server: Child,
     folder: PathBuf,
     port: u16,
+    /// What the server says it is.
+    pub version: String,
 }
 
 impl Postgres {
@@ -60,10 +62,14 @@ impl Postgres {
             .stdout(log.try_clone()?)
             .stderr(log);
         let server = postgres.spawn().context("cannot start postgres")?;
+        let version = Command::new(programs.join("postgres"))
+            .arg("--version")
+            .output()?;
         let mut started = Self {
             server,
             folder,
             port,
+            version: String::from_utf8_lossy(&version.stdout).trim().to_owned(),
         };
         started.wait_until_ready(&programs)?;
         Ok(started)

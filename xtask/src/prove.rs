@@ -46,6 +46,8 @@ struct Plan {
     /// What `cargo test` is told, before and behind `--`.
     arguments: &'static [&'static str],
     filter: &'static [&'static str],
+    /// The counts it reads.
+    counts: &'static [&'static str],
     /// How the sentences begin that tests print and the page quotes.
     sentences: &'static [&'static str],
     /// Whether the tests start the binary, and the weakened one that they must catch.
@@ -61,6 +63,7 @@ impl Proof {
                 file: "tests/stack/tests/durability.rs",
                 arguments: &["--package", "stack-tests", "--test", "durability"],
                 filter: &[],
+                counts: &["PORTCULLIS_KILLS", "PORTCULLIS_CRASH_POINTS"],
                 sentences: &["ledger: ", "power cuts", "slow disk: "],
                 binaries: true,
             },
@@ -70,6 +73,7 @@ impl Proof {
                 file: "crates/store/tests/store/races.rs",
                 arguments: &["--package", "portcullis-store", "--test", "store"],
                 filter: &["races"],
+                counts: &["PORTCULLIS_RACES"],
                 sentences: &["races: "],
                 binaries: false,
             },
@@ -136,15 +140,15 @@ pub fn run(only: &[Proof], seed: Option<u64>) -> anyhow::Result<bool> {
             .to_possible_value()
             .context("every proof has a name")?;
         let name = value.get_name();
-        report.run(name, || prove(name, &proof.plan(), seed, &server.url()));
+        report.run(name, || prove(name, &proof.plan(), seed, &server));
     }
     Ok(report.close())
 }
 
-fn prove(name: &str, plan: &Plan, seed: u64, postgres_url: &str) -> anyhow::Result<Count> {
+fn prove(name: &str, plan: &Plan, seed: u64, server: &Postgres) -> anyhow::Result<Count> {
     let mut environment = vec![
         ("PORTCULLIS_SEED".to_owned(), seed.to_string()),
-        (postgres::URL.to_owned(), postgres_url.to_owned()),
+        (postgres::URL.to_owned(), server.url()),
     ];
     environment.extend(counts(&FULL_COUNTS));
     if plan.binaries {
@@ -157,6 +161,11 @@ fn prove(name: &str, plan: &Plan, seed: u64, postgres_url: &str) -> anyhow::Resu
     arguments.extend(plan.filter);
     let (count, output) = cargo::test(&format!("prove-{name}"), &arguments, &environment)?;
     if count.failed == 0 {
+        let mut figures = figures(&output, plan);
+        figures.push(format!(
+            "{} checks passed, beside {}",
+            count.passed, server.version
+        ));
         evidence::write(
             name,
             &Evidence {
@@ -164,7 +173,7 @@ fn prove(name: &str, plan: &Plan, seed: u64, postgres_url: &str) -> anyhow::Resu
                 covers: plan.covers,
                 checks: checks(plan.file)?,
                 seed,
-                figures: figures(&output, plan.sentences),
+                figures,
             },
         )?;
     }
@@ -190,12 +199,14 @@ fn checks(file: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// The counts that were asked for, and the sentences that tests printed, which may stand behind their names.
-fn figures(output: &str, sentences: &[&str]) -> Vec<String> {
+fn figures(output: &str, plan: &Plan) -> Vec<String> {
     let counts = FULL_COUNTS
         .iter()
+        .filter(|(name, _)| plan.counts.contains(name))
         .map(|(name, count)| format!("{name}={count}"));
     let said = output.lines().filter_map(|line| {
-        let start = sentences
+        let start = plan
+            .sentences
             .iter()
             .filter_map(|begins| line.find(begins))
             .min()?;
