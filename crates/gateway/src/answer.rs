@@ -61,11 +61,9 @@ pub(crate) fn vet(
             )));
         }
         _ if status.is_redirection() => {
-            let target = response.headers().get(LOCATION);
-            let target = target.and_then(|target| target.to_str().ok());
             return Err(UpstreamError::bad(format!(
                 "The MCP server behind this gateway redirects ({status}) to {}. Use the address it redirects to",
-                target.unwrap_or("nowhere")
+                redirect_target(response.headers())
             )));
         }
         _ => {}
@@ -101,6 +99,15 @@ pub(crate) fn vet(
             kind.unwrap_or("no Content-Type")
         ))),
     }
+}
+
+/// Where an upstream redirects to, without a query, which may hold a secret.
+pub(crate) fn redirect_target(headers: &HeaderMap) -> &str {
+    headers
+        .get(LOCATION)
+        .and_then(|target| target.to_str().ok())
+        .and_then(|target| target.split(['?', '#']).next())
+        .unwrap_or("nowhere")
 }
 
 /// The headers of our answer, from those of the upstream's.

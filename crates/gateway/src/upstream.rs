@@ -29,9 +29,6 @@ const FORWARDED: [HeaderName; 5] = [
     HeaderName::from_static("baggage"),
 ];
 
-/// What is sent on besides in the legacy era.
-const FORWARDED_LEGACY: [HeaderName; 2] = [MCP_SESSION_ID, LAST_EVENT_ID];
-
 /// What reaches an upstream: built from a permitted call and from nothing else. The caller's token is not in it.
 #[derive(Debug)]
 pub struct UpstreamRequest {
@@ -57,8 +54,10 @@ impl UpstreamRequest {
         }
         match permitted.era() {
             Era::Legacy => {
-                for name in &FORWARDED_LEGACY {
-                    copy_header(from, &mut headers, name);
+                if from.contains_key(&MCP_SESSION_ID) {
+                    copy_header(from, &mut headers, &MCP_SESSION_ID);
+                    // The session was found to be this caller's; an event without one could be anybody's.
+                    copy_header(from, &mut headers, &LAST_EVENT_ID);
                 }
             }
             Era::Modern => {

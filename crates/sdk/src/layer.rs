@@ -9,6 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use tower_layer::Layer;
 use tower_service::Service;
+use wire::mcp::Era;
 use wire::mcp::headers::MCP_SESSION_ID;
 
 use crate::read_call::method_not_allowed;
@@ -22,6 +23,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Protects a tower service that is an MCP server: everything that reaches it was authenticated and judged.
+///
+/// What the service answers goes out as it is, but for the session id. It has the [`VerifiedCaller`](crate::VerifiedCaller)
+/// of each call and is itself to list only what that caller may call, and to end a listening stream when the token ends.
+/// The gateway does both for a server that knows nothing of callers.
 #[derive(Debug, Clone)]
 pub struct ProtectLayer {
     server: Arc<ProtectedServer>,
@@ -78,14 +83,14 @@ where
             let has_origin = request.headers().contains_key(header::ORIGIN);
             let mut response = match admit(&server, request).await {
                 Ok(permitted) => {
-                    let (caller, in_force) = (
-                        Arc::clone(permitted.caller()),
-                        Arc::clone(permitted.in_force()),
-                    );
+                    let era = permitted.era();
+                    let caller = Arc::clone(permitted.caller());
+                    let in_force = Arc::clone(permitted.in_force());
                     let mut response = inner.call(permitted.into_request()).await?;
-                    let outward = response.headers_mut().remove(&MCP_SESSION_ID);
-                    let outward = outward
+                    let own = response.headers_mut().remove(&MCP_SESSION_ID);
+                    let outward = own
                         .as_ref()
+                        .filter(|_| era == Era::Legacy)
                         .and_then(|own| own.to_str().ok())
                         .and_then(|own| in_force.outward_session(caller.principal(), own))
                         .and_then(|outward| HeaderValue::try_from(outward).ok());

@@ -13,6 +13,7 @@ use wire::mcp::message::{Notification, Outcome, Request, RequestId};
 use wire::mcp::{Message, SseParser, method, read_server_message};
 
 use super::DiscoverError;
+use crate::answer::redirect_target;
 use crate::body::UpstreamBody;
 use crate::upstream::{Forwarder, UpstreamRequest};
 use crate::upstream_error::UpstreamError;
@@ -81,11 +82,9 @@ impl Look {
             ))));
         }
         if status.is_redirection() {
-            let target = response.headers().get(http::header::LOCATION);
-            let target = target.and_then(|target| target.to_str().ok());
             return Err(NoAnswer::Failed(DiscoverError::NotMcp(format!(
                 "It redirects ({status}) to {}. Use the address it redirects to",
-                target.unwrap_or("nowhere")
+                redirect_target(response.headers())
             ))));
         }
         if let Some(session) = response.headers().get(&MCP_SESSION_ID) {

@@ -130,10 +130,41 @@ async fn a_list_is_filtered_however_its_stream_is_cut_into_pieces() {
     }
 }
 
+/// A session of alice's at an upstream that opens one with any POST.
+async fn outward_session(rig: &crate::support::Rig) -> String {
+    let opened = rig
+        .caller("note:read")
+        .notify("notifications/initialized")
+        .await;
+    opened.headers["mcp-session-id"]
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn an_event_id_without_a_session_reaches_nobody() {
+    let upstream = scripted(|request, mut stream| async move {
+        assert!(!request.contains("last-event-id"), "{request}");
+        let answer = format!("{}: new\n\n", head("text/event-stream"));
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let rig = rig_before(upstream).await;
+    let client = rig.caller("note:read").with_header("last-event-id", "41");
+    let answer = Answer::read(client.send(Method::GET, Bytes::new()).await).await;
+    assert_eq!(answer.body, ": new\n\n");
+}
+
 #[tokio::test]
 async fn a_replayed_stream_shows_no_more_of_a_list_than_the_list_did() {
     let upstream = scripted(|request, mut stream| async move {
+        if request.starts_with("POST") {
+            let answer = "HTTP/1.1 202 Accepted\r\nMcp-Session-Id: s\r\nConnection: close\r\n\r\n";
+            return stream.write_all(answer.as_bytes()).await.unwrap();
+        }
         assert!(request.contains("last-event-id: 41"), "{request}");
+        assert!(request.contains("mcp-session-id: s\r\n"), "{request}");
         let other =
             r#"{"jsonrpc":"2.0","id":2,"result":{"content":[],"structuredContent":{"tools":[1]}}}"#;
         let duplicate =
@@ -148,7 +179,11 @@ async fn a_replayed_stream_shows_no_more_of_a_list_than_the_list_did() {
     })
     .await;
     let rig = rig_before(upstream).await;
-    let client = rig.caller("note:read").with_header("last-event-id", "41");
+    let session = outward_session(&rig).await;
+    let client = rig
+        .caller("note:read")
+        .with_header("mcp-session-id", &session)
+        .with_header("last-event-id", "41");
     let answer = Answer::read(client.send(Method::GET, Bytes::new()).await).await;
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(!text.contains("secret"), "{text}");

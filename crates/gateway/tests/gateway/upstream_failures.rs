@@ -11,7 +11,7 @@ use crate::support::{Rig, RigSettings};
 async fn an_upstream_that_fails_is_a_gateway_error_in_words_and_comes_back() {
     let rig = Rig::start().await;
     let client = rig.caller("note:read");
-    let redirect = "https://elsewhere.example/mcp".to_owned();
+    let redirect = "https://elsewhere.example/mcp?key=canary".to_owned();
     for (hostility, status, words) in [
         (Hostility::Disconnect, 502, "broke off"),
         (Hostility::Garbage, 502, "broke off"),
@@ -51,6 +51,7 @@ async fn an_upstream_that_fails_is_a_gateway_error_in_words_and_comes_back() {
         assert!(error["data"]["correlation_id"].is_string(), "{hostility:?}");
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(words), "{hostility:?}: {message}");
+        assert!(!message.contains("canary"), "{message}");
     }
     rig.echo.set_hostility(None);
     assert_eq!(
