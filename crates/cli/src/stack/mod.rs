@@ -173,6 +173,8 @@ impl Stack {
         self.gateway.close_streams();
         drop(self.stop);
         let _ = (&mut self.accepting).await;
+        // Children of stdio servers get the chance to end by themselves.
+        self.gateway.shutdown().await;
         self.tasks.shutdown().await;
         drop(self.gateway);
         // The senders are gone now, so what was told so far is written before these end.
