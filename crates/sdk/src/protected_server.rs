@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use base::{Clock, Random, Timestamp};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use wire::mcp::Limits;
 
 use crate::in_force::ServerFeed;
