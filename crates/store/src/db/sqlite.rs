@@ -1,4 +1,3 @@
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base::Timestamp;
@@ -34,21 +33,12 @@ impl Sqlite {
         schema: &Schema,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        prepare_file(path)?;
+        make_file(path)?;
         let options = options(path)?;
         let mut conn = Conn::own(options.connect().await.map_err(|error| from_sqlx(&error))?);
-        match set_up(&mut conn, path, synchronous, schema, now).await {
-            Ok(()) => {}
-            Err(error) => {
-                conn.close().await;
-                return Err(match error {
-                    StoreError::Busy => StoreError::Unavailable(format!(
-                        "the database file {} is locked by another process; stop it, or wait until it is done",
-                        path.display()
-                    )),
-                    other => other,
-                });
-            }
+        if let Err(error) = set_up(&mut conn, path, synchronous, schema, now).await {
+            conn.close().await;
+            return Err(with_file(error, path));
         }
         Ok(Self {
             lookups: Lookups::start(ReadOnly(options.clone())),
@@ -87,11 +77,9 @@ impl Sqlite {
     }
 }
 
-/// Makes the file readable by its owner alone, and refuses one that is something else.
-fn prepare_file(path: &Path) -> Result<(), StoreError> {
-    let refuse = |why: String| {
-        StoreError::Unavailable(format!("the database file {} {why}", path.display()))
-    };
+/// Makes a missing file, readable by its owner alone. A file that is there is left to SQLite: closing any handle
+/// of a file drops all locks that this process has on it.
+fn make_file(path: &Path) -> Result<(), StoreError> {
     let mut new = std::fs::OpenOptions::new();
     new.write(true).create_new(true);
     #[cfg(unix)]
@@ -100,18 +88,12 @@ fn prepare_file(path: &Path) -> Result<(), StoreError> {
         new.mode(0o600);
     }
     match new.open(path) {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(refuse(format!("cannot be made: {error}"))),
-    }
-    let mut head = Vec::with_capacity(16);
-    std::fs::File::open(path)
-        .and_then(|file| file.take(16).read_to_end(&mut head))
-        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    if head.is_empty() || head == b"SQLite format 3\0" {
-        Ok(())
-    } else {
-        Err(refuse("is not an SQLite database".to_owned()))
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::Unavailable(format!(
+            "the database file {} cannot be made: {error}",
+            path.display()
+        ))),
     }
 }
 
@@ -138,6 +120,20 @@ fn options(path: &Path) -> Result<AnyConnectOptions, StoreError> {
     address.push_str("?mode=rw");
     let options: AnyConnectOptions = address.parse().map_err(|error| from_sqlx(&error))?;
     Ok(options.disable_statement_logging())
+}
+
+/// Names the file where the error does not.
+fn with_file(error: StoreError, path: &Path) -> StoreError {
+    let file = path.display().to_string();
+    match error {
+        StoreError::Busy => StoreError::Unavailable(format!(
+            "the database file {file} is locked by another process; stop it, or wait until it is done"
+        )),
+        StoreError::Unavailable(text) if !text.contains(&file) => {
+            StoreError::Unavailable(format!("the database file {file}: {text}"))
+        }
+        other => other,
+    }
 }
 
 async fn set_up(

@@ -72,9 +72,10 @@ async fn an_activity_log_is_not_taken_for_a_store() {
             .await
             .unwrap();
         log.close().await;
-        assert_eq!(
-            words(open(&database.url).await),
-            "the database holds the activity of Portcullis, not its authority"
+        let said = words(open(&database.url).await);
+        assert!(
+            said.ends_with("the database holds the activity of Portcullis, not its authority"),
+            "{said}"
         );
     })
     .await;
@@ -86,10 +87,7 @@ async fn a_file_that_is_no_sqlite_database_is_refused_and_stays_as_it_is() {
     let path = directory.path().join("notes.txt");
     std::fs::write(&path, "Dear diary, today I was nearly a database.").unwrap();
     let said = words(open(&DatabaseUrl::Sqlite(path.clone())).await);
-    assert!(
-        said.ends_with("notes.txt is not an SQLite database"),
-        "{said}"
-    );
+    assert!(said.contains("notes.txt: not an SQLite database"), "{said}");
     assert!(std::fs::read(&path).unwrap().starts_with(b"Dear diary"));
     std::fs::write(&path, "").unwrap();
     open(&DatabaseUrl::Sqlite(path))
@@ -121,7 +119,10 @@ async fn a_damaged_head_or_a_missing_folder_is_refused_in_words() {
     )
     .unwrap();
     let said = words(open(&DatabaseUrl::Sqlite(path)).await);
-    assert!(said.starts_with("not an SQLite database"), "{said}");
+    assert!(
+        said.contains("half.sqlite: not an SQLite database"),
+        "{said}"
+    );
     let nowhere = directory.path().join("no").join("such.sqlite");
     let said = words(open(&DatabaseUrl::Sqlite(nowhere)).await);
     assert!(said.contains("such.sqlite cannot be made"), "{said}");
