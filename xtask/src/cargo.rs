@@ -77,3 +77,16 @@ fn show_failures(output: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::figure;
+
+    #[test]
+    fn the_closing_line_of_a_test_runner_is_counted() {
+        let line = " FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+        assert_eq!(figure(line, "passed"), 12);
+        assert_eq!(figure(line, "failed"), 3);
+        assert_eq!(figure(line, "skipped"), 0);
+    }
+}

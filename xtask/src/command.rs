@@ -95,6 +95,8 @@ pub struct Background {
     name: String,
     /// The first line it printed on standard output.
     pub first_line: String,
+    /// Where its standard error goes.
+    pub log: PathBuf,
 }
 
 impl Background {
@@ -122,6 +124,7 @@ impl Background {
             child,
             name: name.to_owned(),
             first_line: String::new(),
+            log: log.clone(),
         };
         match receive.recv_timeout(limit) {
             Ok(line) => started.first_line = line,

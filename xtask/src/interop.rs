@@ -65,16 +65,25 @@ pub fn run(binary: &Path) -> anyhow::Result<Count> {
     let stack = Stack::start(binary, "interop", &[])?;
     stack.add_person()?;
     let mut count = Count::default();
+    let mut clients = Vec::new();
     for driver in DRIVERS {
         match drive(&stack, driver) {
-            Ok(()) => count.passed += 1,
+            Ok(client) => clients.push(client),
             Err(error) => {
                 println!("    {}: {error:#}", driver.1);
                 count.failed += 1;
             }
         }
     }
-    stack.stop()?;
+    let printed = stack.stop()?;
+    for client in clients {
+        if handshake_is_shown(&printed, &client) {
+            count.passed += 1;
+        } else {
+            println!("    {client}: the terminal does not show its handshake");
+            count.failed += 1;
+        }
+    }
     let environment = [(
         "PORTCULLIS_BIN".to_owned(),
         binary.to_string_lossy().into_owned(),
@@ -88,7 +97,17 @@ pub fn run(binary: &Path) -> anyhow::Result<Count> {
     Ok(count)
 }
 
-fn drive(stack: &Stack, (program, script, version): (&str, &str, &str)) -> anyhow::Result<()> {
+/// What the authority says happened, beside what the client says.
+fn handshake_is_shown(printed: &str, client: &str) -> bool {
+    let parts = ["metadata", "registered", "approved", "tools/list 5"];
+    printed
+        .lines()
+        .filter_map(|line| line.split_once(client))
+        .any(|(_, steps)| parts.iter().all(|part| steps.contains(part)))
+}
+
+/// Runs one and gives the name it registered as.
+fn drive(stack: &Stack, (program, script, version): (&str, &str, &str)) -> anyhow::Result<String> {
     let mut driver = Command::new(match program {
         "node" => project::node(),
         _ => project::python(),
@@ -128,5 +147,5 @@ fn drive(stack: &Stack, (program, script, version): (&str, &str, &str)) -> anyho
         line.version,
         line.steps.join(", ")
     );
-    Ok(())
+    Ok(line.client)
 }

@@ -142,13 +142,14 @@ impl Stack {
             .with_context(|| format!("clients add printed no id: {printed}"))
     }
 
-    /// Stops it as Ctrl-C does; it must end with 0.
-    pub fn stop(self) -> anyhow::Result<()> {
+    /// Stops it as Ctrl-C does; it must end with 0. Gives what its terminal showed.
+    pub fn stop(self) -> anyhow::Result<String> {
+        let log = self.process.log.clone();
         let status = self.process.stop()?;
         if !status.success() {
             bail!("up ended with {status} when it was stopped");
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&std::fs::read(log)?).into_owned())
     }
 }
 

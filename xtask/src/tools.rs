@@ -57,7 +57,7 @@ pub fn chromium() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os("CHROMIUM") {
         return Ok(PathBuf::from(named));
     }
-    program("chromium", &["chromium"])?;
+    program("chromium", &["chromium", "fonts-dejavu-core"])?;
     which("chromium").context("chromium is not on the path")
 }
 
