@@ -53,6 +53,11 @@ pub use tool_scope::ToolScope;
 ///
 /// Exit codes: 0 done, 1 failed, 2 the command line cannot be what was meant.
 pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    // Not generic from here on, so that the program is compiled once, in this library.
+    run_program(arguments.into_iter().collect())
+}
+
+fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(refusal) => {
