@@ -8,6 +8,7 @@
  * again in order: what a disk may do with a cache it never flushed. Creation and removal of files is not undone.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -137,7 +138,39 @@ static void forget(int fd) {
     }
 }
 
+/* Whether every thread of `victim` has stopped. */
+static int is_frozen(pid_t victim) {
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)victim);
+    DIR *tasks = opendir(path);
+    if (!tasks) return 1;
+    int frozen = 1;
+    for (struct dirent *task; (task = readdir(tasks));) {
+        if (task->d_name[0] == '.') continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%.16s/stat", (int)victim, task->d_name);
+        int fd = open(path, O_RDONLY);
+        ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+        if (fd >= 0) close(fd);
+        if (length <= 0) continue;
+        text[length] = 0;
+        char *state = strrchr(text, ')');
+        if (state && state[2] != 'T' && state[2] != 'Z' && state[2] != 'X') frozen = 0;
+    }
+    closedir(tasks);
+    return frozen;
+}
+
+/*
+ * A power cut stops every thread at the same moment: a copy of the process freezes the original, takes the writes back,
+ * and ends it. Otherwise the original would read, and answer from, a file that is being taken back.
+ */
 static void crash(void) {
+    pid_t victim = getpid();
+    if (fork() != 0)
+        for (;;) pause();
+    for (int fd = 0; fd < 4096; fd++) close(fd);
+    kill(victim, SIGSTOP);
+    while (!is_frozen(victim)) usleep(100);
     size_t count = 0;
     for (struct change *change = changes; change; change = change->previous) count++;
     struct change **all = calloc(count + 1, sizeof *all);
@@ -157,8 +190,8 @@ static void crash(void) {
         if (change->length > 0) real_pwrite(change->fd, change->new_bytes, change->length, change->offset);
         else real_ftruncate(change->fd, change->size_after);
     }
-    kill(getpid(), SIGKILL);
-    for (;;) pause();
+    kill(victim, SIGKILL);
+    _exit(0);
 }
 
 /* One more write or sync; the lock is held. */
