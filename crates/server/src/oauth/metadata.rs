@@ -1,4 +1,4 @@
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderMap;
 
@@ -14,15 +14,15 @@ const KEYS_CACHE: &str = "public, max-age=300";
 pub(crate) async fn of_server(
     State(app): State<AppState>,
     InServer(server): InServer,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response {
-    serve(&app, &server, &headers)
+    serve(&app, &server, request.headers())
 }
 
 /// The metadata at the bare origin, while that can only mean one server.
-pub(crate) async fn of_only_server(State(app): State<AppState>, headers: HeaderMap) -> Response {
+pub(crate) async fn of_only_server(State(app): State<AppState>, request: Request) -> Response {
     match app.authority.only_server() {
-        Some(server) => serve(&app, &server, &headers),
+        Some(server) => serve(&app, &server, request.headers()),
         None => respond::problem(
             http::StatusCode::NOT_FOUND,
             "not_found",
