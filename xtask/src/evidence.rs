@@ -20,29 +20,35 @@ pub struct Evidence {
     pub covers: &'static [&'static str],
     /// File and function of each check.
     pub checks: Vec<String>,
+    /// What was built.
+    pub commit: String,
     /// Where the random choices started.
     pub seed: u64,
     /// Sentences with the figures.
     pub figures: Vec<String>,
 }
 
-/// Writes `docs/evidence/<name>.md`.
-pub fn write(name: &str, evidence: &Evidence) -> anyhow::Result<()> {
+/// The commit that is checked out, and whether the covered crates were changed since.
+pub fn commit(covers: &[&str]) -> anyhow::Result<String> {
     let commit = git(&["rev-parse", "HEAD"])?;
     let mut status = vec!["status", "--porcelain", "--"];
-    status.extend(evidence.covers);
-    let changed = if git(&status)?.is_empty() {
-        ""
+    status.extend(covers);
+    Ok(if git(&status)?.is_empty() {
+        commit
     } else {
-        ", with changes that were not committed"
-    };
+        format!("{commit}, with changes that were not committed")
+    })
+}
+
+/// Writes `docs/evidence/<name>.md`.
+pub fn write(name: &str, evidence: &Evidence) -> anyhow::Result<()> {
     let mut page = format!("# {}\n\n", evidence.title);
     writeln!(
         page,
         "Written by `cargo xtask prove --only {name}`; do not edit.\n"
     )?;
     writeln!(page, "- date: {}", today())?;
-    writeln!(page, "- commit: {commit}{changed}")?;
+    writeln!(page, "- commit: {}", evidence.commit)?;
     writeln!(page, "- seed: {}", evidence.seed)?;
     for covered in evidence.covers {
         writeln!(page, "- covers: {covered}")?;

@@ -146,6 +146,7 @@ pub fn run(only: &[Proof], seed: Option<u64>) -> anyhow::Result<bool> {
 }
 
 fn prove(name: &str, plan: &Plan, seed: u64, server: &Postgres) -> anyhow::Result<Count> {
+    let commit = evidence::commit(plan.covers)?;
     let mut environment = vec![
         ("PORTCULLIS_SEED".to_owned(), seed.to_string()),
         (postgres::URL.to_owned(), server.url()),
@@ -172,6 +173,7 @@ fn prove(name: &str, plan: &Plan, seed: u64, server: &Postgres) -> anyhow::Resul
                 title: plan.title,
                 covers: plan.covers,
                 checks: checks(plan.file)?,
+                commit,
                 seed,
                 figures,
             },
