@@ -1,13 +1,12 @@
+use ::oauth::Parameters;
 use ::oauth::revoke::revoke;
-use ::oauth::{Error, Parameters};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
 use super::basic;
-use super::token::nothing_in_query;
+use super::token::read_form_alone;
 use crate::app::{AppState, InServer};
-use crate::body::read_form;
 use crate::event::EventKind;
 use crate::respond::{self, Step};
 
@@ -24,15 +23,9 @@ pub(crate) async fn post(
         client_id: None,
         headers: &parts.headers,
     };
-    if let Err(error) = nothing_in_query(parts.uri.query()) {
-        return respond::oauth_error(&app, step, &error);
-    }
-    let body = match read_form(&parts.headers, body).await {
+    let body = match read_form_alone(&app, step, &parts, body).await {
         Ok(body) => body,
-        Err(refusal) => {
-            let error = Error::invalid_request(refusal.description());
-            return respond::oauth_error_with(&app, step, &error, refusal.status());
-        }
+        Err(refused) => return refused,
     };
     let decoded =
         Parameters::parse(&body).and_then(|form| Ok((form, basic::read(&parts.headers)?)));

@@ -1,8 +1,10 @@
 use ::oauth::token::{IssuedKind, token};
 use ::oauth::{Error, Parameters};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use http::request::Parts;
 
 use super::basic;
 use crate::app::{AppState, InServer};
@@ -23,15 +25,9 @@ pub(crate) async fn post(
         client_id: None,
         headers: &parts.headers,
     };
-    if let Err(error) = nothing_in_query(parts.uri.query()) {
-        return respond::oauth_error(&app, step, &error);
-    }
-    let body = match read_form(&parts.headers, body).await {
+    let body = match read_form_alone(&app, step, &parts, body).await {
         Ok(body) => body,
-        Err(refusal) => {
-            let error = Error::invalid_request(refusal.description());
-            return respond::oauth_error_with(&app, step, &error, refusal.status());
-        }
+        Err(refused) => return refused,
     };
     let decoded =
         Parameters::parse(&body).and_then(|form| Ok((form, basic::read(&parts.headers)?)));
@@ -67,8 +63,24 @@ pub(crate) async fn post(
     respond::json(StatusCode::OK, &issued.response)
 }
 
+/// The body of a request whose parameters must all stand in it, as a form; else what to answer.
+pub(crate) async fn read_form_alone(
+    app: &AppState,
+    step: Step<'_>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Bytes, Response> {
+    if let Err(error) = nothing_in_query(parts.uri.query()) {
+        return Err(respond::oauth_error(app, step, &error));
+    }
+    read_form(&parts.headers, body).await.map_err(|refusal| {
+        let error = Error::invalid_request(refusal.description());
+        respond::oauth_error_with(app, step, &error, refusal.status())
+    })
+}
+
 /// Addresses end up in logs of proxies; secrets do not belong there (RFC 6749 section 2.3.1).
-pub(crate) fn nothing_in_query(query: Option<&str>) -> Result<(), Error> {
+fn nothing_in_query(query: Option<&str>) -> Result<(), Error> {
     match query {
         None | Some("") => Ok(()),
         Some(_) => Err(Error::invalid_request(
