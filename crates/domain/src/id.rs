@@ -64,6 +64,11 @@ impl GrantId {
 }
 
 impl ClientId {
+    /// Whether it is the address of a client ID metadata document. Ids that are made here never look so.
+    pub fn is_metadata_document(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
     /// A new one that sorts by the time it was made; see [`GrantId::at`].
     pub fn at(now: Timestamp, random: &dyn Random) -> Self {
         Self(ordered("cli_", now, random))

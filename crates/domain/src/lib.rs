@@ -11,15 +11,20 @@ mod mcp_server;
 mod signing_key;
 mod token_family;
 mod user;
+mod withheld_scope;
 
 pub use activity::{CallOutcome, CallRecord};
 pub use audit_event::{AuditEvent, AuditEventKind};
 pub use authorization_code::AuthorizationCode;
-pub use client::{Client, ClientRegistration};
+pub use client::{AuthMethod, Client, ClientAuthentication, ClientKeys, ClientRegistration};
 pub use consent::Consent;
 pub use id::{ClientId, GrantId, KeyId, ServerSlug, SessionId, SlugError, UserId};
 pub use login_session::LoginSession;
-pub use mcp_server::{McpServer, ServerSettings, SignInPolicy, Upstream};
+pub use mcp_server::{
+    McpServer, MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettings,
+    SignInPolicy, Upstream,
+};
 pub use signing_key::{KeyAlgorithm, KeyPurpose, SigningKeyRecord};
 pub use token_family::{FamilyEnd, RefreshToken, TokenFamily};
 pub use user::{EmailAddress, EmailError, User, UserRole};
+pub use withheld_scope::{WithheldReason, WithheldScope};

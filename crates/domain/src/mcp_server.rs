@@ -53,12 +53,18 @@ pub enum Upstream {
     },
 }
 
-/// What may be changed while a server runs. Kept as JSON; unknown members are refused.
+/// What may be changed while a server runs. Kept as JSON; a member that is missing has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default)]
 pub struct ServerSettings {
     /// Whether clients may register themselves (RFC 7591).
-    pub dynamic_registration: bool,
+    #[serde(deserialize_with = "registration_mode")]
+    pub dynamic_registration: RegistrationMode,
+    /// Whether clients may come with a metadata document of their own
+    /// (draft-ietf-oauth-client-id-metadata-document).
+    pub metadata_documents: MetadataDocumentTrust,
+    /// Which private-use schemes a client that registers itself may return to.
+    pub native_schemes: NativeSchemes,
     /// How long an access token lives, in seconds; 1 hour by default.
     pub access_token_seconds: u64,
     /// How long a refresh token may lie unused, in seconds; 90 days by default.
@@ -69,6 +75,47 @@ pub struct ServerSettings {
     pub strict_rotation: bool,
     /// Who may sign in.
     pub sign_in: SignInPolicy,
+    /// Where people read about the MCP server: `resource_documentation` (RFC 9728 section 2) and
+    /// `service_documentation` (RFC 8414 section 2).
+    pub documentation_url: Option<String>,
+}
+
+/// Whether clients may register themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationMode {
+    /// They may.
+    Open,
+    /// They may, and wait until an admin has approved them.
+    Approved,
+    /// They may not; the metadata names no registration endpoint.
+    Off,
+}
+
+/// Which client ID metadata documents are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetadataDocumentTrust {
+    /// Those of every host.
+    Open,
+    /// Those of these host names and no others; a name that starts with `*.` means every name under it.
+    AllowedHosts(Vec<String>),
+    /// A client waits until an admin has approved it.
+    Ask,
+    /// None; the metadata does not promise them.
+    Off,
+}
+
+/// Which private-use schemes (RFC 8252 section 7.1) a client that registers itself may return to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NativeSchemes {
+    /// Any but those that run something on the person's machine.
+    Any,
+    /// Those of known clients, and reverse domain names such as `com.example.app`.
+    Known,
+    /// None.
+    Off,
 }
 
 /// Who may sign in to a server: closed by default.
@@ -82,14 +129,34 @@ pub enum SignInPolicy {
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
-            dynamic_registration: true,
+            dynamic_registration: RegistrationMode::Open,
+            metadata_documents: MetadataDocumentTrust::Open,
+            native_schemes: NativeSchemes::Any,
             access_token_seconds: 3600,
             refresh_token_seconds: 90 * 24 * 3600,
             family_seconds: 365 * 24 * 3600,
             strict_rotation: false,
             sign_in: SignInPolicy::Invited,
+            documentation_url: None,
         }
     }
+}
+
+/// The first release kept a flag here.
+fn registration_mode<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<RegistrationMode, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        Flag(bool),
+        Mode(RegistrationMode),
+    }
+    Ok(match Kept::deserialize(deserializer)? {
+        Kept::Flag(true) => RegistrationMode::Open,
+        Kept::Flag(false) => RegistrationMode::Off,
+        Kept::Mode(mode) => mode,
+    })
 }
 
 impl ServerSettings {
@@ -106,5 +173,31 @@ impl ServerSettings {
     /// How long a token family may live.
     pub fn family_lifetime(&self) -> Duration {
         Duration::from_secs(self.family_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn settings_of_the_first_release_are_read_and_new_ones_come_back_as_they_were() {
+        let kept = r#"{"dynamic_registration":false,"access_token_seconds":600,"refresh_token_seconds":1,
+            "family_seconds":2,"strict_rotation":true,"sign_in":"invited"}"#;
+        let settings: ServerSettings = serde_json::from_str(kept).unwrap();
+        assert_eq!(settings.dynamic_registration, RegistrationMode::Off);
+        assert_eq!(settings.access_token_seconds, 600);
+        assert_eq!(settings.metadata_documents, MetadataDocumentTrust::Open);
+        let written = serde_json::to_string(&ServerSettings {
+            dynamic_registration: RegistrationMode::Approved,
+            metadata_documents: MetadataDocumentTrust::AllowedHosts(vec!["*.example.com".into()]),
+            ..settings
+        })
+        .unwrap();
+        let read: ServerSettings = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), written);
+        assert_eq!(read.dynamic_registration, RegistrationMode::Approved);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use domain::{Client, ClientId, ClientRegistration, UserId};
 use wire::oauth::{CodeChallenge, ErrorCode, RedirectUri, RedirectUriKind, ScopeSet};
 
+use crate::find_client::find_client;
 use crate::session::SignedIn;
 use crate::{Authority, AuthorizationRequest, Error, Parameters, ServerContext, answer};
 
@@ -97,7 +98,7 @@ pub async fn validate(
     parameters: &Parameters<'_>,
     signed_in: Option<&SignedIn>,
 ) -> Result<Validated, Refusal> {
-    let client = find_client(authority, server, parameters).await?;
+    let client = client_that_asks(authority, server, parameters).await?;
     let redirect_uri = find_redirect_uri(authority, &client, parameters)?;
 
     match read_request(
@@ -147,7 +148,7 @@ pub fn next_step(request: &AuthorizationRequest, signed_in: Option<&SignedIn>) -
     }
 }
 
-async fn find_client(
+async fn client_that_asks(
     authority: &Authority,
     server: &ServerContext,
     parameters: &Parameters<'_>,
@@ -170,12 +171,7 @@ pub(crate) async fn find_enabled_client(
     server: &ServerContext,
     id: &ClientId,
 ) -> Result<Client, Refusal> {
-    let found = authority
-        .store()
-        .find_client(&server.server.slug, id)
-        .await
-        .map_err(Error::from)?;
-    match found {
+    match find_client(authority, server, id).await? {
         Some(client) if client.disabled_at.is_none() => Ok(client),
         found => {
             let cause = match found {

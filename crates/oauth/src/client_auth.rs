@@ -1,5 +1,6 @@
 use domain::{ClientId, ServerSlug};
 
+use crate::find_client::find_client;
 use crate::{Authority, Error, Parameters, ServerContext};
 
 /// What a request says about its client, unproven.
@@ -75,11 +76,7 @@ impl<'a> ClientCredentials<'a> {
             }
             _ => {
                 let id = ClientId::from_text(self.client_id);
-                let found = authority
-                    .store()
-                    .find_client(&server.server.slug, &id)
-                    .await?;
-                match found {
+                match find_client(authority, server, &id).await? {
                     Some(client) => client.disabled_at.is_some(),
                     None => return Err(unknown(self.client_id)),
                 }

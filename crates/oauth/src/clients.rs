@@ -1,5 +1,8 @@
 use base::{Clock, Random};
-use domain::{AuditEvent, AuditEventKind, Client, ClientId, ClientRegistration, McpServer};
+use domain::{
+    AuditEvent, AuditEventKind, Client, ClientAuthentication, ClientId, ClientRegistration,
+    McpServer,
+};
 use serde_json::Map;
 use store::{Store, StoreError};
 use wire::oauth::{ClientRegistrationResponse, RedirectUri, RedirectUriError};
@@ -78,8 +81,11 @@ pub async fn add(
         name: name.to_owned(),
         redirect_uris,
         registration: ClientRegistration::PreRegistered,
+        authentication: ClientAuthentication::none(),
+        service_scopes: None,
         metadata,
         created_at: now,
+        waiting_since: None,
         disabled_at: None,
     };
     let event = AuditEvent {

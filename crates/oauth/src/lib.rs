@@ -17,6 +17,7 @@ pub mod consent;
 /// Tokens that bind a form to the browser it was shown in.
 pub mod csrf;
 mod error;
+mod find_client;
 mod grant;
 mod issue;
 mod known_device;

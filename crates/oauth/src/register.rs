@@ -4,7 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base::Timestamp;
-use domain::{AuditEvent, AuditEventKind, Client, ClientId, ClientRegistration, ServerSlug};
+use domain::{
+    AuditEvent, AuditEventKind, Client, ClientAuthentication, ClientId, ClientRegistration,
+    RegistrationMode, ServerSlug,
+};
 use store::Registered;
 use url::Url;
 use wire::oauth::{ClientRegistrationResponse, RedirectUri, RedirectUriKind};
@@ -55,7 +58,7 @@ pub async fn register(
     body: &[u8],
     address: Option<IpAddr>,
 ) -> Result<Registration, Error> {
-    if !server.server.settings.dynamic_registration {
+    if server.server.settings.dynamic_registration == RegistrationMode::Off {
         return Err(Error::unauthorized_client(
             "clients cannot register themselves here; ask the owner for a client_id",
         ));
@@ -191,7 +194,10 @@ pub(crate) fn new_client(
         server: server.clone(),
         redirect_uris,
         registration: ClientRegistration::Dynamic,
+        authentication: ClientAuthentication::none(),
+        service_scopes: None,
         created_at: now,
+        waiting_since: None,
         disabled_at: None,
     }
 }

@@ -1,4 +1,4 @@
-use domain::McpServer;
+use domain::{McpServer, RegistrationMode};
 use wire::oauth::{AuthorizationServerMetadata, Scope};
 
 /// What a client gets beside the scopes of the server whenever it gets a refresh token; no scope of any server.
@@ -21,9 +21,7 @@ pub fn server_metadata(server: &McpServer, public_url: &str) -> AuthorizationSer
         authorization_endpoint: format!("{issuer}/authorize"),
         token_endpoint: format!("{issuer}/token"),
         jwks_uri: format!("{public_url}/jwks.json"),
-        registration_endpoint: server
-            .settings
-            .dynamic_registration
+        registration_endpoint: (server.settings.dynamic_registration != RegistrationMode::Off)
             .then(|| format!("{issuer}/register")),
         revocation_endpoint: Some(format!("{issuer}/revoke")),
         introspection_endpoint: None,

@@ -397,7 +397,10 @@ async fn prepare(store: &Store) -> World {
         name: "Inspector".into(),
         redirect_uris: vec![RedirectUri::parse(redirect).unwrap()],
         registration: ClientRegistration::Dynamic,
+        authentication: domain::ClientAuthentication::none(),
+        service_scopes: None,
         created_at: now,
+        waiting_since: None,
         disabled_at: None,
     };
     let world = World {

@@ -1,6 +1,6 @@
 use base::{Digest, Timestamp};
 use domain::{AuditEvent, Client, ClientId, ClientRegistration, ServerSlug};
-use wire::oauth::RedirectUri;
+use wire::oauth::{RedirectUri, ScopeSet};
 
 use crate::bulk::BulkStatement;
 use crate::job::Gated;
@@ -21,6 +21,7 @@ struct ClientRow {
     client: Client,
     redirect_uris: String,
     metadata: String,
+    authentication: String,
     fingerprint: Option<Digest>,
     event: AuditEvent,
 }
@@ -50,6 +51,7 @@ impl Store {
         let row = ClientRow {
             redirect_uris: to_json(&redirect_uris)?,
             metadata: to_json(&client.metadata)?,
+            authentication: to_json(&client.authentication)?,
             client: client.clone(),
             fingerprint,
             event,
@@ -123,8 +125,8 @@ impl Store {
         after: Option<&ClientId>,
         limit: usize,
     ) -> Result<Vec<Client>, StoreError> {
-        let sql = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
-                   FROM client WHERE id > $1 ORDER BY id LIMIT $2";
+        let sql = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at, \
+                   authentication, service_scopes, waiting_since FROM client WHERE id > $1 ORDER BY id LIMIT $2";
         let args = Args::with_capacity(2)
             .text(after.map_or("", ClientId::as_str))
             .limit(limit);
@@ -182,23 +184,25 @@ impl Store {
 
 static INSERT: BulkStatement = BulkStatement::new(
     "INSERT INTO client \
-     (id, server, name, redirect_uris, registration, fingerprint, metadata, created_at, disabled_at) VALUES",
-    9,
+     (id, server, name, redirect_uris, registration, fingerprint, metadata, created_at, disabled_at, authentication, \
+      service_scopes, waiting_since) VALUES",
+    12,
     " ON CONFLICT DO NOTHING RETURNING id",
 );
 
 static FIND: Lookup = Lookup::new(
-    "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
-     FROM client WHERE id IN",
+    "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at, authentication, \
+     service_scopes, waiting_since FROM client WHERE id IN",
 );
 
-const FIND_SAME: &str = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at \
-     FROM client WHERE fingerprint = $1 AND server = $2";
+const FIND_SAME: &str = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at, \
+     authentication, service_scopes, waiting_since FROM client WHERE fingerprint = $1 AND server = $2";
 
 fn client_row(row: &ClientRow) -> Args {
     let client = &row.client;
     let fingerprint = row.fingerprint.map(|digest| digest.to_text());
-    Args::with_capacity(9)
+    let service_scopes = client.service_scopes.as_ref().map(ScopeSet::to_string);
+    Args::with_capacity(12)
         .text(client.id.as_str())
         .text(client.server.as_str())
         .text(&client.name)
@@ -208,6 +212,9 @@ fn client_row(row: &ClientRow) -> Args {
         .text(&row.metadata)
         .time(client.created_at)
         .optional_time(client.disabled_at)
+        .text(&row.authentication)
+        .optional_text(service_scopes.as_deref())
+        .optional_time(client.waiting_since)
 }
 
 fn read(row: &RowReader<'_>) -> Result<Client, StoreError> {
@@ -226,5 +233,8 @@ fn read(row: &RowReader<'_>) -> Result<Client, StoreError> {
         metadata: row.json(5)?,
         created_at: row.time(6)?,
         disabled_at: row.optional_time(7)?,
+        authentication: row.json(8)?,
+        service_scopes: row.optional_text(9)?.map(ScopeSet::parse_lenient),
+        waiting_since: row.optional_time(10)?,
     })
 }

@@ -49,7 +49,7 @@ async fn the_bare_origin_has_metadata_only_while_one_server_lives_there() {
 #[tokio::test]
 async fn a_server_without_dynamic_registration_does_not_advertise_it() {
     let settings = ServerSettings {
-        dynamic_registration: false,
+        dynamic_registration: domain::RegistrationMode::Off,
         ..ServerSettings::default()
     };
     let world = World::with("http://localhost:4180", settings).await;

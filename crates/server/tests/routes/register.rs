@@ -198,7 +198,7 @@ async fn a_wrong_body_is_refused_with_the_member_it_is_about() {
 #[tokio::test]
 async fn registration_can_be_switched_off_and_is_limited_in_number() {
     let off = ServerSettings {
-        dynamic_registration: false,
+        dynamic_registration: domain::RegistrationMode::Off,
         ..ServerSettings::default()
     };
     let world = World::with("http://localhost:4180", off).await;

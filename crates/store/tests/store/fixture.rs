@@ -99,7 +99,10 @@ pub fn client(server: &McpServer) -> Client {
         name: "Inspector ✓".into(),
         redirect_uris: vec![RedirectUri::parse(redirect).unwrap()],
         registration: ClientRegistration::Dynamic,
+        authentication: domain::ClientAuthentication::none(),
+        service_scopes: None,
         created_at: at(0),
+        waiting_since: None,
         disabled_at: None,
     }
 }
