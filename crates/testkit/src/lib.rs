@@ -5,6 +5,7 @@
 
 mod clock;
 mod connection;
+pub mod document_host;
 pub mod echo;
 mod mcp_client;
 pub mod person;
@@ -12,6 +13,7 @@ mod random;
 
 pub use clock::MovableClock;
 pub use connection::Connection;
+pub use document_host::DocumentHost;
 pub use mcp_client::{Answer, McpClient};
 pub use random::SeededRandom;
 
