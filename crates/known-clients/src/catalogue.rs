@@ -1,0 +1,86 @@
+use std::sync::LazyLock;
+
+use wire::oauth::{RedirectUri, RedirectUriKind};
+
+use crate::{KnownClient, PinnedDocument};
+
+/// The file, read once. A bad one fails this crate's tests, so it is never in a binary.
+static CATALOGUE: LazyLock<Vec<KnownClient>> = LazyLock::new(|| {
+    parse(include_str!("../known-clients.json")).expect("the tests have read this very file")
+});
+
+pub(crate) fn parse(text: &str) -> Result<Vec<KnownClient>, serde_json::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        clients: Vec<KnownClient>,
+    }
+    serde_json::from_str::<File>(text).map(|file| file.clients)
+}
+
+/// All of them, as they stand in the file.
+pub fn all() -> &'static [KnownClient] {
+    &CATALOGUE
+}
+
+/// The one with this id.
+pub fn find(id: &str) -> Option<&'static KnownClient> {
+    all().iter().find(|client| client.id == id)
+}
+
+/// Whose metadata document is at `url`. The address is its `client_id`, so this is who it is.
+pub fn by_metadata_document(url: &str) -> Option<&'static KnownClient> {
+    all().iter().find(|client| {
+        client
+            .metadata_documents
+            .iter()
+            .any(|pattern| pattern.matches(url))
+    })
+}
+
+/// Whose return address this is: an https address on its maker's own host, which proves who receives, or one with a
+/// private-use scheme, which proves nothing but is nobody's web site. Loopback addresses and those of programs that
+/// people host themselves can be anybody's, so they are nobody's here.
+pub fn by_redirect_uri(uri: &RedirectUri) -> Option<&'static KnownClient> {
+    if uri.kind() == RedirectUriKind::Loopback {
+        return None;
+    }
+    all().iter().find(|client| {
+        client
+            .redirect_uris
+            .iter()
+            .any(|pattern| pattern.has_fixed_host() && pattern.matches(uri))
+    })
+}
+
+/// Which client calls itself so when it registers. A guess for words on a screen, never proof.
+pub fn by_dcr_name(name: &str) -> Option<&'static KnownClient> {
+    all()
+        .iter()
+        .find(|client| client.dcr_names.iter().any(|pattern| pattern.matches(name)))
+}
+
+/// Whether a known client returns to this private-use scheme, such as `cursor`.
+pub fn known_scheme(scheme: &str) -> bool {
+    all()
+        .iter()
+        .flat_map(|client| &client.redirect_uris)
+        .any(|pattern| {
+            pattern.kind() == RedirectUriKind::PrivateUseScheme
+                && pattern
+                    .as_str()
+                    .split_once(':')
+                    .is_some_and(|(known, _)| known.eq_ignore_ascii_case(scheme))
+        })
+}
+
+/// The copy of the document at `url`, if one is shipped.
+pub fn pinned_document(url: &str) -> Option<&'static PinnedDocument> {
+    all()
+        .iter()
+        .flat_map(|client| &client.pinned_documents)
+        .find(|pinned| pinned.url == url)
+}
+
+#[cfg(test)]
+mod tests;
