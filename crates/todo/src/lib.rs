@@ -46,6 +46,8 @@ pub struct Settings {
     pub issuer: String,
     /// The `aud` that the identity must name: the slug under which this server is protected.
     pub audience: String,
+    /// The time in seconds since 1970, which the identity's `exp` is held against.
+    pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
 
 impl fmt::Debug for Settings {
@@ -106,6 +108,7 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
         &settings.identity_keys,
         &settings.issuer,
         &settings.audience,
+        settings.now,
     )?;
     let todos = Todos::open(&settings.database)
         .await

@@ -1,6 +1,8 @@
 //! The whole server over HTTP: who gets in, whose todos they are, and both eras of the protocol.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -11,6 +13,8 @@ use testkit::{Answer, McpClient};
 
 const ISSUER: &str = "http://localhost:4180";
 const BEARER: &str = "a-random-bearer";
+/// When all of this happens.
+const NOW: i64 = 1_795_132_800;
 
 struct Bench {
     key: EcdsaKeyPair,
@@ -51,16 +55,8 @@ fn header() -> Value {
 }
 
 fn claims(subject: &str) -> Value {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the server under test asks the wall clock"
-    )]
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
     json!({"iss": ISSUER, "aud": "todo", "sub": subject, "client_id": "cli_1", "grant_id": "grt_1",
-           "scope": "todo:read", "iat": now, "exp": now + 60, "jti": "1"})
+           "scope": "todo:read", "iat": NOW, "exp": NOW + 60, "jti": "1"})
 }
 
 impl Bench {
@@ -76,6 +72,7 @@ impl Bench {
             identity_keys: jwk_set(&key),
             issuer: ISSUER.into(),
             audience: "todo".into(),
+            now: Arc::new(|| NOW),
         }));
         Self {
             key,
@@ -320,6 +317,7 @@ async fn a_wrong_key_set_or_file_is_reported_at_start() {
             identity_keys: identity_keys.into(),
             issuer: ISSUER.into(),
             audience: "todo".into(),
+            now: Arc::new(|| NOW),
         };
         portcullis_todo::serve(settings)
             .await
