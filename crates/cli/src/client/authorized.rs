@@ -5,10 +5,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use url::Url;
-use wire::oauth::ScopeSet;
+use wire::oauth::{ReadChallenge, ScopeSet, read_challenge};
 
 use super::ClientSettings;
-use super::discover::{Discovery, ReadChallenge, discover, read_challenge};
+use super::discover::{Discovery, discover};
 use super::http_client::HttpClient;
 use super::login::{self, RefreshFailure};
 use super::tokens::{Saved, TokenFile};

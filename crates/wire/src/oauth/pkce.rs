@@ -100,4 +100,38 @@ mod tests {
             PkceError::Verifier
         );
     }
+
+    #[test]
+    fn a_challenge_is_43_characters_of_one_digest_and_prints_as_it_came() {
+        let text = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+        assert_eq!(CodeChallenge::parse(text).unwrap().to_text(), text);
+        for bad in [
+            "",
+            &text[1..],
+            &format!("{text}A"),
+            &format!("{text}="),
+            &text.replace('-', "+"),
+            // The last character holds two bits that a digest does not have.
+            &text.replace("cM", "cN"),
+            "\u{e4}9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-c",
+        ] {
+            assert_eq!(
+                CodeChallenge::parse(bad).unwrap_err(),
+                PkceError::Challenge,
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_printed_verifier_shows_nothing_of_itself() {
+        let verifier = CodeVerifier::parse(&"s".repeat(43)).unwrap();
+        assert_eq!(format!("{verifier:?}"), "CodeVerifier(..)");
+        assert!(CodeVerifier::parse(&"s".repeat(42)).is_err());
+        for odd in ["-._~aZ09", "a b", "a+b", "a=b", "a/b"] {
+            let text = format!("{odd}{}", "s".repeat(43));
+            let good = odd == "-._~aZ09";
+            assert_eq!(CodeVerifier::parse(&text).is_ok(), good, "{odd}");
+        }
+    }
 }

@@ -150,21 +150,24 @@ impl RedirectUri {
     }
 }
 
-/// Host and everything behind the port, textually.
-fn loopback_parts(text: &str) -> Option<(String, String)> {
+/// The names a program on the person's machine answers under.
+const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Host and everything behind the port, textually. Only for URIs of kind [`RedirectUriKind::Loopback`].
+fn loopback_parts(text: &str) -> Option<(&'static str, String)> {
     let rest = text.get("http://".len()..)?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
-    let host_end = match authority.find(']') {
-        Some(bracket) => bracket + 1,
-        None => authority.find(':').unwrap_or(authority.len()),
-    };
+    let authority = authority.to_ascii_lowercase();
+    let host = LOOPBACK_NAMES
+        .into_iter()
+        .find(|name| authority.starts_with(name))?;
     let tail = if tail.starts_with('/') {
         tail.to_owned()
     } else {
         format!("/{tail}")
     };
-    Some((authority[..host_end].to_ascii_lowercase(), tail))
+    Some((host, tail))
 }
 
 /// Only the three spellings themselves: the URL parser also turns `2130706433` or `0x7f.1` into 127.0.0.1.
@@ -289,5 +292,297 @@ mod tests {
         ] {
             assert!(RedirectUri::parse(good).is_ok(), "{good} was refused");
         }
+    }
+
+    #[test]
+    fn none_of_the_near_misses_of_a_registered_address_is_accepted() {
+        let registered = "https://client.example/oauth/callback?app=1";
+        for miss in [
+            "https://client.example/oauth/callback",
+            "https://client.example/oauth/callback?",
+            "https://client.example/oauth/callback?app=1&x=2",
+            "https://client.example/oauth/callback?app=1&app=1",
+            "https://client.example/oauth/callback?app=2",
+            "https://client.example/oauth/callback?App=1",
+            "https://client.example/oauth/callback?app=%31",
+            "https://client.example/oauth/callback/?app=1",
+            "https://client.example/oauth//callback?app=1",
+            "https://client.example//oauth/callback?app=1",
+            "https://client.example/oauth/callbacks?app=1",
+            "https://client.example/oauth/callbac?app=1",
+            "https://client.example/oauth/Callback?app=1",
+            "https://client.example/OAUTH/callback?app=1",
+            "https://client.example/oauth/%63allback?app=1",
+            "https://client.example/oauth%2Fcallback?app=1",
+            "https://client.example/oauth/callback;x?app=1",
+            "https://client.example/oauth/..;/callback?app=1",
+            "https://client.example/oauth/x/%2e%2e/callback?app=1",
+            "https://client.example/oauth/x/.%2E/callback?app=1",
+            "https://client.example/oauth/./callback?app=1",
+            "https://client.example/oauth/x/../callback?app=1",
+            "https://client.example/oauth\\callback?app=1",
+            "https://client.example/oauth/callback?app=1#",
+            "https://client.example/oauth/callback?app=1#x",
+            "https://client.example/oauth/callback%3Fapp=1",
+            "https://client.example/oauth/callback?app=1%00",
+            "https://client.example/oauth/callback?app=1 ",
+            " https://client.example/oauth/callback?app=1",
+            "https://client.example/oauth/callback\t?app=1",
+            "https://client.example/oauth/callback\r\n?app=1",
+            "https://client.example:443/oauth/callback?app=1",
+            "https://client.example:8443/oauth/callback?app=1",
+            "https://client.example./oauth/callback?app=1",
+            "https://Client.example/oauth/callback?app=1",
+            "https://client.EXAMPLE/oauth/callback?app=1",
+            "HTTPS://client.example/oauth/callback?app=1",
+            "https://www.client.example/oauth/callback?app=1",
+            "https://client.example.evil.example/oauth/callback?app=1",
+            "https://evil-client.example/oauth/callback?app=1",
+            "https://client.exampl/oauth/callback?app=1",
+            "https://cli\u{435}nt.example/oauth/callback?app=1",
+            "https://xn--clint-3ve.example/oauth/callback?app=1",
+            "https://client%2eexample/oauth/callback?app=1",
+            "https://client\u{3002}example/oauth/callback?app=1",
+            "https://user@client.example/oauth/callback?app=1",
+            "https://user:pass@client.example/oauth/callback?app=1",
+            "https://client.example@evil.example/oauth/callback?app=1",
+            "https://client.example%40evil.example/oauth/callback?app=1",
+            "https://a@client.example@evil.example/oauth/callback?app=1",
+            "https://client.example:443@evil.example/oauth/callback?app=1",
+            "https://evil.example\\@client.example/oauth/callback?app=1",
+            "https://evil.example#@client.example/oauth/callback?app=1",
+            "https://evil.example?@client.example/oauth/callback?app=1",
+            "https:///client.example/oauth/callback?app=1",
+            "https:/client.example/oauth/callback?app=1",
+            "https:client.example/oauth/callback?app=1",
+            "//client.example/oauth/callback?app=1",
+            "/oauth/callback?app=1",
+            "http://client.example/oauth/callback?app=1",
+            "wss://client.example/oauth/callback?app=1",
+            "client.example:/oauth/callback?app=1",
+            "https://[::1]/oauth/callback?app=1",
+            "https://localhost/oauth/callback?app=1",
+            "",
+        ] {
+            let accepted = RedirectUri::parse(miss)
+                .is_ok_and(|asked| RedirectUri::parse(registered).unwrap().accepts(&asked));
+            assert!(!accepted, "{miss} was accepted");
+        }
+        assert!(accepts(registered, registered));
+    }
+
+    #[test]
+    fn a_loopback_address_differs_in_nothing_but_its_port() {
+        let registered = "http://127.0.0.1:7000/cb?app=1";
+        for miss in [
+            "http://localhost:7000/cb?app=1",
+            "http://[::1]:7000/cb?app=1",
+            "https://127.0.0.1:7000/cb?app=1",
+            "http://127.0.0.1:7000/cb",
+            "http://127.0.0.1:7000/cb?app=2",
+            "http://127.0.0.1:7000/cb?app=1&x",
+            "http://127.0.0.1:7000/Cb?app=1",
+            "http://127.0.0.1:7000/cb/?app=1",
+            "http://127.0.0.1:7000//cb?app=1",
+            "http://127.0.0.2:7000/cb?app=1",
+            "http://127.0.0.1.evil.example:7000/cb?app=1",
+            "http://127.0.0.1:0/cb?app=1",
+            "http://127.0.0.1:65536/cb?app=1",
+            "http://127.0.0.1:7000@evil.example/cb?app=1",
+            "http://127.0.0.01:7000/cb?app=1",
+            "http://[::ffff:127.0.0.1]:7000/cb?app=1",
+        ] {
+            let accepted = RedirectUri::parse(miss)
+                .is_ok_and(|asked| RedirectUri::parse(registered).unwrap().accepts(&asked));
+            assert!(!accepted, "{miss} was accepted");
+        }
+        for port in ["", ":1", ":80", ":65535"] {
+            let asked = format!("http://127.0.0.1{port}/cb?app=1");
+            assert!(accepts(registered, &asked), "{asked}");
+            assert!(accepts(&asked, registered), "{asked} registered");
+        }
+        assert!(accepts("http://LocalHost/cb", "http://localhost:9/cb"));
+        assert!(accepts("http://localhost?x", "http://localhost:9/?x"));
+        // A private-use scheme has no port to be generous about.
+        assert!(accepts("cursor://host:1/cb", "cursor://host:1/cb"));
+        assert!(!accepts("cursor://host:1/cb", "cursor://host:2/cb"));
+    }
+
+    #[test]
+    fn the_longest_address_is_read_and_one_byte_more_is_not() {
+        let address = |bytes: usize| {
+            let stem = "https://client.example/";
+            format!("{stem}{}", "a".repeat(bytes - stem.len()))
+        };
+        assert!(RedirectUri::parse(&address(2048)).is_ok());
+        assert_eq!(
+            RedirectUri::parse(&address(2049)),
+            Err(RedirectUriError::TooLong)
+        );
+    }
+
+    #[test]
+    fn each_rule_refuses_alone_and_says_which_it_is() {
+        use RedirectUriError as E;
+        for (bad, reason, twin) in [
+            ("a.example/cb", E::NotAbsolute, "https://a.example/cb"),
+            (
+                "https:/a.example/cb",
+                E::NotAbsolute,
+                "https://a.example/cb",
+            ),
+            (
+                "https:///a.example/cb",
+                E::NotAbsolute,
+                "https://a.example/cb",
+            ),
+            (
+                "https://a.example/c b",
+                E::BadCharacter,
+                "https://a.example/c-b",
+            ),
+            (
+                "https://a.example/c{b",
+                E::BadCharacter,
+                "https://a.example/c(b",
+            ),
+            (
+                "https://a.example/c\\b",
+                E::BadCharacter,
+                "https://a.example/c/b",
+            ),
+            (
+                "https://a.example/\u{7f}",
+                E::BadCharacter,
+                "https://a.example/~",
+            ),
+            ("https://a.example/cb#", E::Fragment, "https://a.example/cb"),
+            (
+                "https://u@a.example/cb",
+                E::UserInfo,
+                "https://a.example/u@cb",
+            ),
+            (
+                "https://u:p@a.example/cb",
+                E::UserInfo,
+                "https://a.example/?u:p@cb",
+            ),
+            (
+                "http://a.example/cb",
+                E::HttpNotLoopback,
+                "http://localhost/cb",
+            ),
+            (
+                "http://localhost:0/cb",
+                E::HttpNotLoopback,
+                "http://localhost:1/cb",
+            ),
+            (
+                "http://127.0.0.2/cb",
+                E::HttpNotLoopback,
+                "http://127.0.0.1/cb",
+            ),
+            ("http://[::2]/cb", E::HttpNotLoopback, "http://[::1]/cb"),
+            (
+                "https://a.example/./cb",
+                E::DotSegments,
+                "https://a.example/.cb",
+            ),
+            (
+                "https://a.example/%2E",
+                E::DotSegments,
+                "https://a.example/%2Ex",
+            ),
+            (
+                "https://a.example/x/..",
+                E::DotSegments,
+                "https://a.example/x/...",
+            ),
+            ("app:/../cb", E::DotSegments, "app:/cb?../x"),
+        ] {
+            assert_eq!(RedirectUri::parse(bad), Err(reason), "{bad}");
+            assert!(RedirectUri::parse(twin).is_ok(), "{twin}");
+        }
+    }
+
+    #[test]
+    fn schemes_that_run_something_are_refused_in_any_case_and_others_are_not() {
+        for scheme in [
+            "javascript",
+            "data",
+            "vbscript",
+            "blob",
+            "jar",
+            "feed",
+            "file",
+            "about",
+            "view-source",
+            "ftp",
+            "ws",
+            "wss",
+            "filesystem",
+            "mailto",
+            "tel",
+            "intent",
+            "ms-msdt",
+            "ms-officecmd",
+            "ms-word",
+        ] {
+            for spelled in [
+                scheme.to_owned(),
+                scheme.to_uppercase(),
+                scheme.replacen('a', "A", 1),
+            ] {
+                for rest in ["x", "/x", "//a.example/x"] {
+                    let text = format!("{spelled}:{rest}");
+                    assert!(RedirectUri::parse(&text).is_err(), "{text} was read");
+                }
+            }
+            for hidden in ["\t", "\n", "\r", " ", "\u{1}"] {
+                let text = format!("{hidden}{scheme}:x");
+                assert!(RedirectUri::parse(&text).is_err(), "{text:?} was read");
+            }
+            let twin = format!("{scheme}x:/x");
+            if !scheme.starts_with("ms-") && scheme != "ws" {
+                assert!(RedirectUri::parse(&twin).is_ok(), "{twin} was refused");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_that_a_person_is_shown_is_the_host_or_the_scheme() {
+        for (text, shown, kind) in [
+            (
+                "https://A.example:8443/cb",
+                "a.example",
+                RedirectUriKind::Https,
+            ),
+            (
+                "http://localhost:1/cb",
+                "localhost",
+                RedirectUriKind::Loopback,
+            ),
+            ("http://[::1]:1/cb", "[::1]", RedirectUriKind::Loopback),
+            (
+                "cursor://claude.ai/cb",
+                "cursor:",
+                RedirectUriKind::PrivateUseScheme,
+            ),
+        ] {
+            let uri = RedirectUri::parse(text).unwrap();
+            assert_eq!(uri.display_host(), shown);
+            assert_eq!(uri.kind(), kind);
+            assert_eq!(uri.as_str(), text);
+            assert_eq!(uri.to_string(), text);
+            assert_eq!(String::from(uri), text);
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_checked_again_when_it_is_read() {
+        let text = "\"https://a.example/cb\"";
+        let uri: RedirectUri = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&uri).unwrap(), text);
+        assert!(serde_json::from_str::<RedirectUri>("\"javascript:x\"").is_err());
     }
 }

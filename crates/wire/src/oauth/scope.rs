@@ -151,3 +151,72 @@ impl<'de> Deserialize<'de> for ScopeSet {
             .map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn set(text: &str) -> ScopeSet {
+        ScopeSet::parse_lenient(text)
+    }
+
+    #[test]
+    fn a_scope_is_of_the_characters_of_rfc_6749_section_3_3_and_of_bounded_length() {
+        for good in [
+            "a",
+            "todo:read",
+            "!",
+            "#$%&'()*+,-./09:;<=>?@AZ[",
+            "]^_`az{|}~",
+        ] {
+            assert_eq!(Scope::parse(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "", " ", "a b", "a\"", "a\\b", "a\u{7f}", "a\u{1}", "\u{e4}", "a\t", "a\n",
+        ] {
+            assert!(Scope::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(Scope::parse(&"a".repeat(256)).is_ok());
+        let error = Scope::parse(&"a".repeat(257)).unwrap_err();
+        assert!(
+            error.to_string().len() < 200,
+            "the error repeats the start alone"
+        );
+    }
+
+    #[test]
+    fn sets_are_calculated_with_as_sets() {
+        let (ab, bc) = (set("b a a"), set("c b"));
+        assert_eq!(ab.to_string(), "a b");
+        assert_eq!(ab.len(), 2);
+        assert!(!ab.is_empty() && ScopeSet::new().is_empty() && set(" \"x ").is_empty());
+        assert_eq!(ab.intersection(&bc), set("b"));
+        assert_eq!(ab.union(&bc), set("a b c"));
+        assert_eq!(ab.difference(&bc), set("a"));
+        assert!(set("b").is_subset(&ab) && ab.is_subset(&ab) && !ab.is_subset(&bc));
+        let b = Scope::parse("b").unwrap();
+        assert!(ab.contains(&b) && !set("a").contains(&b));
+        let mut grown = set("a");
+        assert!(grown.insert(b.clone()) && !grown.insert(b));
+        assert_eq!(grown, ab);
+        assert_eq!(ab.iter().map(Scope::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_stored_set_is_read_strictly_and_a_sent_one_leniently() {
+        assert_eq!(serde_json::to_string(&set("b a")).unwrap(), "\"a b\"");
+        assert_eq!(
+            serde_json::from_str::<ScopeSet>("\"b a\"").unwrap(),
+            set("a b")
+        );
+        assert!(serde_json::from_str::<ScopeSet>("\"a \\\\\"").is_err());
+        assert_eq!(set("a \\"), set("a"));
+        assert!(serde_json::from_str::<Scope>("\"a b\"").is_err());
+        assert_eq!(
+            serde_json::from_str::<Scope>("\"a\"").unwrap().to_string(),
+            "a"
+        );
+    }
+}
