@@ -4,6 +4,7 @@
 
 mod call;
 mod caller;
+mod client_assertion;
 mod decide;
 mod decision;
 mod fingerprint;
@@ -22,6 +23,10 @@ mod visible;
 
 pub use call::{Call, ListKind, read_call};
 pub use caller::Caller;
+pub use client_assertion::{
+    ASSERTION_LEEWAY, ASSERTION_LIFETIME_MAX, AssertionRefusal, ExpectedAssertion,
+    UnverifiedAssertion, VerifiedAssertion, read_assertion, verify_client_assertion,
+};
 pub use decide::decide;
 pub use decision::{Decision, DenialReason};
 pub use fingerprint::fingerprint;

@@ -100,12 +100,18 @@ impl TokenRefusal {
 #[derive(Clone)]
 pub struct VerifiedToken {
     claims: Arc<AccessTokenClaims>,
+    key_id: Arc<str>,
 }
 
 impl VerifiedToken {
     /// Whether it has not expired meanwhile, for a token that was verified earlier and kept.
     pub fn is_live(&self, now: Timestamp, leeway: Duration) -> bool {
         now < expires(self.claims.exp, leeway)
+    }
+
+    /// The key that signed it, for when that key is withdrawn.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
     }
 
     /// Who calls. Nothing in a token proves that a client steps up, so the caller says it does not.
@@ -160,7 +166,8 @@ pub fn verify_access_token(
         .keys
         .find(key_id, algorithm)
         .ok_or(TokenRefusal::UnknownKey)?;
-    key.verify_sig(signed.as_bytes(), &signature)
+    key.key
+        .verify_sig(signed.as_bytes(), &signature)
         .map_err(|_| TokenRefusal::BadSignature)?;
 
     let claims = json_object(&payload_bytes, "payload")?;
@@ -175,6 +182,7 @@ pub fn verify_access_token(
     let claims = read_claims(&claims, expected.now.after(leeway))?;
     let token = VerifiedToken {
         claims: Arc::new(claims),
+        key_id: Arc::clone(&key.id),
     };
     if !token.is_live(expected.now, leeway) {
         return Err(TokenRefusal::Expired);
@@ -294,4 +302,4 @@ fn expires(exp: i64, leeway: Duration) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

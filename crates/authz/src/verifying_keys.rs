@@ -10,6 +10,8 @@ use wire::oauth::{Jwk, JwkSet};
 
 /// The most keys that are read from one set.
 const KEYS_MAX: usize = 64;
+/// The most keys of a client: an assertion that names none is tried with each.
+const CLIENT_KEYS_MAX: usize = 16;
 /// The longest key id that is read, in bytes.
 const KEY_ID_BYTES_MAX: usize = 256;
 /// The longest RSA modulus: 4096 bits. Longer ones cost more than they protect.
@@ -42,10 +44,10 @@ pub struct VerifyingKeys {
     keys: Arc<[VerifyingKey]>,
 }
 
-struct VerifyingKey {
-    id: String,
+pub(crate) struct VerifyingKey {
+    pub(crate) id: Arc<str>,
     algorithm: Algorithm,
-    key: ParsedPublicKey,
+    pub(crate) key: ParsedPublicKey,
 }
 
 impl VerifyingKeys {
@@ -63,6 +65,20 @@ impl VerifyingKeys {
         Self { keys: keys.into() }
     }
 
+    /// As [`VerifyingKeys::from_jwks`], for the keys of a client: those without an id count too, since libraries sign
+    /// without naming one.
+    pub fn from_client_jwks(jwks: &JwkSet) -> Self {
+        let mut keys: Vec<VerifyingKey> = Vec::new();
+        for jwk in jwks.keys.iter().take(CLIENT_KEYS_MAX) {
+            if let Some(key) = parse_any(jwk)
+                && (key.id.is_empty() || !keys.iter().any(|other| other.id == key.id))
+            {
+                keys.push(key);
+            }
+        }
+        Self { keys: keys.into() }
+    }
+
     /// How many keys can verify.
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -73,10 +89,35 @@ impl VerifyingKeys {
         self.keys.is_empty()
     }
 
-    pub(crate) fn find(&self, id: &str, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+    /// Whether one of them has this id.
+    pub fn contains(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| *key.id == *id)
+    }
+
+    /// Whether the key `id`, which must be of the algorithm that JOSE calls `algorithm`, made this signature. For
+    /// tokens that are not access tokens; nothing but the signature is checked.
+    pub fn verifies(&self, id: &str, algorithm: &str, signed: &[u8], signature: &[u8]) -> bool {
+        Algorithm::from_name(algorithm)
+            .and_then(|algorithm| self.find(id, algorithm))
+            .is_some_and(|key| key.key.verify_sig(signed, signature).is_ok())
+    }
+
+    pub(crate) fn find(&self, id: &str, algorithm: Algorithm) -> Option<&VerifyingKey> {
         self.keys
             .iter()
-            .find(|key| key.id == id && key.algorithm == algorithm)
+            .find(|key| *key.id == *id && key.algorithm == algorithm)
+    }
+
+    /// The keys that may have signed what a client sent: the one of the id, or each of the algorithm when it named
+    /// none.
+    pub(crate) fn of_client<'a>(
+        &'a self,
+        id: Option<&'a str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'a ParsedPublicKey> {
+        self.keys
+            .iter()
+            .filter(move |key| key.algorithm == algorithm && id.is_none_or(|id| *key.id == *id))
             .map(|key| &key.key)
     }
 }
@@ -91,10 +132,15 @@ impl fmt::Debug for VerifyingKeys {
 }
 
 fn parse(jwk: &Jwk) -> Option<VerifyingKey> {
-    let id = jwk
-        .kid
-        .as_ref()
-        .filter(|id| !id.is_empty() && id.len() <= KEY_ID_BYTES_MAX)?;
+    parse_any(jwk).filter(|key| !key.id.is_empty())
+}
+
+/// A key whose id may be empty.
+fn parse_any(jwk: &Jwk) -> Option<VerifyingKey> {
+    let id = jwk.kid.as_deref().unwrap_or_default();
+    if id.len() > KEY_ID_BYTES_MAX {
+        return None;
+    }
     if jwk
         .key_use
         .as_deref()
@@ -136,7 +182,7 @@ fn parse(jwk: &Jwk) -> Option<VerifyingKey> {
         return None;
     }
     Some(VerifyingKey {
-        id: id.clone(),
+        id: id.into(),
         algorithm,
         key,
     })

@@ -45,6 +45,11 @@ pub enum AuditEventKind {
     GrantRevoked,
     KeyCreated,
     SetupLinkUsed,
+    ClientSecretCreated,
+    ClientTokenIssued,
+    ServiceTokenCreated,
+    ServiceTokenRevoked,
+    ServerCredentialCreated,
 }
 
 impl AuditEventKind {
@@ -69,6 +74,11 @@ impl AuditEventKind {
             Self::GrantRevoked => "grant_revoked",
             Self::KeyCreated => "key_created",
             Self::SetupLinkUsed => "setup_link_used",
+            Self::ClientSecretCreated => "client_secret_created",
+            Self::ClientTokenIssued => "client_token_issued",
+            Self::ServiceTokenCreated => "service_token_created",
+            Self::ServiceTokenRevoked => "service_token_revoked",
+            Self::ServerCredentialCreated => "server_credential_created",
         }
     }
 
@@ -77,7 +87,7 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 23] = [
         Self::UserAdded,
         Self::UserSignedIn,
         Self::SignInRefused,
@@ -96,5 +106,10 @@ impl AuditEventKind {
         Self::GrantRevoked,
         Self::KeyCreated,
         Self::SetupLinkUsed,
+        Self::ClientSecretCreated,
+        Self::ClientTokenIssued,
+        Self::ServiceTokenCreated,
+        Self::ServiceTokenRevoked,
+        Self::ServerCredentialCreated,
     ];
 }

@@ -1,7 +1,7 @@
 use base::{Digest, Timestamp};
 use wire::oauth::{CodeChallenge, ScopeSet};
 
-use crate::{ClientId, GrantId, ServerSlug, SessionId, UserId};
+use crate::{ClientId, GrantId, ServerSlug, SessionId, UserId, WithheldScope};
 
 /// An authorization code that was handed to a client, as it is kept: by digest.
 ///
@@ -25,6 +25,8 @@ pub struct AuthorizationCode {
     pub code_challenge: CodeChallenge,
     /// What the person approved.
     pub scopes: ScopeSet,
+    /// What was asked for besides, with the reasons.
+    pub withheld: Vec<WithheldScope>,
     /// When the person proved who they are.
     pub authenticated_at: Timestamp,
     /// The family its exchange begins.

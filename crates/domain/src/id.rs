@@ -55,6 +55,16 @@ text_id!(
     SessionId,
     "ses_"
 );
+text_id!(
+    /// A static token of a machine; the token itself is a different secret.
+    ServiceTokenId,
+    "svt_"
+);
+text_id!(
+    /// The credential of an MCP server; its secret is apart.
+    ResourceServerId,
+    "prs_"
+);
 impl GrantId {
     /// A new one that sorts by the time it was made: `gra_`, the milliseconds in 12 hexadecimal digits, and 128
     /// random bits. New rows then stand together in an index, and a commit of many writes few pages.
@@ -72,6 +82,13 @@ impl ClientId {
     /// A new one that sorts by the time it was made; see [`GrantId::at`].
     pub fn at(now: Timestamp, random: &dyn Random) -> Self {
         Self(ordered("cli_", now, random))
+    }
+}
+
+impl ServiceTokenId {
+    /// A new one that sorts by the time it was made; see [`GrantId::at`].
+    pub fn at(now: Timestamp, random: &dyn Random) -> Self {
+        Self(ordered("svt_", now, random))
     }
 }
 

@@ -4,10 +4,13 @@ mod activity;
 mod audit_event;
 mod authorization_code;
 mod client;
+mod client_secret;
 mod consent;
 mod id;
 mod login_session;
 mod mcp_server;
+mod resource_server_credential;
+mod service_token;
 mod signing_key;
 mod token_family;
 mod user;
@@ -17,13 +20,19 @@ pub use activity::{CallOutcome, CallRecord};
 pub use audit_event::{AuditEvent, AuditEventKind};
 pub use authorization_code::AuthorizationCode;
 pub use client::{AuthMethod, Client, ClientAuthentication, ClientKeys, ClientRegistration};
+pub use client_secret::ClientSecret;
 pub use consent::Consent;
-pub use id::{ClientId, GrantId, KeyId, ServerSlug, SessionId, SlugError, UserId};
+pub use id::{
+    ClientId, GrantId, KeyId, ResourceServerId, ServerSlug, ServiceTokenId, SessionId, SlugError,
+    UserId,
+};
 pub use login_session::LoginSession;
 pub use mcp_server::{
     McpServer, MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettings,
     SignInPolicy, Upstream,
 };
+pub use resource_server_credential::ResourceServerCredential;
+pub use service_token::{ServiceGrant, ServiceToken};
 pub use signing_key::{KeyAlgorithm, KeyPurpose, SigningKeyRecord};
 pub use token_family::{FamilyEnd, RefreshToken, TokenFamily};
 pub use user::{EmailAddress, EmailError, User, UserRole};

@@ -1,7 +1,7 @@
 use base::{Digest, Timestamp};
 use wire::oauth::ScopeSet;
 
-use crate::{ClientId, GrantId, ServerSlug, UserId};
+use crate::{ClientId, GrantId, ServerSlug, UserId, WithheldScope};
 
 /// One approval by one person for one client, and every refresh token that came of it.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct TokenFamily {
     pub user: UserId,
     /// What was approved; a refresh may narrow an access token, never widen it.
     pub scopes: ScopeSet,
+    /// What was asked for besides, with the reasons.
+    pub withheld: Vec<WithheldScope>,
     /// When the person proved who they are.
     pub authenticated_at: Timestamp,
     /// When it began.

@@ -344,6 +344,7 @@ fn code(world: &World) -> AuthorizationCode {
         redirect_uri: "http://127.0.0.1:50000/callback".into(),
         code_challenge: CodeChallenge::parse(&Digest::of("verifier").to_text()).unwrap(),
         scopes: ScopeSet::parse_lenient("todo:read todo:write"),
+        withheld: Vec::new(),
         authenticated_at: now,
         grant: GrantId::at(SystemClock.now(), &OsRandom),
         issued_at: now,

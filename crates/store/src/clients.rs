@@ -1,5 +1,5 @@
 use base::{Digest, Timestamp};
-use domain::{AuditEvent, Client, ClientId, ClientRegistration, ServerSlug};
+use domain::{AuditEvent, Client, ClientAuthentication, ClientId, ClientRegistration, ServerSlug};
 use wire::oauth::{RedirectUri, ScopeSet};
 
 use crate::bulk::BulkStatement;
@@ -197,6 +197,21 @@ static FIND: Lookup = Lookup::new(
 
 const FIND_SAME: &str = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at, \
      authentication, service_scopes, waiting_since FROM client WHERE fingerprint = $1 AND server = $2";
+
+/// How nearly every client stands in the column; read without a parser, since each token request reads it.
+const PUBLIC: &str = r#"{"methods":["none"]}"#;
+
+/// Reads the column `authentication` of an outer join.
+pub(crate) fn authentication(
+    row: &RowReader<'_>,
+    at: usize,
+) -> Result<Option<ClientAuthentication>, StoreError> {
+    match row.optional_text(at)? {
+        None => Ok(None),
+        Some(PUBLIC) => Ok(Some(ClientAuthentication::none())),
+        Some(_) => row.json(at).map(Some),
+    }
+}
 
 fn client_row(row: &ClientRow) -> Args {
     let client = &row.client;

@@ -1,7 +1,7 @@
 use base::{Digest, Timestamp};
 use domain::{
-    AuditEvent, AuthorizationCode, ClientId, Consent, GrantId, RefreshToken, ServerSlug, SessionId,
-    UserId,
+    AuditEvent, AuthorizationCode, ClientAuthentication, ClientId, Consent, GrantId, RefreshToken,
+    ServerSlug, SessionId, UserId,
 };
 use wire::oauth::{CodeChallenge, ScopeSet};
 
@@ -9,7 +9,7 @@ use crate::bulk::BulkStatement;
 use crate::job::Gated;
 use crate::lookup::Lookup;
 use crate::values::{Args, RowReader, refuse_nul};
-use crate::{Store, StoreError, tokens};
+use crate::{Store, StoreError, clients, tokens, withheld};
 
 /// What came of handing out a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +29,11 @@ pub struct FoundCode {
     pub code: AuthorizationCode,
     /// Whether the person was disabled or is gone.
     pub user_disabled: bool,
-    /// Whether the client was disabled or is gone.
+    /// Whether the client was disabled or is gone; never said of one with a metadata document, which is kept
+    /// elsewhere.
     pub client_disabled: bool,
+    /// How the client proves itself, as far as this table knows it.
+    pub client_authentication: Option<ClientAuthentication>,
 }
 
 /// What [`Store::redeem_code`] writes.
@@ -65,6 +68,7 @@ pub enum Redeemed {
 /// What [`Store::insert_code`] writes.
 struct Issue {
     key: String,
+    withheld: Option<String>,
     code: AuthorizationCode,
     consent: Consent,
     event: AuditEvent,
@@ -87,6 +91,7 @@ impl Store {
         ])?;
         let issue = Issue {
             key: code.digest.to_text(),
+            withheld: withheld::to_column(&code.withheld)?,
             code,
             consent,
             event,
@@ -167,16 +172,17 @@ impl Store {
 static INSERT: BulkStatement = BulkStatement::new(
     "INSERT INTO authorization_code \
      (digest, server, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, authenticated_at, \
-      grant_id, issued_at, expires_at) VALUES",
-    12,
+      grant_id, issued_at, expires_at, withheld) VALUES",
+    13,
     " ON CONFLICT (digest) DO NOTHING RETURNING digest",
 );
 
 /// The family's id is fixed by the code, so only one redemption can insert it: that is the spending.
 static REDEEM: BulkStatement = BulkStatement::new(
     "INSERT INTO token_family \
-     (id, server, client_id, user_id, scopes, authenticated_at, created_at, expires_at) \
-     SELECT c.grant_id, c.server, c.client_id, c.user_id, c.scopes, c.authenticated_at, v.column2, v.column3 \
+     (id, server, client_id, user_id, scopes, withheld, authenticated_at, created_at, expires_at) \
+     SELECT c.grant_id, c.server, c.client_id, c.user_id, c.scopes, c.withheld, c.authenticated_at, \
+     v.column2, v.column3 \
      FROM (VALUES",
     3,
     ") AS v JOIN authorization_code c ON c.digest = v.column1 \
@@ -185,7 +191,7 @@ static REDEEM: BulkStatement = BulkStatement::new(
 
 static FIND: Lookup = Lookup::new(
     "SELECT c.digest, c.server, c.client_id, c.user_id, c.session_id, c.redirect_uri, c.code_challenge, c.scopes, \
-     c.authenticated_at, c.grant_id, c.issued_at, c.expires_at, f.created_at, u.id, k.id \
+     c.authenticated_at, c.grant_id, c.issued_at, c.expires_at, f.created_at, u.id, k.authentication, c.withheld \
      FROM authorization_code c \
      LEFT JOIN token_family f ON f.id = c.grant_id \
      LEFT JOIN app_user u ON u.id = c.user_id AND u.disabled_at IS NULL \
@@ -198,7 +204,7 @@ const FIND_BEGUN_FAMILY: &str = "SELECT f.id FROM authorization_code c \
 
 fn issue_row(issue: &Issue) -> Args {
     let code = &issue.code;
-    Args::with_capacity(12)
+    Args::with_capacity(13)
         .text(&issue.key)
         .text(code.server.as_str())
         .text(code.client.as_str())
@@ -211,19 +217,24 @@ fn issue_row(issue: &Issue) -> Args {
         .text(code.grant.as_str())
         .time(code.issued_at)
         .time(code.expires_at)
+        .optional_text(issue.withheld.as_deref())
 }
 
 fn read(row: &RowReader<'_>) -> Result<FoundCode, StoreError> {
+    let client = ClientId::from_text(row.text(2)?);
     Ok(FoundCode {
+        client_disabled: row.is_null(14)? && !client.is_metadata_document(),
+        client_authentication: clients::authentication(row, 14)?,
         code: AuthorizationCode {
             digest: row.digest(0)?,
             server: row.parse(1, |text| ServerSlug::parse(text).ok())?,
-            client: ClientId::from_text(row.text(2)?),
+            client,
             user: UserId::from_text(row.text(3)?),
             session: SessionId::from_text(row.text(4)?),
             redirect_uri: row.text(5)?.to_owned(),
             code_challenge: row.parse(6, |text| CodeChallenge::parse(text).ok())?,
             scopes: ScopeSet::parse_lenient(row.text(7)?),
+            withheld: withheld::from_column(row, 15)?,
             authenticated_at: row.time(8)?,
             grant: GrantId::from_text(row.text(9)?),
             issued_at: row.time(10)?,
@@ -231,6 +242,5 @@ fn read(row: &RowReader<'_>) -> Result<FoundCode, StoreError> {
             redeemed_at: row.optional_time(12)?,
         },
         user_disabled: row.is_null(13)?,
-        client_disabled: row.is_null(14)?,
     })
 }

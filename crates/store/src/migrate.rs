@@ -14,7 +14,11 @@ pub(crate) struct Schema {
 /// The authority's own database.
 pub(crate) const AUTHORITY: Schema = Schema {
     name: "authority",
-    steps: &[include_str!("../migrations/0001_first.sql")],
+    steps: &[
+        include_str!("../migrations/0001_first.sql"),
+        include_str!("../migrations/0002_clients.sql"),
+        include_str!("../migrations/0004_signing_keys.sql"),
+    ],
 };
 
 /// The activity log.

@@ -10,8 +10,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Each statement deletes at most `$2` rows whose time was over before `$1`, a number of days before now.
 ///
 /// A code outlives its minute by a day, so that a replay is told from nonsense. A family goes after its refresh
-/// tokens, which never live longer than it does.
-const PURGES: [(&str, u32); 5] = [
+/// tokens, which never live longer than it does. Service tokens stay in sight for a season.
+const PURGES: [(&str, u32); 9] = [
     (
         "DELETE FROM authorization_code WHERE digest IN \
          (SELECT digest FROM authorization_code WHERE expires_at < $1 LIMIT $2)",
@@ -37,6 +37,26 @@ const PURGES: [(&str, u32); 5] = [
         "DELETE FROM setup_token WHERE digest IN \
          (SELECT digest FROM setup_token WHERE expires_at < $1 LIMIT $2)",
         1,
+    ),
+    (
+        "DELETE FROM client_assertion_id WHERE digest IN \
+         (SELECT digest FROM client_assertion_id WHERE expires_at < $1 LIMIT $2)",
+        0,
+    ),
+    (
+        "DELETE FROM client_secret WHERE digest IN \
+         (SELECT digest FROM client_secret WHERE expires_at < $1 LIMIT $2)",
+        1,
+    ),
+    (
+        "DELETE FROM resource_server_credential WHERE id IN \
+         (SELECT id FROM resource_server_credential WHERE expires_at < $1 LIMIT $2)",
+        1,
+    ),
+    (
+        "DELETE FROM service_token WHERE id IN \
+         (SELECT id FROM service_token WHERE expires_at < $1 LIMIT $2)",
+        90,
     ),
 ];
 

@@ -1,6 +1,7 @@
 use base::{Digest, Timestamp, base64url};
 use domain::{
-    AuditEvent, ClientId, FamilyEnd, GrantId, RefreshToken, ServerSlug, TokenFamily, UserId,
+    AuditEvent, ClientAuthentication, ClientId, FamilyEnd, GrantId, RefreshToken, ServerSlug,
+    TokenFamily, UserId,
 };
 use wire::oauth::ScopeSet;
 
@@ -9,7 +10,7 @@ use crate::conn::Conn;
 use crate::job::Gated;
 use crate::lookup::Lookup;
 use crate::values::{Args, RowReader, refuse_nul};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, clients, withheld};
 
 static INSERT: BulkStatement = BulkStatement::new(
     "INSERT INTO refresh_token (digest, family_id, generation, expires_at) VALUES",
@@ -38,8 +39,11 @@ pub struct FoundRefreshToken {
     pub successor_used: bool,
     /// Whether the person was disabled or is gone.
     pub user_disabled: bool,
-    /// Whether the client was disabled or is gone.
+    /// Whether the client was disabled or is gone; never said of one with a metadata document, which is kept
+    /// elsewhere.
     pub client_disabled: bool,
+    /// How the client proves itself, as far as this table knows it.
+    pub client_authentication: Option<ClientAuthentication>,
 }
 
 /// What [`Store::rotate_refresh_token`] writes.
@@ -83,6 +87,30 @@ pub struct EndFamily {
     pub now: Timestamp,
     /// Written only when the family had not been ended before.
     pub event: AuditEvent,
+}
+
+impl Conn {
+    /// Ends a token family, unless it was ended before; says whether this did it.
+    pub(crate) async fn end_family(
+        &mut self,
+        family: &GrantId,
+        reason: FamilyEnd,
+        now: Timestamp,
+        revocation_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
+                   WHERE id = $1 AND ended_at IS NULL";
+        let args = Args::with_capacity(4)
+            .text(family.as_str())
+            .time(now)
+            .text(reason.as_str())
+            .time(revocation_until);
+        if self.execute(sql, args).await? == 0 {
+            return Ok(false);
+        }
+        self.count_change().await?;
+        Ok(true)
+    }
 }
 
 impl Store {
@@ -141,18 +169,11 @@ impl Store {
         refuse_nul(&[("detail", &end.event.detail)])?;
         self.write(end, |conn, end| {
             Box::pin(async move {
-                let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
-                           WHERE id = $1 AND ended_at IS NULL";
-                let args = Args::with_capacity(4)
-                    .text(end.family.as_str())
-                    .time(end.now)
-                    .text(end.reason.as_str())
-                    .time(end.revocation_until);
-                if conn.execute(sql, args).await? == 0 {
+                let ended = conn.end_family(&end.family, end.reason, end.now, end.revocation_until);
+                if !ended.await? {
                     return Ok(false);
                 }
                 conn.record(&end.event);
-                conn.count_change().await?;
                 Ok(true)
             })
         })
@@ -195,7 +216,7 @@ static ROTATE: BulkStatement = BulkStatement::new(
 static FIND: Lookup = Lookup::new(
     "SELECT t.digest, t.family_id, t.generation, t.expires_at, t.spent_at, t.salt, s.spent_at, \
      f.server, f.client_id, f.user_id, f.scopes, f.authenticated_at, f.created_at, f.expires_at, \
-     f.ended_at, f.end_reason, u.id, k.id \
+     f.ended_at, f.end_reason, u.id, k.authentication, f.withheld \
      FROM refresh_token t \
      JOIN token_family f ON f.id = t.family_id \
      LEFT JOIN refresh_token s ON s.digest = t.successor \
@@ -236,7 +257,10 @@ fn read(row: &RowReader<'_>) -> Result<FoundRefreshToken, StoreError> {
         Some(at) => Some((at, row.parse(15, FamilyEnd::parse)?)),
     };
     let family = GrantId::from_text(row.text(1)?);
+    let client = ClientId::from_text(row.text(8)?);
     Ok(FoundRefreshToken {
+        client_disabled: row.is_null(17)? && !client.is_metadata_document(),
+        client_authentication: clients::authentication(row, 17)?,
         token: RefreshToken {
             digest: row.digest(0)?,
             family: family.clone(),
@@ -247,9 +271,10 @@ fn read(row: &RowReader<'_>) -> Result<FoundRefreshToken, StoreError> {
         family: TokenFamily {
             id: family,
             server: row.parse(7, |text| ServerSlug::parse(text).ok())?,
-            client: ClientId::from_text(row.text(8)?),
+            client,
             user: UserId::from_text(row.text(9)?),
             scopes: ScopeSet::parse_lenient(row.text(10)?),
+            withheld: withheld::from_column(row, 18)?,
             authenticated_at: row.time(11)?,
             created_at: row.time(12)?,
             expires_at: row.time(13)?,
@@ -257,6 +282,5 @@ fn read(row: &RowReader<'_>) -> Result<FoundRefreshToken, StoreError> {
         },
         successor_used: !row.is_null(6)?,
         user_disabled: row.is_null(16)?,
-        client_disabled: row.is_null(17)?,
     })
 }

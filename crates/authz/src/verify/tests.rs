@@ -17,11 +17,11 @@ const AUDIENCE: &str = "https://mcp.example/mcp/todo";
 const NOW: i64 = 1_800_000_000;
 
 /// One key of each kind, and what verifies them.
-struct Keys {
+pub(crate) struct Keys {
     ec: EcdsaKeyPair,
     ed: Ed25519KeyPair,
     rsa: RsaKeyPair,
-    jwks: JwkSet,
+    pub(crate) jwks: JwkSet,
 }
 
 fn jwk(kid: &str, kty: &str, crv: Option<&str>, alg: &str) -> Jwk {
@@ -39,7 +39,7 @@ fn jwk(kid: &str, kty: &str, crv: Option<&str>, alg: &str) -> Jwk {
 }
 
 impl Keys {
-    fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         let ec = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let ed = Ed25519KeyPair::generate().unwrap();
         let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
@@ -90,7 +90,7 @@ impl Keys {
         }
     }
 
-    fn token(&self, kid: &str, header: &str, claims: &str) -> String {
+    pub(crate) fn token(&self, kid: &str, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", base64url(header), base64url(claims));
         let signature = self.sign(kid, &signed);
         format!("{signed}.{}", base64url(signature))

@@ -67,6 +67,7 @@ pub(crate) async fn redeem(
         client: code.client.clone(),
         user: code.user.clone(),
         scopes: scopes.clone(),
+        withheld: Vec::new(),
         authenticated_at: code.authenticated_at,
         created_at: now,
         expires_at: now.after(settings.family_lifetime()),

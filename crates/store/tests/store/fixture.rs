@@ -151,6 +151,7 @@ impl Fixture {
             redirect_uri: "http://127.0.0.1:50000/callback".into(),
             code_challenge: CodeChallenge::parse(&Digest::of("verifier").to_text()).unwrap(),
             scopes: scopes("todo:read todo:write"),
+            withheld: Vec::new(),
             authenticated_at: at(0),
             grant: GrantId::random(&OsRandom),
             issued_at: at(0),
