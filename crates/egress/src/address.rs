@@ -39,16 +39,25 @@ impl AddressPolicy {
     }
 }
 
-const IPV4_SPECIAL: [(Ipv4Net, &str); 15] = [
+/// The registry behind RFC 6890, with those of its networks that are reachable but answer for nobody (AS112, AMT),
+/// multicast, and the one public address behind which a cloud platform keeps its machines' secrets.
+const IPV4_SPECIAL: [(Ipv4Net, &str); 19] = [
     (v4([0, 0, 0, 0], 8), "an address of \"this network\""),
     (v4([10, 0, 0, 0], 8), "a private address"),
     (v4([100, 64, 0, 0], 10), "a carrier's shared address"),
     (v4([169, 254, 0, 0], 16), "a link-local address"),
+    (
+        v4([168, 63, 129, 16], 32),
+        "an address of the cloud platform",
+    ),
     (v4([172, 16, 0, 0], 12), "a private address"),
     (v4([192, 0, 0, 0], 24), "a protocol assignment"),
     (v4([192, 0, 2, 0], 24), "a documentation address"),
+    (v4([192, 31, 196, 0], 24), "an AS112 address"),
+    (v4([192, 52, 193, 0], 24), "an AMT relay address"),
     (v4([192, 88, 99, 0], 24), "a 6to4 relay address"),
     (v4([192, 168, 0, 0], 16), "a private address"),
+    (v4([192, 175, 48, 0], 24), "an AS112 address"),
     (v4([198, 18, 0, 0], 15), "a benchmarking address"),
     (v4([198, 51, 100, 0], 24), "a documentation address"),
     (v4([203, 0, 113, 0], 24), "a documentation address"),
@@ -58,11 +67,15 @@ const IPV4_SPECIAL: [(Ipv4Net, &str); 15] = [
 ];
 
 /// Inside 2000::/3, the only part of IPv6 that is the public internet.
-const IPV6_SPECIAL: [(Ipv6Net, &str); 4] = [
+const IPV6_SPECIAL: [(Ipv6Net, &str); 5] = [
     // Teredo, ORCHID, benchmarking and the other protocol assignments.
     (v6([0x2001, 0], 23), "a protocol assignment"),
     (v6([0x2001, 0xdb8], 32), "a documentation address"),
     (v6([0x2002, 0], 16), "a 6to4 address"),
+    (
+        Ipv6Net::new_assert(Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48),
+        "an AS112 address",
+    ),
     (v6([0x3fff, 0], 20), "a documentation address"),
 ];
 
@@ -199,6 +212,36 @@ mod tests {
                 "203.0.113.0",
                 "203.0.113.255",
                 "203.0.114.0",
+            ),
+            (
+                "168.63.129.15",
+                "168.63.129.16",
+                "168.63.129.16",
+                "168.63.129.17",
+            ),
+            (
+                "192.31.195.255",
+                "192.31.196.0",
+                "192.31.196.255",
+                "192.31.197.0",
+            ),
+            (
+                "192.52.192.255",
+                "192.52.193.0",
+                "192.52.193.255",
+                "192.52.194.0",
+            ),
+            (
+                "192.175.47.255",
+                "192.175.48.0",
+                "192.175.48.255",
+                "192.175.49.0",
+            ),
+            (
+                "2620:4f:7fff::",
+                "2620:4f:8000::",
+                "2620:4f:8000:ffff::",
+                "2620:4f:8001::",
             ),
             ("2001:200::", "2001::", "2001:1ff:ffff::", "2001:200::1"),
             (

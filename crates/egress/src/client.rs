@@ -33,6 +33,7 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(settings.idle_timeout)
             .pool_max_idle_per_host(settings.idle_connections_max)
+            .http1_max_buf_size(settings.head_bytes_max.max(8 * 1024))
             .build(Connector::new(&settings)?);
         Ok(Self { http, settings })
     }

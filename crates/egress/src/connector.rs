@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
 use crate::error::CONNECTING;
-use crate::{AddressPolicy, Error, Settings, tls};
+use crate::{AddressPolicy, Error, Names, Ports, Settings, tls};
 
 /// An open connection, with TLS for `https`.
 pub type Connection = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -50,6 +50,8 @@ impl Connector {
         Ok(Self {
             tcp: GuardedTcp {
                 policy: settings.addresses,
+                ports: settings.ports,
+                names: settings.names.clone(),
             },
             https_only: settings.https_only,
             connect_timeout: settings.connect_timeout,
@@ -65,7 +67,7 @@ impl Connector {
         let limit = self.connect_timeout;
         let connecting = async {
             if !secure {
-                let mut tcp = self.tcp;
+                let mut tcp = self.tcp.clone();
                 return tcp.call(uri).await.map(MaybeHttpsStream::Http);
             }
             let host = host_and_port(&uri);
@@ -75,7 +77,7 @@ impl Connector {
             };
             let config = self.tls.config().map_err(tls_error)?;
             let names = Arc::new(DefaultServerNameResolver::default());
-            let mut https = HttpsConnector::new(self.tcp, config, true, names);
+            let mut https = HttpsConnector::new(self.tcp.clone(), config, true, names);
             let connected = https.call(uri).await;
             connected.map_err(|error| match Error::from_client(&*error) {
                 Error::Exchange(reason) => tls_error(reason),
@@ -152,9 +154,11 @@ fn check_uri(uri: &Uri, https_only: bool) -> Result<bool, Error> {
 }
 
 /// Plain TCP to a checked address.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct GuardedTcp {
     policy: AddressPolicy,
+    ports: Ports,
+    names: Names,
 }
 
 impl Service<Uri> for GuardedTcp {
@@ -167,10 +171,10 @@ impl Service<Uri> for GuardedTcp {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let policy = self.policy;
+        let guard = self.clone();
         Box::pin(async move {
-            let addresses = resolve(&uri).await?;
-            check_addresses(&uri, policy, &addresses)?;
+            let addresses = resolve(&uri, &guard.names).await?;
+            check_addresses(&uri, &guard, &addresses)?;
             let stream = connect_to_first(&uri, &addresses).await?;
             // A JSON-RPC message fits a packet; waiting for more only adds delay.
             let _ = stream.set_nodelay(true);
@@ -179,7 +183,7 @@ impl Service<Uri> for GuardedTcp {
     }
 }
 
-async fn resolve(uri: &Uri) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(uri: &Uri, names: &Names) -> Result<Vec<SocketAddr>, Error> {
     let host = uri.host().unwrap_or_default();
     let port = port(uri);
     let literal = host
@@ -193,10 +197,10 @@ async fn resolve(uri: &Uri) -> Result<Vec<SocketAddr>, Error> {
         host: host.to_owned(),
         reason,
     };
-    let addresses: Vec<_> = tokio::net::lookup_host((literal, port))
+    let addresses = names
+        .resolve(literal, port)
         .await
-        .map_err(|error| failed(error.to_string()))?
-        .collect();
+        .map_err(|error| failed(error.to_string()))?;
     if addresses.is_empty() {
         return Err(failed("it has no address".into()));
     }
@@ -204,15 +208,25 @@ async fn resolve(uri: &Uri) -> Result<Vec<SocketAddr>, Error> {
 }
 
 /// All addresses must pass: a name that mixes good and bad ones is set up to slip past somebody.
-fn check_addresses(uri: &Uri, policy: AddressPolicy, all: &[SocketAddr]) -> Result<(), Error> {
+fn check_addresses(uri: &Uri, guard: &GuardedTcp, all: &[SocketAddr]) -> Result<(), Error> {
+    let host = || uri.host().unwrap_or_default().to_owned();
     for socket in all {
-        policy
+        guard
+            .policy
             .permits(socket.ip())
             .map_err(|class| Error::AddressRefused {
-                host: uri.host().unwrap_or_default().to_owned(),
+                host: host(),
                 address: socket.ip(),
                 class,
             })?;
+        let wanted = default_port(uri);
+        if !guard.ports.permits(socket.ip(), port(uri), wanted) {
+            return Err(Error::PortRefused {
+                host: host(),
+                port: port(uri),
+                wanted,
+            });
+        }
     }
     Ok(())
 }
@@ -230,7 +244,11 @@ async fn connect_to_first(uri: &Uri, addresses: &[SocketAddr]) -> Result<TcpStre
             Ok(attempt.await)
         };
         match outcome {
-            Ok(Ok(stream)) => return Ok(stream),
+            // Whatever stands between us and the network: the socket says where it ended.
+            Ok(Ok(stream)) if stream.peer_addr().is_ok_and(|peer| peer == *address) => {
+                return Ok(stream);
+            }
+            Ok(Ok(_)) => last_reason = "the connection went elsewhere".to_owned(),
             Ok(Err(error)) => last_reason = error.to_string(),
             Err(_) => last_reason = "no answer".to_owned(),
         }
@@ -241,13 +259,16 @@ async fn connect_to_first(uri: &Uri, addresses: &[SocketAddr]) -> Result<TcpStre
     })
 }
 
-fn port(uri: &Uri) -> u16 {
-    let default = if uri.scheme_str() == Some("https") {
+fn default_port(uri: &Uri) -> u16 {
+    if uri.scheme_str() == Some("https") {
         443
     } else {
         80
-    };
-    uri.port_u16().unwrap_or(default)
+    }
+}
+
+fn port(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or_else(|| default_port(uri))
 }
 
 fn host_and_port(uri: &Uri) -> String {

@@ -23,6 +23,16 @@ pub enum Error {
         /// What kind of address that is.
         class: &'static str,
     },
+    /// The port policy says no.
+    #[error("{host} is asked at port {port}, which is not connected to; only {wanted} is")]
+    PortRefused {
+        /// The host as it stood in the URL.
+        host: String,
+        /// The port that was refused.
+        port: u16,
+        /// The port that would do.
+        wanted: u16,
+    },
     /// The name has no address.
     #[error("the name {host} cannot be resolved: {reason}")]
     Resolve {

@@ -9,6 +9,9 @@ mod address;
 mod client;
 mod connector;
 mod error;
+mod fetcher;
+mod names;
+mod ports;
 mod settings;
 mod tls;
 
@@ -16,6 +19,9 @@ pub use address::{AddressClass, AddressPolicy, classify};
 pub use client::{Body, BoxError, Client};
 pub use connector::{Connection, Connector};
 pub use error::Error;
+pub use fetcher::{FetchError, Fetched, Fetcher, FetcherSettings, Get};
+pub use names::Names;
+pub use ports::Ports;
 pub use settings::Settings;
 
 /// What went wrong when a connector was made.
