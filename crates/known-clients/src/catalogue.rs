@@ -28,14 +28,18 @@ pub fn find(id: &str) -> Option<&'static KnownClient> {
     all().iter().find(|client| client.id == id)
 }
 
-/// Whose metadata document is at `url`. The address is its `client_id`, so this is who it is.
+/// Whose metadata document is at `url`. The address is its `client_id`, so this is who it is. An address that is
+/// written out goes before one with placeholders: `codex/client.json` would fit ChatGPT's as well.
 pub fn by_metadata_document(url: &str) -> Option<&'static KnownClient> {
-    all().iter().find(|client| {
-        client
-            .metadata_documents
-            .iter()
-            .any(|pattern| pattern.matches(url))
-    })
+    let documented = |exact: bool| {
+        all().iter().find(|client| {
+            client
+                .metadata_documents
+                .iter()
+                .any(|pattern| pattern.is_exact() == exact && pattern.matches(url))
+        })
+    };
+    documented(true).or_else(|| documented(false))
 }
 
 /// Whose return address this is: an https address on its maker's own host, which proves who receives, or one with a

@@ -96,7 +96,11 @@ impl Template {
                         .bytes()
                         .take_while(|byte| may_stand_in(*byte, slash))
                         .count();
-                    if length == 0 || length > PLACEHOLDER_BYTES_MAX {
+                    let dots = |segment: &str| segment == "." || segment == "..";
+                    if length == 0
+                        || length > PLACEHOLDER_BYTES_MAX
+                        || rest[..length].split('/').any(dots)
+                    {
                         return false;
                     }
                     length
@@ -300,4 +304,129 @@ fn without_port(text: &str) -> String {
         "http://{}{slash}{tail}",
         authority[..host_end].to_ascii_lowercase()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn redirect(pattern: &str, asked: &str) -> bool {
+        RedirectPattern::try_from(pattern.to_owned())
+            .unwrap()
+            .matches(&RedirectUri::parse(asked).unwrap())
+    }
+
+    fn document(pattern: &str, asked: &str) -> bool {
+        UrlPattern::try_from(pattern.to_owned())
+            .unwrap()
+            .matches(asked)
+    }
+
+    #[test]
+    fn a_placeholder_is_one_path_segment_and_never_reaches_another_address() {
+        let pattern = "https://chatgpt.com/oauth/<callback_id>/client.json";
+        assert!(document(
+            pattern,
+            "https://chatgpt.com/oauth/4-bzS8rt_z~J/client.json"
+        ));
+        for other in [
+            "https://chatgpt.com/oauth//client.json",
+            "https://chatgpt.com/oauth/client.json",
+            "https://chatgpt.com/oauth/a/b/client.json",
+            "https://chatgpt.com/oauth/../client.json",
+            "https://chatgpt.com/oauth/a%2Fb/client.json",
+            "https://chatgpt.com/oauth/a/client.json?x=1",
+            "https://chatgpt.com/oauth/a/client.json/",
+            "https://chatgpt.com.evil.example/oauth/a/client.json",
+            "http://chatgpt.com/oauth/a/client.json",
+        ] {
+            assert!(!document(pattern, other), "{other}");
+        }
+        let long = format!("https://chatgpt.com/oauth/{}/client.json", "a".repeat(257));
+        assert!(!document(pattern, &long));
+    }
+
+    #[test]
+    fn a_rest_at_the_end_takes_several_segments_of_the_same_host() {
+        let pattern = "https://consent.example/redirect/<tool...>";
+        assert!(redirect(
+            pattern,
+            "https://consent.example/redirect/my-tool"
+        ));
+        assert!(redirect(
+            pattern,
+            "https://consent.example/redirect/my/tool"
+        ));
+        assert!(!redirect(pattern, "https://consent.example/redirect/"));
+        assert!(!redirect(
+            pattern,
+            "https://consent.example/redirect/a?next=https://evil.example"
+        ));
+        assert!(!redirect(
+            pattern,
+            "https://consent.example.evil.example/redirect/a"
+        ));
+        assert!(!redirect(pattern, "https://consent.example/redirect/a%2fb"));
+    }
+
+    #[test]
+    fn a_loopback_address_has_any_port_and_only_its_own_path() {
+        let pattern = "http://127.0.0.1:33418/callback/<id>";
+        assert!(redirect(pattern, "http://127.0.0.1:9/callback/abc"));
+        assert!(redirect(pattern, "http://127.0.0.1/callback/abc"));
+        assert!(!redirect(pattern, "http://localhost:9/callback/abc"));
+        assert!(!redirect(pattern, "http://127.0.0.1:9/callback"));
+        assert!(redirect("http://127.0.0.1/", "http://127.0.0.1:61876"));
+        assert!(redirect("http://[::1]/cb", "http://[::1]:8080/cb"));
+    }
+
+    #[test]
+    fn what_a_preset_can_register_is_exact_and_a_host_of_anybody_is_said_to_be_one() {
+        let pattern = |text: &str| RedirectPattern::try_from(text.to_owned()).unwrap();
+        assert!(pattern("https://a.example/cb").exact().is_some());
+        assert!(pattern("https://a.example/cb/<id>").exact().is_none());
+        assert!(pattern("https://a.example/cb/<id>").has_fixed_host());
+        assert!(!pattern("https://<host>/rest/callback").has_fixed_host());
+        assert!(pattern("https://<host>/rest/callback").exact().is_none());
+    }
+
+    #[test]
+    fn patterns_that_could_mean_anybody_are_refused() {
+        for bad in [
+            "https://<host>.example/cb",
+            "https://a.example:<port>/cb",
+            "https://a.<host>/cb",
+            "<scheme>://x/cb",
+            "http://example.com/cb",
+            "https://a.example/<a><b>",
+            "https://a.example/<a>b",
+            "https://a.example/<a...>/b",
+            "https://a.example/<A>",
+            "https://a.example/<a",
+            "javascript:alert(1)",
+        ] {
+            assert!(RedirectPattern::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+        for bad in [
+            "http://a.example/client.json",
+            "https://a.example/",
+            "https://<host>/client.json",
+            "https://a.example/client.json?x",
+            "https://a.example:8443/client.json",
+        ] {
+            assert!(UrlPattern::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_hold_what_the_person_called_the_server() {
+        let pattern = NamePattern::from("Claude Code (<server>)".to_owned());
+        assert!(pattern.matches("Claude Code (my notes)"));
+        assert!(!pattern.matches("Claude Code"));
+        assert!(!pattern.matches("Claude Code (my notes) x"));
+        assert!(NamePattern::from("Zed".to_owned()).matches("Zed"));
+        assert!(!NamePattern::from("Zed".to_owned()).matches("Zed "));
+    }
 }
