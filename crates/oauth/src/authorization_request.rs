@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use base::Timestamp;
-use domain::{ClientId, ServerSlug};
+use domain::{ClientId, EmailAddress, ServerSlug};
 use serde::{Deserialize, Serialize};
 use wire::oauth::{CodeChallenge, RedirectUri, ScopeSet};
 
 use crate::authorize::Refusal;
+use crate::prompt::Prompt;
+use crate::session::SignedIn;
 use crate::{Authority, Error, ServerContext, seal};
 
 /// How long a sealed request may take from `GET /authorize` to the consent.
@@ -47,6 +49,11 @@ pub struct AuthorizationRequest {
     /// Who the client thinks will sign in; fills the form, proves nothing.
     #[serde(rename = "l", skip_serializing_if = "Option::is_none", default)]
     pub login_hint: Option<String>,
+    #[serde(rename = "p", skip_serializing_if = "Prompt::is_default", default)]
+    pub(crate) prompt: Prompt,
+    /// Asked for, and unknown to this server; the first few.
+    #[serde(rename = "u", skip_serializing_if = "ScopeSet::is_empty", default)]
+    pub(crate) unknown_scopes: ScopeSet,
     #[serde(rename = "t")]
     pub(crate) sealed_at: Timestamp,
 }
@@ -74,6 +81,20 @@ impl AuthorizationRequest {
             request: self,
             text,
         }
+    }
+
+    /// Whether this sign-in is recent enough (`prompt=login`, `max_age`).
+    pub(crate) fn is_satisfied_by(&self, signed_in: &SignedIn) -> bool {
+        self.authenticated_since
+            .is_none_or(|since| signed_in.session.authenticated_at >= since)
+    }
+
+    /// Whether the client expects somebody else: its hint is an e-mail address, and not this person's.
+    pub(crate) fn expects_other_than(&self, signed_in: &SignedIn) -> bool {
+        self.login_hint
+            .as_deref()
+            .and_then(|hint| EmailAddress::parse(hint).ok())
+            .is_some_and(|hint| hint.key() != signed_in.user.email.key())
     }
 
     pub(crate) fn challenge(&self) -> Result<CodeChallenge, Error> {

@@ -5,6 +5,7 @@ use domain::{Client, ClientId, ClientRegistration, UserId};
 use wire::oauth::{CodeChallenge, ErrorCode, RedirectUri, RedirectUriKind, ScopeSet};
 
 use crate::find_client::find_client;
+use crate::prompt::Prompt;
 use crate::session::SignedIn;
 use crate::{Authority, AuthorizationRequest, Error, Parameters, ServerContext, answer};
 
@@ -12,6 +13,11 @@ use crate::{Authority, AuthorizationRequest, Error, Parameters, ServerContext, a
 const STATE_BYTES_MAX: usize = 4096;
 /// The longest `scope` that is read.
 const SCOPE_BYTES_MAX: usize = 8192;
+/// How many registered addresses are shown beside one that is not.
+const REGISTERED_SHOWN_MAX: usize = 6;
+/// How many unknown scopes are remembered, and the longest of them: they only explain.
+const UNKNOWN_SCOPES_MAX: usize = 16;
+const UNKNOWN_SCOPE_BYTES_MAX: usize = 100;
 
 /// Why an authorization request goes no further, and who is told.
 #[derive(Debug)]
@@ -22,6 +28,15 @@ pub enum Refusal {
         error: Error,
         /// What the person can do about it.
         what_to_do: Cow<'static, str>,
+        /// What was compared: a label, and a text that may be a stranger's.
+        details: Vec<(&'static str, String)>,
+    },
+    /// A page of ours: the client is good, and an owner has not decided about it yet.
+    Waiting {
+        /// The client.
+        client: Box<Client>,
+        /// For the log.
+        error: Error,
     },
     /// The client is told, at an address that was checked.
     Redirect {
@@ -42,13 +57,24 @@ impl Refusal {
         Self::Page {
             error,
             what_to_do: what_to_do.into(),
+            details: Vec::new(),
         }
+    }
+
+    /// A page that also shows what was compared.
+    pub fn with_detail(mut self, label: &'static str, text: impl Into<String>) -> Self {
+        if let Self::Page { details, .. } = &mut self {
+            details.push((label, text.into()));
+        }
+        self
     }
 
     /// What is wrong.
     pub fn error(&self) -> &Error {
         match self {
-            Self::Page { error, .. } | Self::Redirect { error, .. } => error,
+            Self::Page { error, .. }
+            | Self::Waiting { error, .. }
+            | Self::Redirect { error, .. } => error,
         }
     }
 }
@@ -75,15 +101,6 @@ pub struct Validated {
     pub client: Client,
 }
 
-/// What comes next for a validated request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextStep {
-    /// The person signs in, or signs in again.
-    SignIn,
-    /// The person is asked.
-    Consent,
-}
-
 /// Validates an authorization request. Writes nothing: a scanner or a double-open may ask as often as it likes.
 ///
 /// The client and its redirect URI come first, since until both are good there is nobody to redirect an error to.
@@ -101,50 +118,50 @@ pub async fn validate(
     let client = client_that_asks(authority, server, parameters).await?;
     let redirect_uri = find_redirect_uri(authority, &client, parameters)?;
 
-    match read_request(
-        authority,
-        server,
-        parameters,
-        &client,
-        &redirect_uri,
-        signed_in,
-    ) {
+    match read_request(authority, server, parameters, &client, &redirect_uri) {
         Ok(request) => Ok(Validated { request, client }),
         Err(error) => {
             let user = signed_in.map(|signed_in| &signed_in.user.id);
-            if may_be_told(authority, &client, &redirect_uri, user).await? {
-                let state = parameters.get("state").filter(|state| {
-                    state.len() <= STATE_BYTES_MAX && !parameters.is_repeated("state")
-                });
-                Err(Refusal::Redirect {
-                    address: answer::failure(server, &redirect_uri, state, &error),
-                    kind: redirect_uri.kind(),
-                    client_name: client.name,
-                    error,
-                })
-            } else {
-                // Nothing that the client chose stands here: whoever registers could write to people in our name.
-                Err(Refusal::page(
-                    error,
-                    "Go back to the application and try again; if it happens again, tell its makers what this page \
-                     says.",
-                ))
-            }
+            let state = parameters
+                .get("state")
+                .filter(|state| state.len() <= STATE_BYTES_MAX && !parameters.is_repeated("state"));
+            Err(tell(
+                authority,
+                server,
+                &client,
+                &redirect_uri,
+                state,
+                user,
+                error,
+            )
+            .await)
         }
     }
 }
 
-/// Whether this person can be asked now, or has to sign in first.
-pub fn next_step(request: &AuthorizationRequest, signed_in: Option<&SignedIn>) -> NextStep {
-    match signed_in {
-        Some(signed_in)
-            if request
-                .authenticated_since
-                .is_none_or(|since| signed_in.session.authenticated_at >= since) =>
-        {
-            NextStep::Consent
-        }
-        _ => NextStep::SignIn,
+/// The client is told of `error` where that is safe; otherwise the person is.
+pub(crate) async fn tell(
+    authority: &Authority,
+    server: &ServerContext,
+    client: &Client,
+    redirect_uri: &RedirectUri,
+    state: Option<&str>,
+    user: Option<&UserId>,
+    error: Error,
+) -> Refusal {
+    match may_be_told(authority, client, redirect_uri, user).await {
+        Ok(true) => Refusal::Redirect {
+            address: answer::failure(server, redirect_uri, state, &error),
+            kind: redirect_uri.kind(),
+            client_name: client.name.clone(),
+            error,
+        },
+        // Nothing that the client chose stands here: whoever registers could write to people in our name.
+        Ok(false) => Refusal::page(
+            error,
+            "Go back to the application and try again; if it happens again, tell its makers what this page says.",
+        ),
+        Err(refusal) => refusal,
     }
 }
 
@@ -216,11 +233,24 @@ fn find_redirect_uri(
         )));
     }
     if client.accepted_redirect_uri(&asked).is_none() {
-        return Err(refused(Error::invalid_request(
-            "redirect_uri is not one that this application registered",
-        )));
+        return Err(not_registered(client, &asked, refused));
     }
     Ok(asked)
+}
+
+/// Shows both sides, so that whoever set the client up sees the slash that is too many. Only addresses of permitted
+/// shape come here: they have no blanks to write a sentence with, and the page makes no links of them.
+fn not_registered(
+    client: &Client,
+    asked: &RedirectUri,
+    refused: impl Fn(Error) -> Refusal,
+) -> Refusal {
+    let error = Error::invalid_request("redirect_uri is not one that this application registered");
+    let mut page = refused(error).with_detail("Asked for", asked.as_str());
+    for registered in client.redirect_uris.iter().take(REGISTERED_SHOWN_MAX) {
+        page = page.with_detail("Registered", registered.as_str());
+    }
+    page
 }
 
 /// Everything that a client may be told about by redirect.
@@ -230,7 +260,6 @@ fn read_request(
     parameters: &Parameters<'_>,
     client: &Client,
     redirect_uri: &RedirectUri,
-    signed_in: Option<&SignedIn>,
 ) -> Result<AuthorizationRequest, Error> {
     let now = authority.now();
     parameters.refuse_repeats(&["resource"])?;
@@ -263,13 +292,8 @@ fn read_request(
     }
     let challenge = read_challenge(parameters)?;
     server.resource.check(parameters.all("resource"))?;
-    let scopes = read_scopes(server, parameters.get("scope"))?;
-
-    let prompts: Vec<&str> = parameters
-        .get("prompt")
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .collect();
+    let (scopes, unknown_scopes) = read_scopes(server, parameters.get("scope"))?;
+    let prompt = Prompt::parse(parameters.get("prompt"))?;
     let mut authenticated_since = None;
     if let Some(max_age) = parameters.get("max_age") {
         let seconds: u32 = max_age
@@ -277,10 +301,10 @@ fn read_request(
             .map_err(|_| Error::invalid_request("max_age must be a number of seconds"))?;
         authenticated_since = Some(now.before(Duration::from_secs(seconds.into())));
     }
-    if prompts.contains(&"login") {
+    if prompt.login {
         authenticated_since = Some(now);
     }
-    let request = AuthorizationRequest {
+    Ok(AuthorizationRequest {
         server: server.server.slug.clone(),
         client: client.id.clone(),
         client_name: client.name.clone(),
@@ -293,17 +317,10 @@ fn read_request(
             .get("login_hint")
             .filter(|hint| hint.len() <= 254)
             .map(str::to_owned),
+        prompt,
+        unknown_scopes,
         sealed_at: now,
-    };
-    if prompts.contains(&"none") {
-        // Without a person there is never an approval here, whatever was approved before.
-        return Err(match (prompts.len(), next_step(&request, signed_in)) {
-            (1, NextStep::SignIn) => Error::login_required("nobody is signed in"),
-            (1, NextStep::Consent) => Error::consent_required("the person has to approve"),
-            _ => Error::invalid_request("prompt none does not go with another value"),
-        });
-    }
-    Ok(request)
+    })
 }
 
 /// OAuth 2.1 section 4.1.1 and RFC 7636 section 4.3, where a missing method would mean `plain`: refused like it.
@@ -319,20 +336,26 @@ fn read_challenge(parameters: &Parameters<'_>) -> Result<CodeChallenge, Error> {
 
 /// What was asked, as far as this server declares it. Names of other servers, `openid` and `offline_access` are
 /// dropped; asking for nothing that is left means the default set.
-fn read_scopes(server: &ServerContext, asked: Option<&str>) -> Result<ScopeSet, Error> {
+fn read_scopes(server: &ServerContext, asked: Option<&str>) -> Result<(ScopeSet, ScopeSet), Error> {
     let asked = asked.unwrap_or_default();
     if asked.len() > SCOPE_BYTES_MAX {
         return Err(Error::invalid_request("scope is longer than 8192 bytes"));
     }
-    let known = ScopeSet::parse_lenient(asked).intersection(&server.declared_scopes);
+    let asked = ScopeSet::parse_lenient(asked);
+    let known = asked.intersection(&server.declared_scopes);
+    let unknown = asked
+        .iter()
+        .filter(|scope| !server.declared_scopes.contains(scope))
+        .filter(|scope| scope.as_str() != "offline_access")
+        .filter(|scope| scope.as_str().len() <= UNKNOWN_SCOPE_BYTES_MAX)
+        .take(UNKNOWN_SCOPES_MAX)
+        .cloned()
+        .collect();
     if known.is_empty() {
-        return Ok(server
-            .server
-            .policy
-            .default_scopes
-            .intersection(&server.declared_scopes));
+        let default = &server.server.policy.default_scopes;
+        return Ok((default.intersection(&server.declared_scopes), unknown));
     }
-    Ok(known)
+    Ok((known, unknown))
 }
 
 /// Whether an error may be redirected. Anybody can register an address and send people to us with a broken request;
@@ -345,7 +368,7 @@ async fn may_be_told(
 ) -> Result<bool, Refusal> {
     if redirect_uri.kind() == RedirectUriKind::Loopback
         || client.registration == ClientRegistration::PreRegistered
-        || KNOWN_REDIRECT_URIS.contains(&redirect_uri.as_str())
+        || known_clients::by_redirect_uri(redirect_uri).is_some()
     {
         return Ok(true);
     }
@@ -357,14 +380,3 @@ async fn may_be_told(
         .map_err(Error::from)?;
     Ok(consented.is_some())
 }
-
-/// Return addresses of well-known clients: fixed addresses of their makers, which redirect nowhere else.
-const KNOWN_REDIRECT_URIS: &[&str] = &[
-    "https://claude.ai/api/mcp/auth_callback",
-    "https://claude.com/api/mcp/auth_callback",
-    "https://chatgpt.com/connector_platform_oauth_redirect",
-    "https://vscode.dev/redirect",
-    "https://insiders.vscode.dev/redirect",
-    "https://www.cursor.com/agents/mcp/oauth/callback",
-    "cursor://anysphere.cursor-mcp/oauth/callback",
-];

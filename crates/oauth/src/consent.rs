@@ -2,11 +2,16 @@ use std::time::Duration;
 
 use authz::{Entry, Requirement, Risk};
 use base::{Digest, Timestamp, base64url};
-use domain::{AuditEvent, AuditEventKind, AuthorizationCode, Client, Consent, GrantId};
+use domain::{
+    AuditEvent, AuditEventKind, AuthorizationCode, Client, Consent, GrantId, WithheldReason,
+    WithheldScope,
+};
 use store::InsertCode;
 use wire::oauth::{RedirectUriKind, Scope, ScopeSet};
 
-use crate::authorize::{self, NextStep, Refusal};
+use crate::authorize::{self, Refusal};
+use crate::client_identity::ClientProof;
+use crate::look_alike::NameCaution;
 use crate::master_key::mac_of_parts;
 use crate::session::SignedIn;
 use crate::{Authority, AuthorizationRequest, Error, SealedRequest, ServerContext};
@@ -14,16 +19,35 @@ use crate::{answer, token_text};
 
 /// How long a code may lie before it is exchanged.
 const CODE_LIFETIME: Duration = Duration::from_secs(60);
+/// The same for a code that a person carries by hand to a program on another computer.
+const CODE_LIFETIME_BY_HAND: Duration = Duration::from_secs(5 * 60);
 
 /// What a person is asked, in the words of the policy.
 #[derive(Debug)]
 pub struct Question {
     /// The client that asks.
     pub client: Client,
+    /// What stands behind its word that it is who it says.
+    pub proof: ClientProof,
+    /// Why its name deserves a warning.
+    pub name_caution: Option<NameCaution>,
+    /// Whom the client expected instead of this person.
+    pub expected_email: Option<String>,
     /// What it asks for, in the policy's order.
     pub scopes: Vec<AskedScope>,
     /// When this person last approved this client at this return address.
     pub approved_before: Option<Timestamp>,
+    /// Nothing has to be asked: see [`crate::next_step::NextStep::GoOn`].
+    pub(crate) goes_on: bool,
+}
+
+/// What a person decided on the consent page.
+#[derive(Debug, Clone, Copy)]
+pub struct Approval<'a> {
+    /// The boxes that were left ticked.
+    pub ticked: &'a ScopeSet,
+    /// They carry the code themselves, since this browser cannot reach the client.
+    pub by_hand: bool,
 }
 
 /// One scope that is asked for.
@@ -76,7 +100,9 @@ pub async fn question(
     signed_in: &SignedIn,
 ) -> Result<Question, Refusal> {
     let client = client_still_good(authority, server, request).await?;
-    let before = consent_before(authority, server, request, signed_in).await?;
+    let before = consent_before(authority, server, request, &client, signed_in).await?;
+    let proof = ClientProof::of(&client, &request.redirect_uri);
+    let goes_on = goes_on(request, &proof, before.as_ref(), signed_in);
     let policy = &server.server.policy;
     let entries: Vec<&Entry> = policy
         .tools
@@ -108,10 +134,33 @@ pub async fn question(
         })
         .collect();
     Ok(Question {
+        name_caution: NameCaution::of(&client, &request.redirect_uri, &proof),
         client,
+        proof,
+        expected_email: request
+            .login_hint
+            .clone()
+            .filter(|_| request.expects_other_than(signed_in)),
         scopes,
         approved_before: before.map(|consent| consent.approved_at),
+        goes_on,
     })
+}
+
+/// Whether the same was approved before, for a client that only itself can receive the answer. Asked again whenever
+/// anything grew or differs: a consent is kept by person, MCP server, client and return address.
+///
+/// Spec: RFC 8252 section 8.6; OAuth 2.1 section 7.3.1.
+fn goes_on(
+    request: &AuthorizationRequest,
+    proof: &ClientProof,
+    before: Option<&Consent>,
+    signed_in: &SignedIn,
+) -> bool {
+    !request.prompt.ask
+        && !request.expects_other_than(signed_in)
+        && proof.holds_next_time(&request.redirect_uri)
+        && before.is_some_and(|consent| request.scopes.is_subset(&consent.scopes))
 }
 
 /// Records that the person approved `ticked`, and makes the code that says so.
@@ -126,22 +175,73 @@ pub async fn approve(
     server: &ServerContext,
     sealed: &SealedRequest,
     signed_in: &SignedIn,
-    ticked: &ScopeSet,
+    approval: Approval<'_>,
+) -> Result<Answer, Refusal> {
+    let request = &sealed.request;
+    let client = client_still_good(authority, server, request).await?;
+    let before = consent_before(authority, server, request, &client, signed_in).await?;
+    complete(
+        authority, server, sealed, signed_in, approval, client, before,
+    )
+    .await
+}
+
+/// Makes a code for what was approved before, if nothing has to be asked; none when the person has to be asked after
+/// all.
+///
+/// # Errors
+/// As [`approve`].
+pub async fn go_on(
+    authority: &Authority,
+    server: &ServerContext,
+    sealed: &SealedRequest,
+    signed_in: &SignedIn,
+) -> Result<Option<Answer>, Refusal> {
+    let request = &sealed.request;
+    let client = client_still_good(authority, server, request).await?;
+    let before = consent_before(authority, server, request, &client, signed_in).await?;
+    let proof = ClientProof::of(&client, &request.redirect_uri);
+    if !goes_on(request, &proof, before.as_ref(), signed_in) {
+        return Ok(None);
+    }
+    let approval = Approval {
+        ticked: &request.scopes,
+        by_hand: false,
+    };
+    complete(
+        authority, server, sealed, signed_in, approval, client, before,
+    )
+    .await
+    .map(Some)
+}
+
+async fn complete(
+    authority: &Authority,
+    server: &ServerContext,
+    sealed: &SealedRequest,
+    signed_in: &SignedIn,
+    approval: Approval<'_>,
+    client: Client,
+    before: Option<Consent>,
 ) -> Result<Answer, Refusal> {
     let now = authority.now();
     let request = &sealed.request;
-    if authorize::next_step(request, Some(signed_in)) != NextStep::Consent {
+    if !request.is_satisfied_by(signed_in) {
         return Err(Refusal::page(
             Error::login_required("the application asked for a fresh sign-in"),
             "Go back to the application and start the sign-in again.",
         ));
     }
-    let client = client_still_good(authority, server, request).await?;
     // The form only ever narrows what was validated; a name added to it counts for nothing.
-    let scopes = ticked
+    let scopes = approval
+        .ticked
         .intersection(&request.scopes)
         .intersection(&server.declared_scopes);
-    let before = consent_before(authority, server, request, signed_in).await?;
+    let lifetime = if approval.by_hand {
+        CODE_LIFETIME_BY_HAND
+    } else {
+        CODE_LIFETIME
+    };
     let consent = Consent {
         user: signed_in.user.id.clone(),
         server: server.server.slug.clone(),
@@ -163,10 +263,11 @@ pub async fn approve(
         redirect_uri: consent.redirect_uri.clone(),
         code_challenge: request.challenge()?,
         scopes: scopes.clone(),
+        withheld: withheld(server, request, &scopes),
         authenticated_at: signed_in.session.authenticated_at,
         grant: GrantId::at(now, authority.random()),
         issued_at: now,
-        expires_at: now.after(CODE_LIFETIME),
+        expires_at: now.after(lifetime),
         redeemed_at: None,
     };
     let event = AuditEvent {
@@ -243,6 +344,12 @@ async fn client_still_good(
     request: &AuthorizationRequest,
 ) -> Result<Client, Refusal> {
     let client = authorize::find_enabled_client(authority, server, &request.client).await?;
+    if client.waiting_since.is_some() {
+        return Err(Refusal::Waiting {
+            error: Error::access_denied("an owner has to allow this application first"),
+            client: Box::new(client),
+        });
+    }
     if client
         .accepted_redirect_uri(&request.redirect_uri)
         .is_none()
@@ -259,9 +366,10 @@ async fn consent_before(
     authority: &Authority,
     server: &ServerContext,
     request: &AuthorizationRequest,
+    client: &Client,
     signed_in: &SignedIn,
 ) -> Result<Option<Consent>, Refusal> {
-    Ok(authority
+    let found = authority
         .store()
         .find_consent(
             &signed_in.user.id,
@@ -270,7 +378,9 @@ async fn consent_before(
             request.redirect_uri.as_str(),
         )
         .await
-        .map_err(Error::from)?)
+        .map_err(Error::from)?;
+    // A client whose document says something else since then is not the one that was approved.
+    Ok(found.filter(|consent| consent.approved_at >= client.created_at))
 }
 
 fn code_text(authority: &Authority, sealed: &SealedRequest, signed_in: &SignedIn) -> String {
@@ -309,6 +419,32 @@ fn completed_before() -> Refusal {
         Error::invalid_request("this sign-in was completed before"),
         "If the application does not work yet, go back to it and start the sign-in again.",
     )
+}
+
+/// What was asked for and is not granted, with the reason: introspection shows it.
+fn withheld(
+    server: &ServerContext,
+    request: &AuthorizationRequest,
+    granted: &ScopeSet,
+) -> Vec<WithheldScope> {
+    let unknown = request.unknown_scopes.iter();
+    let asked = request.scopes.iter();
+    asked
+        .filter(|scope| !granted.contains(scope))
+        .map(|scope| {
+            let reason = if server.declared_scopes.contains(scope) {
+                WithheldReason::NotApproved
+            } else {
+                WithheldReason::RemovedSince
+            };
+            (scope, reason)
+        })
+        .chain(unknown.map(|scope| (scope, WithheldReason::Unknown)))
+        .map(|(scope, reason)| WithheldScope {
+            scope: scope.clone(),
+            reason,
+        })
+        .collect()
 }
 
 fn needs_any(requirement: &Requirement, scopes: &ScopeSet) -> bool {

@@ -15,6 +15,10 @@ pub enum Form {
     Consent,
     /// Sign-out and switching accounts, bound to the login session.
     SignOut,
+    /// What a person does with what is their own, bound to the login session.
+    Account,
+    /// What an owner decides, bound to the login session and to what it is about.
+    Admin,
 }
 
 impl Form {
@@ -24,6 +28,8 @@ impl Form {
             Self::Setup => b"setup",
             Self::Consent => b"consent",
             Self::SignOut => b"sign-out",
+            Self::Account => b"account",
+            Self::Admin => b"admin",
         }
     }
 }
