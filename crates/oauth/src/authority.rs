@@ -4,15 +4,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use base::{Clock, Random, Secret, Timestamp};
 use bytes::Bytes;
-use domain::{AuditEvent, AuditEventKind, KeyPurpose};
 use store::{Store, StoreError};
 use wire::oauth::JwkSet;
 
-use crate::master_key::{MasterKey, Subkeys};
+use crate::keys::{self, RotateError};
+use crate::master_key::{KeySealer, MasterKey, Subkeys};
 use crate::password_pool::{PasswordPool, PoolOwner};
 use crate::register::RegistrationCount;
 use crate::server_context::ServerContext;
-use crate::signing_keys::{self, IdentityKey, SigningKeyError, SigningKeys};
+use crate::signing_keys::{IdentityKey, SigningKeyError, SigningKeys};
 use crate::throttle::Throttle;
 
 /// One deployment's authorization server, without HTTP. Clones share everything.
@@ -40,6 +40,8 @@ pub enum OpenError {
     Store(#[from] StoreError),
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    #[error("the first signing keys: {0}")]
+    FirstKeys(#[from] RotateError),
 }
 
 struct Inner {
@@ -68,10 +70,9 @@ impl Authority {
         master_key: MasterKey,
     ) -> Result<Self, OpenError> {
         let subkeys = Subkeys::derive(&master_key);
-        for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
-            ensure_key(&store, &subkeys, random.as_ref(), purpose, clock.now()).await?;
-        }
-        let signing_keys = SigningKeys::open(&subkeys, &store.list_signing_keys().await?)?;
+        keys::ensure(&store, &subkeys.key_sealer, random.as_ref(), clock.now()).await?;
+        let records = store.list_signing_keys().await?;
+        let signing_keys = SigningKeys::open(&subkeys.key_sealer, records, clock.now(), None)?;
         let authority = Self(Arc::new(Inner {
             passwords: PasswordPool::start(settings.hash_threads),
             settings,
@@ -94,8 +95,12 @@ impl Authority {
     /// When the store fails; everything then stays as it was.
     pub async fn reload(&self) -> Result<(), OpenError> {
         let servers = self.0.store.list_servers().await?;
-        let keys = self.0.store.list_signing_keys().await?;
-        let signing_keys = SigningKeys::open(&self.0.subkeys, &keys)?;
+        let now = self.now();
+        let mut records = self.0.store.list_signing_keys().await?;
+        keys::note_token_lifetime(&self.0.store, &mut records, &servers, now).await?;
+        let before = self.0.signing_keys.load_full();
+        let sealer = &self.0.subkeys.key_sealer;
+        let signing_keys = SigningKeys::open(sealer, records, now, Some(&before))?;
         let contexts = servers
             .into_iter()
             .map(|server| {
@@ -169,9 +174,14 @@ impl Authority {
         self.0.signing_keys.load().identity_jwks_json.clone()
     }
 
-    /// The key that signs `Portcullis-Identity`, for the gateway.
+    /// The key that signs `Portcullis-Identity` now, for the gateway.
     pub fn identity_key(&self) -> IdentityKey {
-        self.0.signing_keys.load().identity.clone()
+        self.0.signing_keys.load().identity_key(self.now()).clone()
+    }
+
+    /// Seals the keys that are made by rotation; see [`keys`](crate::keys).
+    pub fn key_sealer(&self) -> &KeySealer {
+        &self.0.subkeys.key_sealer
     }
 
     /// Binds MCP session ids to their principal, for gateways.
@@ -215,31 +225,4 @@ impl std::fmt::Debug for Authority {
             .field("settings", &self.0.settings)
             .finish_non_exhaustive()
     }
-}
-
-async fn ensure_key(
-    store: &Store,
-    subkeys: &Subkeys,
-    random: &dyn Random,
-    purpose: KeyPurpose,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let keys = store.list_signing_keys().await?;
-    if keys
-        .iter()
-        .any(|key| key.purpose == purpose && key.retired_at.is_none())
-    {
-        return Ok(());
-    }
-    let key = signing_keys::generate(subkeys, random, purpose, now);
-    let event = AuditEvent {
-        at: now,
-        kind: AuditEventKind::KeyCreated,
-        server: None,
-        user: None,
-        client: None,
-        grant: None,
-        detail: format!("{} for {}", key.id, purpose.as_str()),
-    };
-    store.insert_signing_key(&key, event).await
 }

@@ -32,7 +32,7 @@ pub(crate) fn access_token(
         roles: Vec::new(),
         cnf: None,
     };
-    authority.signing_keys().access.sign(&claims)
+    authority.signing_keys().sign_access_token(&claims, now)
 }
 
 /// The answer of the token endpoint. `offline_access` is echoed since there is a refresh token; it is in no JWT.

@@ -10,22 +10,31 @@ mod authorization_request;
 /// `GET /authorize`: validation, and what comes next.
 pub mod authorize;
 mod client_auth;
+mod client_identity;
 /// Clients that an admin adds.
 pub mod clients;
 /// What a person is asked, and what their answer does.
 pub mod consent;
 /// Tokens that bind a form to the browser it was shown in.
 pub mod csrf;
+#[doc(hidden)]
+pub mod doors;
 mod error;
 mod find_client;
 mod grant;
 mod issue;
+/// Signing keys: rotation by plan, on a schedule, and in an emergency.
+pub mod keys;
 mod known_device;
+mod look_alike;
 mod master_key;
+/// What comes next for a validated authorization request.
+pub mod next_step;
 mod parameters;
 /// Argon2id, and which passwords may be set.
 pub mod password;
 mod password_pool;
+mod prompt;
 /// Dynamic client registration (RFC 7591).
 pub mod register;
 mod registration_metadata;
@@ -42,6 +51,7 @@ pub mod session;
 pub mod setup;
 /// Sign-in with a password.
 pub mod sign_in;
+mod signer;
 mod signing_keys;
 mod throttle;
 /// The token endpoint.
@@ -53,8 +63,10 @@ pub mod users;
 pub use authority::{Authority, AuthoritySettings, OpenError};
 pub use authorization_request::{AuthorizationRequest, SealedRequest};
 pub use client_auth::BasicCredentials;
+pub use client_identity::ClientProof;
 pub use error::Error;
-pub use master_key::{MasterKey, MasterKeyError};
+pub use look_alike::NameCaution;
+pub use master_key::{KeySealer, MasterKey, MasterKeyError};
 pub use parameters::Parameters;
 pub use server_context::ServerContext;
 pub use signing_keys::{IdentityKey, SigningKeyError};

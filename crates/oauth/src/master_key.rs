@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::{aead, hkdf, hmac};
 use base::{Random, Secret, base64url, base64url_decode};
+use domain::{KeyId, KeyPurpose, SigningKeyRecord};
+
+use crate::seal;
+use crate::signing_keys::SigningKeyError;
 
 /// The one secret that is kept outside the database. Every other key is derived from it by label.
 pub struct MasterKey(Secret<[u8; 32]>);
@@ -101,7 +105,7 @@ fn write_durably(path: &Path, bytes: &[u8; 32]) -> io::Result<()> {
 /// The derived keys, each for one use.
 pub(crate) struct Subkeys {
     pub seal_request: aead::LessSafeKey,
-    pub seal_signing_key: aead::LessSafeKey,
+    pub key_sealer: KeySealer,
     pub refresh_successor: hmac::Key,
     pub authorization_code: hmac::Key,
     pub csrf: hmac::Key,
@@ -111,16 +115,10 @@ pub(crate) struct Subkeys {
 
 impl Subkeys {
     pub fn derive(master: &MasterKey) -> Self {
-        let sealing = |label| {
-            aead::LessSafeKey::new(
-                aead::UnboundKey::new(&aead::AES_256_GCM, &master.derive(label))
-                    .expect("AES-256 takes 32 bytes"),
-            )
-        };
         let mac = |label| hmac::Key::new(hmac::HMAC_SHA256, &master.derive(label));
         Self {
-            seal_request: sealing("seal-request"),
-            seal_signing_key: sealing("seal-signing-key"),
+            seal_request: sealing_key(master, "seal-request"),
+            key_sealer: KeySealer::new(master),
             refresh_successor: mac("refresh-successor"),
             authorization_code: mac("authorization-code"),
             csrf: mac("csrf"),
@@ -128,6 +126,54 @@ impl Subkeys {
             session_mac: Secret::new(master.derive("session-mac").to_vec()),
         }
     }
+}
+
+fn sealing_key(master: &MasterKey, label: &str) -> aead::LessSafeKey {
+    aead::LessSafeKey::new(
+        aead::UnboundKey::new(&aead::AES_256_GCM, &master.derive(label))
+            .expect("AES-256 takes 32 bytes"),
+    )
+}
+
+/// Seals the private parts of signing keys, each to its own row and purpose.
+pub struct KeySealer(aead::LessSafeKey);
+
+impl KeySealer {
+    /// The one that belongs to `master`.
+    pub fn new(master: &MasterKey) -> Self {
+        Self(sealing_key(master, "seal-signing-key"))
+    }
+
+    pub(crate) fn seal(
+        &self,
+        random: &dyn Random,
+        id: &KeyId,
+        purpose: KeyPurpose,
+        pkcs8: &Secret<Vec<u8>>,
+    ) -> String {
+        seal::seal(&self.0, random, &binding(id, purpose), pkcs8.expose())
+    }
+
+    pub(crate) fn open(
+        &self,
+        record: &SigningKeyRecord,
+    ) -> Result<Secret<Vec<u8>>, SigningKeyError> {
+        let bound_to = binding(&record.id, record.purpose);
+        seal::open(&self.0, &bound_to, &record.sealed_private_key)
+            .map(Secret::new)
+            .ok_or_else(|| SigningKeyError::Sealed(record.id.clone()))
+    }
+}
+
+impl std::fmt::Debug for KeySealer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("KeySealer")
+    }
+}
+
+/// A sealed key opens only in its own row and for its own purpose.
+fn binding(id: &KeyId, purpose: KeyPurpose) -> Vec<u8> {
+    format!("{} {}", purpose.as_str(), id.as_str()).into_bytes()
 }
 
 /// HMAC-SHA256 over parts, each preceded by its length so that no two lists of parts read the same.

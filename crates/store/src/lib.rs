@@ -13,7 +13,9 @@ mod audit;
 mod bulk;
 mod change;
 mod client_assertions;
+mod client_documents;
 mod client_secrets;
+mod client_trust;
 mod clients;
 mod codes;
 mod conn;
@@ -43,6 +45,7 @@ mod writer;
 
 pub use activity::{ActivityLog, ActivityOptions};
 pub use audit::StoredAuditEvent;
+pub use client_trust::AskedFor;
 pub use clients::Registered;
 pub use codes::{FoundCode, InsertCode, RedeemCode, Redeemed};
 pub use db::DatabaseUrl;

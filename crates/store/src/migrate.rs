@@ -17,6 +17,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
     steps: &[
         include_str!("../migrations/0001_first.sql"),
         include_str!("../migrations/0002_clients.sql"),
+        include_str!("../migrations/0003_client_documents.sql"),
         include_str!("../migrations/0004_signing_keys.sql"),
     ],
 };

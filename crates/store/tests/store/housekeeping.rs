@@ -1,4 +1,4 @@
-use domain::{AuditEventKind, KeyAlgorithm, KeyId, KeyPurpose, SigningKeyRecord};
+use domain::AuditEventKind;
 use store::StoreError;
 
 use crate::databases::on_every_store;
@@ -18,37 +18,6 @@ async fn a_setting_is_kept_and_the_first_value_wins_where_it_must() {
             store.find_setting("public_url").await.unwrap().as_deref(),
             Some("c")
         );
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn signing_keys_come_back_oldest_first_and_each_is_counted_as_a_change() {
-    on_every_store(|store| async move {
-        let key = |id: &str, purpose, seconds| SigningKeyRecord {
-            id: KeyId::from_text(id),
-            purpose,
-            algorithm: KeyAlgorithm::Es256,
-            sealed_private_key: "sealed".into(),
-            public_jwk: "{}".into(),
-            created_at: at(seconds),
-            retired_at: None,
-        };
-        let created = || event(AuditEventKind::KeyCreated);
-        let before = store.change_counter().await.unwrap();
-        let newer = key("key_a", KeyPurpose::Identity, 2);
-        let older = key("key_b", KeyPurpose::AccessToken, 1);
-        store.insert_signing_key(&newer, created()).await.unwrap();
-        store.insert_signing_key(&older, created()).await.unwrap();
-        assert!(matches!(
-            store.insert_signing_key(&older, created()).await,
-            Err(StoreError::Conflict(_))
-        ));
-        assert_eq!(store.change_counter().await.unwrap(), before + 2);
-        let listed = store.list_signing_keys().await.unwrap();
-        let ids: Vec<_> = listed.iter().map(|key| key.id.as_str()).collect();
-        assert_eq!(ids, ["key_b", "key_a"]);
-        assert_eq!(listed[1].purpose, KeyPurpose::Identity);
     })
     .await;
 }

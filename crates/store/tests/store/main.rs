@@ -11,6 +11,7 @@ mod codes;
 mod databases;
 mod fixture;
 mod housekeeping;
+mod keys;
 mod opening;
 mod people;
 mod races;
