@@ -4,7 +4,9 @@ mod activity;
 mod audit_event;
 mod authorization_code;
 mod client;
+mod client_document;
 mod client_secret;
+mod client_trust;
 mod consent;
 mod id;
 mod login_session;
@@ -20,7 +22,9 @@ pub use activity::{CallOutcome, CallRecord};
 pub use audit_event::{AuditEvent, AuditEventKind};
 pub use authorization_code::AuthorizationCode;
 pub use client::{AuthMethod, Client, ClientAuthentication, ClientKeys, ClientRegistration};
+pub use client_document::{ClientDocument, DocumentKind};
 pub use client_secret::ClientSecret;
+pub use client_trust::{ClientTrust, TrustDecision};
 pub use consent::Consent;
 pub use id::{
     ClientId, GrantId, KeyId, ResourceServerId, ServerSlug, ServiceTokenId, SessionId, SlugError,

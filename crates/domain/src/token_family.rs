@@ -37,6 +37,8 @@ pub enum FamilyEnd {
     RefreshTokenReuse,
     /// The code was redeemed again by the same client with the right verifier.
     CodeReplay,
+    /// An admin blocked the client.
+    ClientBlocked,
 }
 
 impl FamilyEnd {
@@ -46,14 +48,20 @@ impl FamilyEnd {
             Self::Revoked => "revoked",
             Self::RefreshTokenReuse => "refresh-token-reuse",
             Self::CodeReplay => "code-replay",
+            Self::ClientBlocked => "client-blocked",
         }
     }
 
     /// Reads [`FamilyEnd::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Revoked, Self::RefreshTokenReuse, Self::CodeReplay]
-            .into_iter()
-            .find(|end| end.as_str() == text)
+        [
+            Self::Revoked,
+            Self::RefreshTokenReuse,
+            Self::CodeReplay,
+            Self::ClientBlocked,
+        ]
+        .into_iter()
+        .find(|end| end.as_str() == text)
     }
 }
 

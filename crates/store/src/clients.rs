@@ -152,7 +152,7 @@ impl Store {
             Box::pin(async move {
                 let sql = "DELETE FROM client WHERE id IN \
                            (SELECT id FROM client WHERE server = $1 AND registration = $2 AND created_at < $3 \
-                            AND disabled_at IS NULL AND id NOT IN (SELECT client_id FROM consent) \
+                            AND disabled_at IS NULL AND id NOT IN (SELECT client_id FROM client_consent) \
                             ORDER BY created_at, id LIMIT $4)";
                 let args = Args::with_capacity(4)
                     .text(server.as_str())

@@ -21,9 +21,9 @@ impl Conn {
 }
 
 static UPSERT: BulkStatement = BulkStatement::new(
-    "INSERT INTO consent (user_id, client_id, redirect_uri, server, scopes, approved_at) VALUES",
+    "INSERT INTO client_consent (user_id, client_id, redirect_uri, server, scopes, approved_at) VALUES",
     6,
-    " ON CONFLICT (user_id, client_id, redirect_uri) \
+    " ON CONFLICT (user_id, server, client_id, redirect_uri) \
      DO UPDATE SET scopes = excluded.scopes, approved_at = excluded.approved_at",
 );
 
@@ -39,7 +39,7 @@ impl Store {
         client: &ClientId,
         redirect_uri: &str,
     ) -> Result<Option<Consent>, StoreError> {
-        let sql = "SELECT user_id, client_id, redirect_uri, server, scopes, approved_at FROM consent \
+        let sql = "SELECT user_id, client_id, redirect_uri, server, scopes, approved_at FROM client_consent \
                    WHERE user_id = $1 AND client_id = $2 AND redirect_uri = $3 AND server = $4";
         let args = Args::with_capacity(4)
             .text(user.as_str())
@@ -48,7 +48,7 @@ impl Store {
             .text(server.as_str());
         let row = self.fetch_optional(sql, args).await?;
         let Some(row) = row else { return Ok(None) };
-        let row = RowReader::new(&row, "consent");
+        let row = RowReader::new(&row, "client_consent");
         Ok(Some(Consent {
             user: UserId::from_text(row.text(0)?),
             client: ClientId::from_text(row.text(1)?),

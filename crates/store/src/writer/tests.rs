@@ -45,13 +45,13 @@ async fn job(store: &Store, name: &str, then: Then) -> Result<(), StoreError> {
                     }
                     Then::BreakTheCommit => {
                         conn.run("PRAGMA defer_foreign_keys = ON").await?;
-                        let sql = "INSERT INTO consent \
+                        let sql = "INSERT INTO client_consent \
                             (user_id, client_id, redirect_uri, server, scopes, approved_at) \
                             VALUES ('no', 'no', '', '', '', 0)";
                         conn.execute(sql, Args::default()).await.map(|_| ())
                     }
                     Then::BreakAForeignKey => {
-                        let sql = "INSERT INTO consent \
+                        let sql = "INSERT INTO client_consent \
                             (user_id, client_id, redirect_uri, server, scopes, approved_at) \
                             SELECT 'no', 'no', name, '', '', 0 FROM setting RETURNING user_id";
                         conn.fetch_optional(sql, Args::default()).await.map(|_| ())
