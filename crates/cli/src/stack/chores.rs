@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Clock;
+use base::{Clock, Timestamp};
 use store::{ActivityLog, Store};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 
 use crate::handshake::{self, Sighting};
 
+/// How often the clock is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
 const PURGE_ROWS: usize = 1000;
 const ACTIVITY_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -35,12 +37,40 @@ pub async fn follow_events(
     }
 }
 
+/// Comes back each time the clock has moved on by `period`, at once at first. The period is not slept through: a timer of
+/// the machine stands still while it is suspended, and the clock of the stack does not.
+pub struct Every {
+    clock: Arc<dyn Clock>,
+    period: Duration,
+    due: Timestamp,
+}
+
+impl Every {
+    /// Due now.
+    pub fn new(clock: Arc<dyn Clock>, period: Duration) -> Self {
+        let due = clock.now();
+        Self { clock, period, due }
+    }
+
+    /// Waits until it is due; gives the time it is then.
+    pub async fn next(&mut self) -> Timestamp {
+        loop {
+            let now = self.clock.now();
+            // What was missed is done once, not once for each period; a clock that was set back is believed.
+            if now >= self.due || self.due.since(now) > self.period {
+                self.due = now.after(self.period);
+                return now;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
 /// Deletes what has expired, now and then.
 pub async fn purge(store: Store, activity: ActivityLog, clock: Arc<dyn Clock>) {
-    let mut ticks = tokio::time::interval(PURGE_EVERY);
+    let mut turns = Every::new(clock, PURGE_EVERY);
     loop {
-        ticks.tick().await;
-        let now = clock.now();
+        let now = turns.next().await;
         loop {
             match store.purge_expired(now, PURGE_ROWS).await {
                 Ok(purged) if purged >= PURGE_ROWS as u64 => {}

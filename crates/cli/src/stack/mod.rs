@@ -308,6 +308,7 @@ async fn start(
         &servers,
         &authority,
         directory,
+        Arc::clone(&clock),
         &*options.random,
         &mut tasks,
     )

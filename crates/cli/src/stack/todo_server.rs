@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use anyhow::Context as _;
-use base::{Random, Secret, random_token};
+use base::{Clock, Random, Secret, random_token};
 use domain::{McpServer, Upstream};
 use oauth::Authority;
 use tokio::net::TcpListener;
@@ -17,6 +19,7 @@ pub async fn start(
     servers: &[McpServer],
     authority: &Authority,
     directory: &DataDirectory,
+    clock: Arc<dyn Clock>,
     random: &dyn Random,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Option<TodoAddress>> {
@@ -39,6 +42,7 @@ pub async fn start(
             .context("the identity keys are JSON")?,
         issuer: authority.public_url().to_owned(),
         audience: server.slug.to_string(),
+        now: Arc::new(move || clock.now().unix_seconds()),
     };
     tasks.spawn(async move {
         if let Err(error) = todo::serve(settings).await {
