@@ -9,8 +9,11 @@ mod authority;
 mod authorization_request;
 /// `GET /authorize`: validation, and what comes next.
 pub mod authorize;
+mod client_assertion;
 mod client_auth;
 mod client_identity;
+/// Secrets of confidential clients.
+pub mod client_secret;
 /// Clients that an admin adds.
 pub mod clients;
 /// What a person is asked, and what their answer does.
@@ -45,6 +48,8 @@ mod seal;
 mod server_context;
 /// Authorization server metadata (RFC 8414).
 pub mod server_metadata;
+/// Static tokens for machines that cannot do OAuth.
+pub mod service_tokens;
 /// Login sessions.
 pub mod session;
 /// The one-time link of the first owner.

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use base::Timestamp;
+use base::{Digest, Timestamp};
 use domain::{AuditEvent, AuditEventKind, ClientId, FamilyEnd, GrantId};
 use store::EndFamily;
 use wire::oauth::AccessTokenClaims;
 
 use crate::client_auth::{AuthenticatedClient, BasicCredentials, ClientCredentials};
-use crate::{Authority, Error, Parameters, ServerContext, token_text};
+use crate::{Authority, Error, Parameters, ServerContext, service_tokens, token_text};
 
 /// A setting that was shortened leaves longer-lived tokens behind.
 const REMEMBERED_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
@@ -17,14 +17,14 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
 /// What a revocation did, for the log; the client is told nothing.
 #[derive(Debug)]
 pub struct Revocation {
-    /// The client.
-    pub client: ClientId,
+    /// The client, when it is known.
+    pub client: Option<ClientId>,
     /// The grant that ended, if the token was the client's and had not ended before.
     pub ended: Option<GrantId>,
 }
 
 /// Revokes a refresh or access token of the client that asks. Either way the whole grant ends: its refresh tokens, and
-/// within a second its access tokens everywhere.
+/// within a second its access tokens everywhere. A service token is revoked by whoever has it.
 ///
 /// # Errors
 /// `invalid_request`, `invalid_client`, and our own outage; an unknown token is no error (RFC 7009 section 2.2).
@@ -40,6 +40,9 @@ pub async fn revoke(
     let token = form
         .get("token")
         .ok_or_else(|| Error::invalid_request("token is missing"))?;
+    if let Some(digest) = token_text::digest(token, token_text::SERVICE_TOKEN) {
+        return revoke_service_token(authority, server, digest).await;
+    }
     let credentials = ClientCredentials::read(form, header)?;
     let client = credentials.authenticate(authority, server, None).await?;
     // `token_type_hint` is only a hint, and the two kinds cannot be mistaken for each other.
@@ -56,7 +59,7 @@ pub async fn revoke(
     };
     let Some(grant) = grant else {
         return Ok(Revocation {
-            client: client.id().clone(),
+            client: Some(client.id().clone()),
             ended: None,
         });
     };
@@ -80,8 +83,24 @@ pub async fn revoke(
         })
         .await?;
     Ok(Revocation {
-        client: client.id().clone(),
+        client: Some(client.id().clone()),
         ended: ended.then_some(grant),
+    })
+}
+
+/// A machine with a static token is no client; having the token is all that it could prove.
+async fn revoke_service_token(
+    authority: &Authority,
+    server: &ServerContext,
+    digest: Digest,
+) -> Result<Revocation, Error> {
+    let revoked = service_tokens::revoke_by_text(authority, server, digest).await?;
+    let client = revoked
+        .as_ref()
+        .map(|token| ClientId::from_text(token.id.as_str()));
+    Ok(Revocation {
+        client,
+        ended: revoked.map(|token| token.grant),
     })
 }
 
@@ -100,7 +119,11 @@ fn grant_of_access_token(
 /// Until when gateways must know that a grant ended: until its last access token has expired, which may have been
 /// minted when the setting was longer.
 pub(crate) fn remembered_until(server: &ServerContext, now: Timestamp) -> Timestamp {
-    let lifetime = server.server.settings.access_token_lifetime();
+    remembered_for(server.server.settings.access_token_lifetime(), now)
+}
+
+/// As [`remembered_until`], for tokens of this lifetime.
+pub(crate) fn remembered_for(lifetime: Duration, now: Timestamp) -> Timestamp {
     now.after(lifetime.max(REMEMBERED_AT_LEAST))
         .after(CLOCK_TOLERANCE)
 }

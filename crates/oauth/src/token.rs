@@ -2,7 +2,7 @@ use domain::{ClientId, GrantId, UserId};
 use wire::oauth::{ScopeSet, TokenResponse};
 
 use crate::client_auth::{BasicCredentials, ClientCredentials};
-use crate::grant::{authorization_code, refresh_token};
+use crate::grant::{GrantType, authorization_code, client_credentials, refresh_token};
 use crate::{Authority, Error, Parameters, ServerContext};
 
 /// A token response, with what the terminal and the log may say about it.
@@ -14,8 +14,8 @@ pub struct Issued {
     pub kind: IssuedKind,
     /// To whom.
     pub client: ClientId,
-    /// On whose behalf.
-    pub user: UserId,
+    /// On whose behalf; nobody's when the client acts for itself.
+    pub user: Option<UserId>,
     /// Under which approval.
     pub grant: GrantId,
     /// The scopes of the access token.
@@ -31,6 +31,8 @@ pub enum IssuedKind {
     Refreshed,
     /// The same exchange again, with the same successor.
     RefreshRepeated,
+    /// A client got a token for itself.
+    ActsForItself,
 }
 
 /// Answers a token request: authenticates the client, chooses the grant, responds.
@@ -48,13 +50,21 @@ pub async fn token(
         .get("grant_type")
         .ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
     let credentials = ClientCredentials::read(form, header)?;
-    match grant_type {
-        "authorization_code" => {
+    match GrantType::parse(grant_type) {
+        Some(GrantType::AuthorizationCode) => {
             authorization_code::redeem(authority, server, &credentials, form).await
         }
-        "refresh_token" => refresh_token::refresh(authority, server, &credentials, form).await,
-        _ => Err(Error::unsupported_grant_type(
-            "grant_type must be authorization_code or refresh_token",
-        )),
+        Some(GrantType::RefreshToken) => {
+            refresh_token::refresh(authority, server, &credentials, form).await
+        }
+        Some(GrantType::ClientCredentials) => {
+            client_credentials::issue(authority, server, &credentials, form).await
+        }
+        Some(GrantType::JwtBearer | GrantType::TokenExchange | GrantType::DeviceCode) | None => {
+            Err(Error::unsupported_grant_type(format!(
+                "grant_type must be {}",
+                GrantType::OFFERED.map(GrantType::as_str).join(", ")
+            )))
+        }
     }
 }

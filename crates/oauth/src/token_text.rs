@@ -6,6 +6,12 @@ pub(crate) const CODE: &str = "pcc_";
 pub(crate) const REFRESH_TOKEN: &str = "pcr_";
 /// The prefix of login cookies.
 pub(crate) const LOGIN_COOKIE: &str = "pcl_";
+/// The prefix of the secrets of clients.
+pub(crate) const CLIENT_SECRET: &str = "pck_";
+/// The prefix of static tokens of machines.
+pub(crate) const SERVICE_TOKEN: &str = "pct_";
+/// The prefix of the secrets of MCP servers.
+pub(crate) const RESOURCE_SERVER_SECRET: &str = "pcq_";
 /// The prefix of setup links.
 pub(crate) const SETUP_TOKEN: &str = "pcs_";
 

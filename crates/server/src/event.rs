@@ -80,6 +80,13 @@ pub enum EventKind {
         /// Whether it asked the same before.
         repeated: bool,
     },
+    /// A client got an access token for itself, without a person.
+    ActedForItself {
+        /// The client.
+        client_id: String,
+        /// The scopes of the token.
+        scopes: ScopeSet,
+    },
     /// A client gave its tokens back.
     Revoked {
         /// The client.

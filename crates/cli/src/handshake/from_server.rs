@@ -46,7 +46,9 @@ fn step(kind: EventKind, server: &str) -> Option<(Option<String>, Step)> {
             user_name,
             ..
         } => (Some(client_id), Step::Declined(user_name)),
-        EventKind::CodeRedeemed { client_id, .. } => (Some(client_id), Step::Token),
+        EventKind::CodeRedeemed { client_id, .. } | EventKind::ActedForItself { client_id, .. } => {
+            (Some(client_id), Step::Token)
+        }
         EventKind::Refreshed { client_id, .. } => (Some(client_id), Step::Refreshed),
         EventKind::Refused {
             step,

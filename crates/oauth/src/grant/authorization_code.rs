@@ -1,11 +1,12 @@
 use base::{Digest, Timestamp, random_token};
-use domain::{AuditEvent, AuditEventKind, AuthorizationCode, FamilyEnd, RefreshToken, TokenFamily};
+use domain::{AuditEvent, AuditEventKind, AuthorizationCode, FamilyEnd, RefreshToken};
 use store::{EndFamily, RedeemCode, Redeemed};
 use wire::oauth::CodeVerifier;
 
 use crate::client_auth::{AuthenticatedClient, ClientCredentials, Holder};
+use crate::issue::{self, TokenSubject};
 use crate::token::{Issued, IssuedKind};
-use crate::{Authority, Error, Parameters, ServerContext, issue, token_text};
+use crate::{Authority, Error, Parameters, ServerContext, token_text};
 
 /// Exchanges an authorization code for the first tokens of its family.
 ///
@@ -34,6 +35,7 @@ pub(crate) async fn redeem(
         server: &state.code.server,
         client: &state.code.client,
         disabled: state.client_disabled,
+        authentication: state.client_authentication.as_ref(),
     });
     let client = credentials.authenticate(authority, server, holder).await?;
     let Some(state) = state else {
@@ -61,35 +63,31 @@ pub(crate) async fn redeem(
     // signature inside the writer.
     let settings = &server.server.settings;
     let scopes = code.scopes.intersection(&server.declared_scopes);
-    let family = TokenFamily {
-        id: code.grant.clone(),
-        server: code.server.clone(),
-        client: code.client.clone(),
-        user: code.user.clone(),
-        scopes: scopes.clone(),
-        withheld: Vec::new(),
-        authenticated_at: code.authenticated_at,
-        created_at: now,
-        expires_at: now.after(settings.family_lifetime()),
-        ended: None,
-    };
+    let family_expires_at = now.after(settings.family_lifetime());
     let refresh_text = random_token(authority.random(), token_text::REFRESH_TOKEN);
     let refresh = RefreshToken {
         digest: Digest::of(&refresh_text),
-        family: family.id.clone(),
+        family: code.grant.clone(),
         generation: 0,
         expires_at: now
             .after(settings.refresh_token_lifetime())
-            .min(family.expires_at),
+            .min(family_expires_at),
         spent: None,
     };
-    let access_token = issue::access_token(authority, server, &family, &scopes, now);
+    let subject = TokenSubject {
+        subject: code.user.as_str(),
+        client: code.client.as_str(),
+        grant: &code.grant,
+        authenticated_at: Some(code.authenticated_at),
+    };
+    let lifetime = settings.access_token_lifetime();
+    let access_token = issue::access_token(authority, server, subject, &scopes, lifetime, now);
     let issued = Issued {
         response: issue::token_response(server, access_token, refresh_text, scopes.clone()),
         kind: IssuedKind::CodeRedeemed,
-        client: family.client.clone(),
-        user: family.user.clone(),
-        grant: family.id.clone(),
+        client: code.client.clone(),
+        user: Some(code.user.clone()),
+        grant: code.grant.clone(),
         scopes,
     };
     let redeemed = authority
@@ -97,7 +95,7 @@ pub(crate) async fn redeem(
         .redeem_code(RedeemCode {
             digest: code.digest,
             event: event(AuditEventKind::CodeRedeemed, code, now),
-            family_expires_at: family.expires_at,
+            family_expires_at,
             refresh: Some(refresh),
             now,
         })

@@ -39,6 +39,7 @@ pub(crate) async fn refresh(
         server: &state.family.server,
         client: &state.family.client,
         disabled: state.client_disabled,
+        authentication: state.client_authentication.as_ref(),
     });
     let client = credentials.authenticate(authority, server, holder).await?;
     let Some(state) = state else {
@@ -211,12 +212,19 @@ fn mint(
         salt,
         presented,
     );
-    let access_token = issue::access_token(authority, server, family, &scopes, now);
+    let access_token = issue::access_token(
+        authority,
+        server,
+        family.into(),
+        &scopes,
+        server.server.settings.access_token_lifetime(),
+        now,
+    );
     Ok(Issued {
         response: issue::token_response(server, access_token, successor, scopes.clone()),
         kind,
         client: family.client.clone(),
-        user: family.user.clone(),
+        user: Some(family.user.clone()),
         grant: family.id.clone(),
         scopes,
     })

@@ -35,9 +35,9 @@ pub(crate) async fn post(
     };
     match revoke(&app.authority, &server, &form, header.as_ref()).await {
         Ok(revocation) => {
-            if revocation.ended.is_some() {
+            if let (Some(_), Some(client)) = (&revocation.ended, &revocation.client) {
                 app.emit(Some(server.slug()), &parts.headers, || EventKind::Revoked {
-                    client_id: revocation.client.as_str().to_owned(),
+                    client_id: client.as_str().to_owned(),
                 });
             }
             respond::empty(StatusCode::OK)

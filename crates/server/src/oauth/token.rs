@@ -53,7 +53,11 @@ pub(crate) async fn post(
                 grant_id,
                 scopes: issued.scopes.clone(),
             },
-            kind => EventKind::Refreshed {
+            IssuedKind::ActsForItself => EventKind::ActedForItself {
+                client_id,
+                scopes: issued.scopes.clone(),
+            },
+            kind @ (IssuedKind::Refreshed | IssuedKind::RefreshRepeated) => EventKind::Refreshed {
                 client_id,
                 grant_id,
                 repeated: kind == IssuedKind::RefreshRepeated,
