@@ -76,7 +76,7 @@ impl Error {
     fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
-            description: description.into(),
+            description: describing(description.into()),
             cause: None,
             retry_after: None,
         }
@@ -110,6 +110,26 @@ impl Error {
     }
 }
 
+/// RFC 6749 section 5.2 permits printable ASCII without quote and backslash; some clients refuse a whole answer over one
+/// character more.
+fn describing(text: Cow<'static, str>) -> Cow<'static, str> {
+    let permitted =
+        |character: char| matches!(character, ' '..='~') && !matches!(character, '"' | '\\');
+    if text.chars().all(permitted) {
+        return text;
+    }
+    let mut described = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => described.push('\''),
+            '…' => described.push_str("..."),
+            character if permitted(character) => described.push(character),
+            _ => described.push('?'),
+        }
+    }
+    described.into()
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}: {}", self.code, self.description)
@@ -130,5 +150,18 @@ impl From<store::StoreError> for Error {
             }
             other => Self::server_error(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn a_description_is_of_the_characters_of_rfc_6749_section_5_2() {
+        let error = Error::invalid_request("parameter \"a\\b\" has \u{e4}\r\n…");
+        assert_eq!(error.description(), "parameter 'a'b' has ???...");
+        let error = Error::invalid_request("~ plain !#[]");
+        assert_eq!(error.description(), "~ plain !#[]");
     }
 }
