@@ -53,6 +53,8 @@ pub enum AuditEventKind {
     ClientAskedFor,
     ClientApproved,
     ClientBlocked,
+    ClientUnblocked,
+    ClientForgotten,
     ClientSecretCreated,
     ClientTokenIssued,
     ServiceTokenCreated,
@@ -90,6 +92,8 @@ impl AuditEventKind {
             Self::ClientAskedFor => "client_asked_for",
             Self::ClientApproved => "client_approved",
             Self::ClientBlocked => "client_blocked",
+            Self::ClientUnblocked => "client_unblocked",
+            Self::ClientForgotten => "client_forgotten",
             Self::ClientSecretCreated => "client_secret_created",
             Self::ClientTokenIssued => "client_token_issued",
             Self::ServiceTokenCreated => "service_token_created",
@@ -103,7 +107,7 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 33] = [
         Self::UserAdded,
         Self::UserSignedIn,
         Self::SignInRefused,
@@ -130,6 +134,8 @@ impl AuditEventKind {
         Self::ClientAskedFor,
         Self::ClientApproved,
         Self::ClientBlocked,
+        Self::ClientUnblocked,
+        Self::ClientForgotten,
         Self::ClientSecretCreated,
         Self::ClientTokenIssued,
         Self::ServiceTokenCreated,

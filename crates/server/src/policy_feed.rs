@@ -30,6 +30,7 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
     authority.reload().await?;
     let now = authority.now();
     let revoked = authority.store().list_revoked_grants(now).await?;
+    let cut_offs = authority.store().list_client_cut_offs(now).await?;
     let revocations = Revocations {
         grants: revoked
             .into_iter()
@@ -50,7 +51,15 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                 policy: server.policy.clone(),
                 policy_revision: server.policy_revision,
                 keys: authority.access_jwks(),
-                revocations: revocations.clone(),
+                revocations: Revocations {
+                    clients: cut_offs
+                        .iter()
+                        .filter(|cut_off| cut_off.server == server.slug)
+                        .map(|cut_off| (cut_off.client.as_str().to_owned(), cut_off.issued_before))
+                        .collect(),
+                    ..revocations.clone()
+                },
+                documentation_url: server.settings.documentation_url.clone(),
                 session_mac_key: authority.session_mac_key(),
             };
             (snapshot.slug.clone(), Arc::new(snapshot))

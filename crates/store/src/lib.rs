@@ -12,7 +12,9 @@ mod activity;
 mod audit;
 mod bulk;
 mod change;
+mod client_admin;
 mod client_assertions;
+mod client_cut_off;
 mod client_documents;
 mod client_secrets;
 mod client_trust;
@@ -45,6 +47,8 @@ mod writer;
 
 pub use activity::{ActivityLog, ActivityOptions};
 pub use audit::StoredAuditEvent;
+pub use client_admin::{EndClient, IdleClients};
+pub use client_cut_off::ClientCutOff;
 pub use client_trust::AskedFor;
 pub use clients::Registered;
 pub use codes::{FoundCode, InsertCode, RedeemCode, Redeemed};

@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// A code outlives its minute by a day, so that a replay is told from nonsense. A family goes after its refresh
 /// tokens, which never live longer than it does. Service tokens stay in sight for a season.
-const PURGES: [(&str, u32); 9] = [
+const PURGES: [(&str, u32); 10] = [
     (
         "DELETE FROM authorization_code WHERE digest IN \
          (SELECT digest FROM authorization_code WHERE expires_at < $1 LIMIT $2)",
@@ -57,6 +57,11 @@ const PURGES: [(&str, u32); 9] = [
         "DELETE FROM service_token WHERE id IN \
          (SELECT id FROM service_token WHERE expires_at < $1 LIMIT $2)",
         90,
+    ),
+    (
+        "DELETE FROM client_cut_off WHERE (server, client_id) IN \
+         (SELECT server, client_id FROM client_cut_off WHERE remembered_until < $1 LIMIT $2)",
+        1,
     ),
 ];
 
