@@ -5,9 +5,11 @@ use std::path::Path;
 use std::{env, fs, io};
 
 use authz::Risk;
+use oauth::NameCaution;
 use portcullis_server::pages::{
-    self, ConnectLine, ConsentPage, ConsentScope, ConsentTool, ErrorPage, HomePage, HomeServer,
-    ReturningPage, SetupPage, SetupUsedPage, SignInPage, SignedOutPage,
+    self, AskForm, ClientStanding, ConnectLine, ConsentPage, ConsentScope, ConsentTool, ErrorPage,
+    GoingOnPage, HomePage, HomeServer, ReturningPage, SetupPage, SetupUsedPage, SignInPage,
+    SignedOutPage, TokenLine, TokenMadePage, TokenServer, TokensPage, WaitingClient, WaitingPage,
 };
 use wire::oauth::RedirectUriKind;
 
@@ -43,7 +45,173 @@ fn all() -> Vec<(&'static str, String)> {
     out.extend(returning_pages());
     out.extend(home_pages());
     out.extend(other_pages());
+    out.extend(account_pages());
     out
+}
+
+fn waiting_clients() -> Vec<WaitingClient<'static>> {
+    vec![
+        WaitingClient {
+            server_slug: "todo",
+            server_name: "Todo",
+            client_id: "https://assistant.example/oauth/client.json",
+            name: "Assistant",
+            document_host: Some("assistant.example"),
+            redirect_uris: vec!["https://assistant.example/cb"],
+            since: "since 5 minutes".into(),
+            csrf: "csrf".into(),
+        },
+        WaitingClient {
+            server_slug: "todo",
+            server_name: "Todo",
+            client_id: "cli_1",
+            name: "Cursor",
+            document_host: None,
+            redirect_uris: vec![
+                "cursor://anysphere.cursor-mcp/oauth/callback",
+                "https://www.cursor.com/agents/mcp/oauth/callback",
+                "http://localhost:8787/callback",
+            ],
+            since: "since 3 days".into(),
+            csrf: "csrf".into(),
+        },
+    ]
+}
+
+fn account_pages() -> Vec<(&'static str, String)> {
+    let line = TokenLine {
+        id: "svt_1",
+        name: "Nightly report",
+        server_name: "Todo",
+        scopes: "todo:read todo:write".into(),
+        expires: "2026-12-21".into(),
+        ended: None,
+    };
+    let tokens = TokensPage {
+        user_name: "Alice Meyer",
+        user_email: "alice@example.com",
+        tokens: vec![
+            line.clone(),
+            TokenLine {
+                name: "Build machine",
+                ended: Some("Revoked"),
+                ..line.clone()
+            },
+        ],
+        servers: vec![TokenServer {
+            slug: "todo",
+            name: "Todo",
+            scopes: vec![
+                ("todo:read", "See your todos", Risk::Low),
+                ("todo:write", "Add and complete todos", Risk::Medium),
+                ("todo:delete", "Delete todos for good", Risk::High),
+            ],
+        }],
+        error: None,
+        create_action: "/account/tokens",
+        revoke_action: "/account/tokens/revoke",
+        sign_out_action: "/sign-out",
+        csrf: "csrf",
+        sign_out_csrf: "csrf",
+    };
+    let made = TokenMadePage {
+        name: "Nightly report",
+        token: "pct_NB2-VQxxLL1kc0Dd2T9yqAqsWGwOY1FhKSkHV7hVZ8w",
+        resource: "http://localhost:4180/mcp/todo",
+        expires: "2026-12-21",
+        list_path: "/account/tokens",
+    };
+    let going_on = GoingOnPage {
+        server_name: "Todo",
+        client_name: "Claude",
+        return_host: "claude.ai",
+        user_email: "alice@example.com",
+        form_action: "/servers/todo/authorize",
+        sealed_request: "sealed",
+        csrf: "csrf",
+        switch_account_action: "/sign-out",
+    };
+    let waiting = WaitingPage {
+        server_name: "Todo",
+        client_name: "Assistant",
+        correlation_id: "01K9Z3T4V5W6X7Y8",
+        looks_again_at: Some("/servers/todo/authorize?request=sealed"),
+        ask: None,
+    };
+    vec![
+        ("tokens", pages::tokens(&tokens)),
+        (
+            "tokens-empty",
+            pages::tokens(&TokensPage {
+                user_name: "",
+                tokens: vec![],
+                error: Some("Tick at least one thing that the token may do."),
+                ..tokens.clone()
+            }),
+        ),
+        (
+            "tokens-hostile",
+            pages::tokens(&TokensPage {
+                user_name: HOSTILE,
+                user_email: HOSTILE,
+                tokens: vec![TokenLine {
+                    name: HOSTILE,
+                    server_name: HOSTILE,
+                    scopes: HOSTILE.into(),
+                    expires: HOSTILE.into(),
+                    ..line
+                }],
+                servers: vec![TokenServer {
+                    slug: "todo",
+                    name: HOSTILE,
+                    scopes: vec![(HOSTILE, HOSTILE, Risk::Critical), ("x", "", Risk::Low)],
+                }],
+                error: Some(HOSTILE),
+                ..tokens
+            }),
+        ),
+        ("token-made", pages::token_made(&made)),
+        (
+            "token-made-hostile",
+            pages::token_made(&TokenMadePage {
+                name: HOSTILE,
+                resource: HOSTILE,
+                ..made
+            }),
+        ),
+        ("going-on", pages::going_on(&going_on)),
+        (
+            "going-on-hostile",
+            pages::going_on(&GoingOnPage {
+                server_name: HOSTILE,
+                client_name: HOSTILE,
+                return_host: HOSTILE,
+                user_email: HOSTILE,
+                ..going_on
+            }),
+        ),
+        ("waiting", pages::waiting(&waiting)),
+        (
+            "waiting-ask",
+            pages::waiting(&WaitingPage {
+                looks_again_at: None,
+                ask: Some(AskForm {
+                    form_action: "/servers/todo/authorize",
+                    sealed_request: "sealed",
+                    csrf: "csrf",
+                }),
+                ..waiting
+            }),
+        ),
+        (
+            "waiting-hostile",
+            pages::waiting(&WaitingPage {
+                server_name: HOSTILE,
+                client_name: HOSTILE,
+                ..waiting
+            }),
+        ),
+    ]
 }
 
 fn sign_in_pages() -> Vec<(&'static str, String)> {
@@ -96,11 +264,14 @@ fn consent_pages() -> Vec<(&'static str, String)> {
         server_name: "Todo",
         resource: "http://localhost:4180/mcp/todo",
         client_name: "Claude Code",
-        client_verified: None,
+        standing: ClientStanding::Unverified,
+        client_logo: None,
+        name_caution: None,
         return_host: "localhost",
         return_kind: RedirectUriKind::Loopback,
         user_name: "Alice Meyer",
         user_email: "alice@example.com",
+        expected_email: None,
         scopes: vec![
             scope(
                 "todo:read",
@@ -136,7 +307,8 @@ fn consent_pages() -> Vec<(&'static str, String)> {
     };
     let verified = ConsentPage {
         client_name: "Claude",
-        client_verified: Some("claude.ai"),
+        standing: ClientStanding::Verified("claude.ai"),
+        client_logo: Some(pages::assets::mark_path()),
         return_host: "claude.ai",
         return_kind: RedirectUriKind::Https,
         remember_note: Some("Remembered for this app until you withdraw it."),
@@ -169,6 +341,7 @@ fn consent_pages() -> Vec<(&'static str, String)> {
         client_name: "Visual Studio Code Insiders for the Enterprise with Extensions",
         return_host: "com.example.very-long-application-identifier.that-goes-on.and-on:",
         return_kind: RedirectUriKind::PrivateUseScheme,
+        expected_email: Some("someone.else@students.university.example"),
         user_name: "Prof. Dr. Wolfeschlegelsteinhausenbergerdorff-Featherstonehaugh",
         user_email: "wolfeschlegelsteinhausenbergerdorff.featherstonehaugh@students.university.example",
         scopes: vec![
@@ -206,7 +379,29 @@ fn consent_pages() -> Vec<(&'static str, String)> {
         remember_note: None,
         ..normal.clone()
     };
+    let document = ConsentPage {
+        standing: ClientStanding::DocumentOf("claude.ai"),
+        ..normal.clone()
+    };
+    let added = ConsentPage {
+        client_name: "Intranet assistant",
+        standing: ClientStanding::AddedByOwner,
+        return_host: "assistant.intranet.example",
+        return_kind: RedirectUriKind::Https,
+        remember_note: Some("You are not asked again until it wants more."),
+        ..normal.clone()
+    };
+    let imitation = ConsentPage {
+        client_name: "Cl\u{430}ude",
+        name_caution: Some(NameCaution::NotItsAddress("Claude")),
+        return_host: "claude-login.example",
+        return_kind: RedirectUriKind::Https,
+        remember_note: None,
+        ..normal.clone()
+    };
     let hostile = ConsentPage {
+        expected_email: Some(HOSTILE),
+        name_caution: Some(NameCaution::LooksLike("Claude")),
         server_name: HOSTILE,
         resource: HOSTILE,
         client_name: HOSTILE,
@@ -235,6 +430,9 @@ fn consent_pages() -> Vec<(&'static str, String)> {
     vec![
         ("consent", pages::consent(&normal)),
         ("consent-verified", pages::consent(&verified)),
+        ("consent-document", pages::consent(&document)),
+        ("consent-added", pages::consent(&added)),
+        ("consent-imitation", pages::consent(&imitation)),
         ("consent-long", pages::consent(&long)),
         ("consent-empty", pages::consent(&empty)),
         ("consent-hostile", pages::consent(&hostile)),
@@ -265,16 +463,25 @@ fn returning_pages() -> Vec<(&'static str, String)> {
         url: "http://localhost:51234/callback?code=pcc_NB2-VQxxLL1kc0Dd2T9yqAqsWGwOY1FhKSkHV7hVZ8w&state=vjZ8&iss=http%3A%2F%2Flocalhost%3A4180%2Fservers%2Ftodo",
         kind: RedirectUriKind::Loopback,
         denied: false,
+        by_hand: false,
     };
     let custom = ReturningPage {
         client_name: "Cursor",
         url: "cursor://anysphere.cursor-mcp/oauth/callback?code=pcc_NB2-VQxxLL1kc0Dd2T9yqAqsWGwOY1FhKSkHV7hVZ8w",
         kind: RedirectUriKind::PrivateUseScheme,
         denied: false,
+        by_hand: false,
     };
     vec![
         ("returning", pages::returning(&normal)),
         ("returning-scheme", pages::returning(&custom)),
+        (
+            "returning-by-hand",
+            pages::returning(&ReturningPage {
+                by_hand: true,
+                ..normal
+            }),
+        ),
         (
             "returning-denied",
             pages::returning(&ReturningPage {
@@ -342,12 +549,22 @@ fn home_pages() -> Vec<(&'static str, String)> {
                 ..todo.clone()
             },
         ],
+        waiting: vec![],
+        decide_action: "/admin/clients",
+        tokens_path: "/account/tokens",
         note: Some("claude.ai and ChatGPT run elsewhere: they need a public https address."),
         sign_out_action: "/sign-out",
         csrf: "csrf",
     };
     vec![
         ("home", pages::home(&normal)),
+        (
+            "home-waiting",
+            pages::home(&HomePage {
+                waiting: waiting_clients(),
+                ..normal.clone()
+            }),
+        ),
         (
             "home-empty",
             pages::home(&HomePage {
@@ -363,6 +580,14 @@ fn home_pages() -> Vec<(&'static str, String)> {
                 user_name: HOSTILE,
                 user_email: HOSTILE,
                 note: Some(HOSTILE),
+                waiting: vec![WaitingClient {
+                    server_name: HOSTILE,
+                    name: HOSTILE,
+                    document_host: Some(HOSTILE),
+                    redirect_uris: vec![HOSTILE, HOSTILE],
+                    since: HOSTILE.to_owned(),
+                    ..WaitingClient::default()
+                }],
                 servers: vec![HomeServer {
                     name: HOSTILE,
                     resource: HOSTILE,
@@ -378,6 +603,7 @@ fn other_pages() -> Vec<(&'static str, String)> {
     let error = ErrorPage {
         heading: "This app cannot be trusted yet",
         explanation: "It asked to come back to an address that it has not registered (redirect_uri), so you are not sent there.",
+        details: &[],
         what_to_do: "Start the connection again in the app. If it happens again, remove the server from the app and add it anew.",
         correlation_id: "01K9Z3T4V5W6X7Y8",
     };
@@ -391,10 +617,22 @@ fn other_pages() -> Vec<(&'static str, String)> {
     vec![
         ("error", pages::error(&error)),
         (
+            "error-addresses",
+            pages::error(&ErrorPage {
+                details: &[
+                    ("Asked for", "http://localhost:51234/callback/".to_owned()),
+                    ("Registered", "http://localhost/callback".to_owned()),
+                    ("Registered", "https://vscode.dev/redirect".to_owned()),
+                ],
+                ..error
+            }),
+        ),
+        (
             "error-hostile",
             pages::error(&ErrorPage {
                 heading: HOSTILE,
                 explanation: HOSTILE,
+                details: &[("Asked for", HOSTILE.to_owned())],
                 what_to_do: HOSTILE,
                 correlation_id: HOSTILE,
             }),

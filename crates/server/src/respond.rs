@@ -5,13 +5,14 @@ use ::oauth::authorize::Refusal;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use domain::Client;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use wire::oauth::{ErrorBody, ErrorCode};
 
 use crate::app::App;
 use crate::event::EventKind;
-use crate::pages::{self, ErrorPage, ReturningPage};
+use crate::pages::{self, AskForm, ErrorPage, ReturningPage, WaitingPage};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -157,6 +158,8 @@ pub(crate) enum PageKind {
     Form,
     /// It has a secret or nothing: no referrer at all.
     Plain,
+    /// It has a form that a script of ours posts.
+    GoingOn,
     /// The dashboard: also kept apart from windows that opened it.
     Dashboard,
 }
@@ -168,11 +171,14 @@ pub(crate) fn page(status: StatusCode, kind: PageKind, html: String) -> Response
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(pages::CONTENT_SECURITY_POLICY),
+        HeaderValue::from_static(match kind {
+            PageKind::GoingOn => pages::CONTENT_SECURITY_POLICY_GOING_ON,
+            _ => pages::CONTENT_SECURITY_POLICY,
+        }),
     );
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     let referrer = match kind {
-        PageKind::Form | PageKind::Dashboard => "same-origin",
+        PageKind::Form | PageKind::GoingOn | PageKind::Dashboard => "same-origin",
         PageKind::Plain => "no-referrer",
     };
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static(referrer));
@@ -191,7 +197,12 @@ pub(crate) fn page(status: StatusCode, kind: PageKind, html: String) -> Response
 
 /// A page that says what went wrong. Logged here.
 pub(crate) fn error_page(app: &App, step: Step<'_>, error: &Error, what_to_do: &str) -> Response {
-    let (status, heading) = match error.code() {
+    let (status, heading) = status_and_heading(error);
+    error_page_with(app, step, error, what_to_do, status, heading)
+}
+
+fn status_and_heading(error: &Error) -> (StatusCode, &'static str) {
+    match error.code() {
         ErrorCode::ServerError => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "Something went wrong here",
@@ -204,8 +215,7 @@ pub(crate) fn error_page(app: &App, step: Step<'_>, error: &Error, what_to_do: &
             "This application is not known here",
         ),
         _ => (StatusCode::BAD_REQUEST, "This sign-in cannot go on"),
-    };
-    error_page_with(app, step, error, what_to_do, status, heading)
+    }
 }
 
 /// As [`error_page`], with another status and heading.
@@ -217,6 +227,17 @@ pub(crate) fn error_page_with(
     status: StatusCode,
     heading: &str,
 ) -> Response {
+    error_page_showing(app, step, error, what_to_do, &[], (status, heading))
+}
+
+fn error_page_showing(
+    app: &App,
+    step: Step<'_>,
+    error: &Error,
+    what_to_do: &str,
+    details: &[(&'static str, String)],
+    (status, heading): (StatusCode, &str),
+) -> Response {
     let correlation_id = report(app, step, error);
     let mut explanation = sentence(error.description());
     if error.code() == ErrorCode::ServerError {
@@ -225,6 +246,7 @@ pub(crate) fn error_page_with(
     let html = pages::error(&ErrorPage {
         heading,
         explanation: &explanation,
+        details,
         what_to_do,
         correlation_id: &correlation_id,
     });
@@ -237,7 +259,15 @@ pub(crate) fn error_page_with(
 /// the way, which must not end in a redirect off our origin.
 pub(crate) fn refusal(app: &App, step: Step<'_>, refusal: &Refusal, after_form: bool) -> Response {
     match refusal {
-        Refusal::Page { error, what_to_do } => error_page(app, step, error, what_to_do),
+        Refusal::Page {
+            error,
+            what_to_do,
+            details,
+        } => {
+            let shown = status_and_heading(error);
+            error_page_showing(app, step, error, what_to_do, details, shown)
+        }
+        Refusal::Waiting { client, error } => waiting(app, step, client, error, None, None),
         Refusal::Redirect {
             error,
             address,
@@ -251,6 +281,7 @@ pub(crate) fn refusal(app: &App, step: Step<'_>, refusal: &Refusal, after_form: 
                     url: address,
                     kind: *kind,
                     denied: true,
+                    by_hand: false,
                 });
                 page(StatusCode::OK, PageKind::Plain, html)
             } else {
@@ -258,6 +289,27 @@ pub(crate) fn refusal(app: &App, step: Step<'_>, refusal: &Refusal, after_form: 
             }
         }
     }
+}
+
+/// A client that waits for an owner. Logged here.
+pub(crate) fn waiting(
+    app: &App,
+    step: Step<'_>,
+    client: &Client,
+    error: &Error,
+    looks_again_at: Option<&str>,
+    ask: Option<AskForm<'_>>,
+) -> Response {
+    let correlation_id = report(app, step, error);
+    let server = step.server.and_then(|slug| app.server(slug));
+    let html = pages::waiting(&WaitingPage {
+        server_name: server.as_ref().map_or("", |server| &server.server.name),
+        client_name: &client.name,
+        correlation_id: &correlation_id,
+        looks_again_at,
+        ask,
+    });
+    page(StatusCode::OK, PageKind::Form, html)
 }
 
 /// 303: the browser follows with GET and never posts a password again.

@@ -1,18 +1,23 @@
-use ::oauth::authorize::{self, NextStep, Refusal};
-use ::oauth::consent::{self, Answer, Question};
+use ::oauth::authorize::{self, Refusal};
+use ::oauth::consent::{self, Answer, Approval, Question};
 use ::oauth::csrf::{self, Form};
+use ::oauth::next_step::{NextStep, next_step};
 use ::oauth::session::SignedIn;
-use ::oauth::{Error, Parameters, SealedRequest, ServerContext};
+use ::oauth::{ClientProof, Error, Parameters, SealedRequest, ServerContext};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use domain::{Client, ClientRegistration};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
-use wire::oauth::ScopeSet;
+use http::{HeaderMap, Method, StatusCode};
+use wire::oauth::{RedirectUriKind, ScopeSet};
 
 use crate::app::{App, AppState, InServer};
 use crate::body::read_form;
 use crate::event::EventKind;
-use crate::pages::{self, ConsentPage, ConsentScope, ConsentTool, ReturningPage};
+use crate::pages::{
+    self, AskForm, ClientStanding, ConsentPage, ConsentScope, ConsentTool, GoingOnPage,
+    ReturningPage,
+};
 use crate::people::sign_in;
 use crate::respond::{self, PageKind, Step};
 use crate::same_origin::{self, Origin};
@@ -49,9 +54,7 @@ pub(crate) async fn get(
         Err(error) => return respond::error_page(&app, step, &error, TRY_AGAIN),
     };
     match (parameters.get("request"), parameters.get("client_id")) {
-        (Some(sealed), None) => {
-            go_on(&app, &server, step, sealed, signed_in.as_ref(), &parts).await
-        }
+        (Some(sealed), None) => go_on(&app, &server, step, sealed, signed_in.as_ref()).await,
         (_, client_id) => {
             let step = Step { client_id, ..step };
             begin(&app, &server, step, &parameters, signed_in.as_ref(), &parts).await
@@ -81,19 +84,11 @@ async fn begin(
         }
     });
     let sealed = validated.request.seal(&app.authority);
-    match (authorize::next_step(&sealed.request, signed_in), signed_in) {
-        (NextStep::Consent, Some(signed_in)) => ask(app, server, step, &sealed, signed_in).await,
-        _ => {
-            let shown = sign_in::Shown {
-                server_name: &server.server.name,
-                client_name: &sealed.request.client_name,
-                sealed_request: &sealed.text,
-                email: sealed.request.login_hint.as_deref().unwrap_or_default(),
-                error: None,
-            };
-            sign_in::show(app, step, &parts.headers, StatusCode::OK, &shown).await
-        }
+    // A form of another site brings no cookies along. Once around by GET, and the browser sends them.
+    if parts.method == Method::POST {
+        return respond::see_other(&address_of(server, &sealed));
     }
+    show_next(app, server, step, &sealed, signed_in, false).await
 }
 
 /// The same request again, after a form of ours: nothing here may redirect off our origin.
@@ -103,15 +98,27 @@ async fn go_on(
     step: Step<'_>,
     sealed: &str,
     signed_in: Option<&SignedIn>,
-    parts: &Parts,
 ) -> Response {
-    let sealed = match SealedRequest::open_for(&app.authority, server, sealed) {
-        Ok(sealed) => sealed,
-        Err(refusal) => return respond::refusal(app, step, &refusal, true),
-    };
-    match (authorize::next_step(&sealed.request, signed_in), signed_in) {
-        (NextStep::Consent, Some(signed_in)) => ask(app, server, step, &sealed, signed_in).await,
-        _ => {
+    match SealedRequest::open_for(&app.authority, server, sealed) {
+        Ok(sealed) => show_next(app, server, step, &sealed, signed_in, true).await,
+        Err(refusal) => respond::refusal(app, step, &refusal, true),
+    }
+}
+
+/// Sign-in, the question, or the page that goes on without one.
+async fn show_next(
+    app: &App,
+    server: &ServerContext,
+    step: Step<'_>,
+    sealed: &SealedRequest,
+    signed_in: Option<&SignedIn>,
+    after_form: bool,
+) -> Response {
+    let next = next_step(&app.authority, server, &sealed.request, signed_in).await;
+    let (question, signed_in, asks) = match (next, signed_in) {
+        (Ok(NextStep::Ask(question)), Some(signed_in)) => (question, signed_in, true),
+        (Ok(NextStep::GoOn(question)), Some(signed_in)) => (question, signed_in, false),
+        (Ok(_), _) => {
             let shown = sign_in::Shown {
                 server_name: &server.server.name,
                 client_name: &sealed.request.client_name,
@@ -119,26 +126,82 @@ async fn go_on(
                 email: sealed.request.login_hint.as_deref().unwrap_or_default(),
                 error: None,
             };
-            sign_in::show(app, step, &parts.headers, StatusCode::OK, &shown).await
+            return sign_in::show(app, step, step.headers, StatusCode::OK, &shown).await;
         }
+        (Err(Refusal::Waiting { client, error }), Some(signed_in)) => {
+            return waiting(app, server, step, sealed, signed_in, (&client, &error));
+        }
+        (Err(refusal), _) => return respond::refusal(app, step, &refusal, after_form),
+    };
+    if asks {
+        let html = consent_page(app, server, sealed, signed_in, &question);
+        respond::page(StatusCode::OK, PageKind::Form, html)
+    } else {
+        let html = going_on_page(app, server, sealed, signed_in, &question);
+        respond::page(StatusCode::OK, PageKind::GoingOn, html)
     }
 }
 
-/// The consent page.
-async fn ask(
+/// A client that registered itself is already on the owner's list; one with a document comes there when somebody asks.
+fn waiting(
     app: &App,
     server: &ServerContext,
     step: Step<'_>,
     sealed: &SealedRequest,
     signed_in: &SignedIn,
+    (client, error): (&Client, &Error),
 ) -> Response {
-    let question = match consent::question(&app.authority, server, &sealed.request, signed_in).await
-    {
-        Ok(question) => question,
-        Err(refusal) => return respond::refusal(app, step, &refusal, true),
+    let form_action = format!("/servers/{}/authorize", server.slug());
+    let csrf = consent_token(app, sealed, signed_in);
+    let ask = AskForm {
+        form_action: &form_action,
+        sealed_request: &sealed.text,
+        csrf: &csrf,
     };
-    let html = consent_page(app, server, sealed, signed_in, &question);
-    respond::page(StatusCode::OK, PageKind::Form, html)
+    let again = address_of(server, sealed);
+    let must_ask = client.registration == ClientRegistration::MetadataDocument;
+    let (again, ask) = if must_ask {
+        (None, Some(ask))
+    } else {
+        (Some(again.as_str()), None)
+    };
+    respond::waiting(app, step, client, error, again, ask)
+}
+
+fn address_of(server: &ServerContext, sealed: &SealedRequest) -> String {
+    format!(
+        "/servers/{}/authorize?request={}",
+        server.slug(),
+        sealed.text
+    )
+}
+
+fn going_on_page(
+    app: &App,
+    server: &ServerContext,
+    sealed: &SealedRequest,
+    signed_in: &SignedIn,
+    question: &Question,
+) -> String {
+    pages::going_on(&GoingOnPage {
+        server_name: &server.server.name,
+        client_name: &question.client.name,
+        return_host: &sealed.request.redirect_uri.display_host(),
+        user_email: signed_in.user.email.as_str(),
+        form_action: &format!("/servers/{}/authorize", server.slug()),
+        sealed_request: &sealed.text,
+        csrf: &consent_token(app, sealed, signed_in),
+        switch_account_action: "/sign-out",
+    })
+}
+
+fn consent_token(app: &App, sealed: &SealedRequest, signed_in: &SignedIn) -> String {
+    csrf::token(
+        &app.authority,
+        Form::Consent,
+        signed_in.session.id.as_str(),
+        &sealed.text,
+    )
 }
 
 fn consent_page(
@@ -164,35 +227,47 @@ fn consent_page(
         })
         .collect();
     let return_host = sealed.request.redirect_uri.display_host();
-    let remember_note = question
-        .approved_before
-        .map(|_| "You approved this application before. It asks each time it signs in anew.");
     pages::consent(&ConsentPage {
         server_name: &server.server.name,
         resource: &server.server.resource,
         client_name: &question.client.name,
-        // Nobody here has proven a host yet: what a registration says about itself proves nothing.
-        client_verified: None,
+        standing: match &question.proof {
+            ClientProof::Host(host) => ClientStanding::Verified(host),
+            ClientProof::Owner => ClientStanding::AddedByOwner,
+            ClientProof::DocumentOnly(host) => ClientStanding::DocumentOf(host),
+            ClientProof::Nobody => ClientStanding::Unverified,
+        },
+        client_logo: None,
+        name_caution: question.name_caution,
         return_host: &return_host,
         return_kind: sealed.request.redirect_uri.kind(),
         user_name: &signed_in.user.name,
         user_email: signed_in.user.email.as_str(),
+        expected_email: question.expected_email.as_deref(),
         scopes,
         withheld: Vec::new(),
         form_action: &format!("/servers/{}/authorize", server.slug()),
         sealed_request: &sealed.text,
-        csrf: &csrf::token(
-            &app.authority,
-            Form::Consent,
-            signed_in.session.id.as_str(),
-            &sealed.text,
-        ),
+        csrf: &consent_token(app, sealed, signed_in),
         switch_account_action: "/sign-out",
-        remember_note,
+        remember_note: remember_note(sealed, question),
     })
 }
 
-/// `POST /servers/{slug}/authorize`: what the person decided on the consent page.
+fn remember_note(sealed: &SealedRequest, question: &Question) -> Option<&'static str> {
+    let holds = sealed.request.redirect_uri.kind() == RedirectUriKind::Https
+        && matches!(question.proof, ClientProof::Host(_) | ClientProof::Owner);
+    if holds {
+        Some("You are not asked again until it wants more.")
+    } else {
+        question
+            .approved_before
+            .map(|_| "You approved this application before. It asks each time it signs in anew.")
+    }
+}
+
+/// `POST /servers/{slug}/authorize`: what the person decided on the consent page; or the request of a client that
+/// sends it as a form (OpenID Connect Core section 3.1.2.1), which is read like one that comes by GET.
 pub(crate) async fn post(
     State(app): State<AppState>,
     InServer(server): InServer,
@@ -220,7 +295,28 @@ pub(crate) async fn post(
             );
         }
     };
-    match decide(&app, &server, &body, &parts.headers).await {
+    // What stands in the address is not merged with what stands in the body: two readers would differ on it.
+    let form = if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+        Err(Error::invalid_request(
+            "the parameters of a form belong in its body, not in the address",
+        ))
+    } else {
+        Parameters::parse(&body)
+    };
+    let form = match form {
+        Ok(form) => form,
+        Err(error) => return respond::error_page(&app, step, &error, TELL_ITS_MAKERS),
+    };
+    let is_ours = form.get("decision").is_some() || form.get("request").is_some();
+    if form.get("client_id").is_some() || !is_ours {
+        let step = Step {
+            name: "authorize",
+            client_id: form.get("client_id"),
+            ..step
+        };
+        return begin(&app, &server, step, &form, None, &parts).await;
+    }
+    match decide(&app, &server, &form, &parts.headers).await {
         Ok(response) => response,
         Err(refusal) => respond::refusal(&app, step, &refusal, true),
     }
@@ -229,10 +325,9 @@ pub(crate) async fn post(
 async fn decide(
     app: &App,
     server: &ServerContext,
-    body: &[u8],
+    form: &Parameters<'_>,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let form = Parameters::parse(body)?;
     form.refuse_repeats(&["scope"])?;
     if same_origin::of_request(app, headers) == Origin::Foreign {
         return Err(Refusal::page(
@@ -248,13 +343,7 @@ async fn decide(
     })?;
     let sealed = SealedRequest::open_for(&app.authority, server, text)?;
     // Signed out meanwhile, or somebody else signed in in another tab: the question is asked again, of whoever it is.
-    let ask_again = || {
-        respond::see_other(&format!(
-            "/servers/{}/authorize?request={}",
-            server.slug(),
-            sealed.text
-        ))
-    };
+    let ask_again = || respond::see_other(&address_of(server, &sealed));
     let Some(signed_in) = app.signed_in(headers).await? else {
         return Ok(ask_again());
     };
@@ -276,15 +365,26 @@ async fn decide(
                 .all("scope")
                 .filter_map(|name| wire::oauth::Scope::parse(name).ok())
                 .collect();
+            let approval = Approval {
+                ticked: &ticked,
+                by_hand: form.get("return") == Some("by-hand"),
+            };
             let answer =
-                consent::approve(&app.authority, server, &sealed, &signed_in, &ticked).await?;
+                consent::approve(&app.authority, server, &sealed, &signed_in, approval).await?;
             app.emit(Some(server.slug()), headers, || EventKind::ConsentGiven {
                 client_id,
                 client_name: answer.client_name.clone(),
                 user_name,
                 scopes: answer.scopes.clone(),
             });
-            Ok(returning(&answer, false))
+            Ok(returning(&answer, false, approval.by_hand))
+        }
+        Some("continue") => {
+            let answer = consent::go_on(&app.authority, server, &sealed, &signed_in).await?;
+            Ok(match answer {
+                Some(answer) => returning(&answer, false, false),
+                None => ask_again(),
+            })
         }
         Some("deny") => {
             let answer = consent::deny(&app.authority, server, &sealed.request, &signed_in).await?;
@@ -293,7 +393,7 @@ async fn decide(
                 client_name: answer.client_name.clone(),
                 user_name,
             });
-            Ok(returning(&answer, true))
+            Ok(returning(&answer, true, false))
         }
         _ => Err(Refusal::page(
             Error::invalid_request("decision must be approve or deny"),
@@ -303,12 +403,13 @@ async fn decide(
 }
 
 /// Not a redirect: Chromium's `form-action` forbids a form's redirects to leave our origin, so a page goes on from here.
-fn returning(answer: &Answer, denied: bool) -> Response {
+fn returning(answer: &Answer, denied: bool, by_hand: bool) -> Response {
     let html = pages::returning(&ReturningPage {
         client_name: &answer.client_name,
         url: &answer.address,
         kind: answer.kind,
         denied,
+        by_hand,
     });
     respond::page(StatusCode::OK, PageKind::Plain, html)
 }

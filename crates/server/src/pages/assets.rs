@@ -1,4 +1,4 @@
-//! The stylesheet and the drawings: compiled in, served from our own origin, with a content hash in the address so that
+//! The stylesheet, the drawings and the one script: compiled in, served from our own origin, with a content hash in the address so that
 //! a browser may keep them for ever.
 
 use std::borrow::Cow;
@@ -30,6 +30,7 @@ impl Asset {
         Self {
             content_type: match extension {
                 "css" => "text/css; charset=utf-8",
+                "js" => "text/javascript; charset=utf-8",
                 _ => "image/svg+xml",
             },
             bytes,
@@ -48,6 +49,7 @@ struct Assets {
     stylesheet: Asset,
     mark: Asset,
     gate: Asset,
+    go_on: Asset,
 }
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
@@ -68,6 +70,11 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
         stylesheet: Asset::new("portcullis", "css", Cow::Owned(stylesheet.into_bytes())),
         mark,
         gate,
+        go_on: Asset::new(
+            "go-on",
+            "js",
+            Cow::Borrowed(include_bytes!("../../assets/go-on.js")),
+        ),
     }
 });
 
@@ -77,8 +84,18 @@ pub fn find(path: &str) -> Option<&'static Asset> {
 }
 
 /// Every asset.
-pub fn all() -> [&'static Asset; 3] {
-    [&ASSETS.stylesheet, &ASSETS.mark, &ASSETS.gate]
+pub fn all() -> [&'static Asset; 4] {
+    [
+        &ASSETS.stylesheet,
+        &ASSETS.mark,
+        &ASSETS.gate,
+        &ASSETS.go_on,
+    ]
+}
+
+/// The address of the script that goes on by itself.
+pub fn go_on_path() -> &'static str {
+    ASSETS.go_on.path()
 }
 
 /// The address of the stylesheet.

@@ -1,5 +1,6 @@
 use askama::Template;
 use authz::Risk;
+use oauth::NameCaution;
 use wire::oauth::RedirectUriKind;
 
 use super::{assets, filters, render, text};
@@ -18,8 +19,12 @@ pub struct ConsentPage<'a> {
     pub resource: &'a str,
     /// What the client calls itself.
     pub client_name: &'a str,
-    /// The host that the client has proven; `None` is shown as "unverified".
-    pub client_verified: Option<&'a str>,
+    /// What stands behind that name.
+    pub standing: ClientStanding<'a>,
+    /// Its logo, from our own origin.
+    pub client_logo: Option<&'a str>,
+    /// Why that name deserves a warning.
+    pub name_caution: Option<NameCaution>,
     /// Where the code goes: [`wire::oauth::RedirectUri::display_host`], without words.
     pub return_host: &'a str,
     /// Who can be at that place; chooses the words.
@@ -28,6 +33,8 @@ pub struct ConsentPage<'a> {
     pub user_name: &'a str,
     /// Their e-mail address.
     pub user_email: &'a str,
+    /// Whom the client expected instead.
+    pub expected_email: Option<&'a str>,
     /// What may be given, in the policy's order.
     pub scopes: Vec<ConsentScope<'a>>,
     /// Scopes that were asked for and cannot be given: the scope, and why.
@@ -42,6 +49,19 @@ pub struct ConsentPage<'a> {
     pub switch_account_action: &'a str,
     /// What is remembered of this decision, in one sentence.
     pub remember_note: Option<&'a str>,
+}
+
+/// What stands behind a client's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientStanding<'a> {
+    /// This host has proven that it is the client, and receives the answer.
+    Verified(&'a str),
+    /// The owner added it.
+    AddedByOwner,
+    /// It shows the papers of this host, which anybody can who receives the answer.
+    DocumentOf(&'a str),
+    /// Nothing.
+    Unverified,
 }
 
 /// One checkbox of the consent page.
@@ -76,6 +96,13 @@ pub fn consent(page: &ConsentPage<'_>) -> String {
 impl ConsentPage<'_> {
     fn name_mixes_alphabets(&self) -> bool {
         text::mixes_alphabets(self.client_name)
+    }
+
+    fn is_trusted(&self) -> bool {
+        matches!(
+            self.standing,
+            ClientStanding::Verified(_) | ClientStanding::AddedByOwner
+        )
     }
 }
 

@@ -10,6 +10,8 @@ pub struct ErrorPage<'a> {
     pub heading: &'a str,
     /// What happened, in a sentence or two.
     pub explanation: &'a str,
+    /// What was compared: a label, and a text that a stranger may have chosen.
+    pub details: &'a [(&'static str, String)],
     /// What the reader can do now; may be empty.
     pub what_to_do: &'a str,
     /// Finds the reason in the log; may be empty.

@@ -1,4 +1,5 @@
 use askama::Template;
+use url::Url;
 use wire::oauth::RedirectUriKind;
 
 use super::{assets, render, text};
@@ -16,6 +17,8 @@ pub struct ReturningPage<'a> {
     pub kind: RedirectUriKind,
     /// The person said no (or the answer is another error for the client).
     pub denied: bool,
+    /// The person carries the code themselves: nothing is opened.
+    pub by_hand: bool,
 }
 
 /// The page that returns to the client.
@@ -31,6 +34,22 @@ impl ReturningPage<'_> {
         } else {
             name
         }
+    }
+
+    /// The code alone, for clients that ask for no more than that.
+    fn code(&self) -> Option<String> {
+        let url = Url::parse(self.url).ok()?;
+        let (_, code) = url.query_pairs().find(|(name, _)| name == "code")?;
+        Some(code.into_owned())
+    }
+
+    /// The address as it may stand between single quotes in a shell.
+    fn shell_url(&self) -> String {
+        self.url.replace('\'', "%27")
+    }
+
+    fn goes_by_itself(&self) -> bool {
+        self.is_openable() && !self.by_hand
     }
 
     /// Registration refuses such schemes long before; a link is where a slip there would become a script.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use authz::Risk;
+use oauth::NameCaution;
 use wire::oauth::RedirectUriKind;
 
 use super::*;
@@ -20,11 +21,14 @@ fn consent_page<'a>(words: &'a str, value: &'a str) -> ConsentPage<'a> {
         server_name: words,
         resource: words,
         client_name: words,
-        client_verified: None,
+        standing: ClientStanding::Unverified,
+        client_logo: None,
+        name_caution: None,
         return_host: words,
         return_kind: RedirectUriKind::Loopback,
         user_name: words,
         user_email: words,
+        expected_email: Some(words),
         scopes: vec![ConsentScope {
             name: value,
             title: words,
@@ -81,17 +85,24 @@ fn every_page(words: &str, value: &str) -> Vec<(String, String)> {
         RedirectUriKind::Loopback,
         RedirectUriKind::PrivateUseScheme,
     ] {
-        for verified in [None, Some(words)] {
+        for standing in [
+            ClientStanding::Unverified,
+            ClientStanding::AddedByOwner,
+            ClientStanding::Verified(words),
+            ClientStanding::DocumentOf(words),
+        ] {
             add(
                 "consent",
                 consent(&ConsentPage {
                     return_kind: kind,
-                    client_verified: verified,
+                    standing,
+                    client_logo: Some(assets::mark_path()),
+                    name_caution: Some(NameCaution::NotItsAddress("Claude")),
                     ..consent_page(words, value)
                 }),
             );
         }
-        for denied in [false, true] {
+        for (denied, by_hand) in [(false, false), (false, true), (true, false)] {
             add(
                 "returning",
                 returning(&ReturningPage {
@@ -99,6 +110,7 @@ fn every_page(words: &str, value: &str) -> Vec<(String, String)> {
                     url: &format!("x-app:/{value}"),
                     kind,
                     denied,
+                    by_hand,
                 }),
             );
         }
@@ -117,8 +129,81 @@ fn every_page(words: &str, value: &str) -> Vec<(String, String)> {
         error(&ErrorPage {
             heading: words,
             explanation: words,
+            details: &[("Asked for", words.to_owned())],
             what_to_do: words,
             correlation_id: words,
+        }),
+    );
+    add(
+        "going on",
+        going_on(&GoingOnPage {
+            server_name: words,
+            client_name: words,
+            return_host: words,
+            user_email: words,
+            form_action: "/servers/todo/authorize",
+            sealed_request: value,
+            csrf: value,
+            switch_account_action: "/sign-out",
+        }),
+    );
+    let ask = AskForm {
+        form_action: "/servers/todo/authorize",
+        sealed_request: value,
+        csrf: value,
+    };
+    for (looks_again_at, ask) in [
+        (None, Some(ask)),
+        (Some("/servers/todo"), None),
+        (None, None),
+    ] {
+        add(
+            "waiting",
+            waiting(&WaitingPage {
+                server_name: words,
+                client_name: words,
+                correlation_id: words,
+                looks_again_at,
+                ask,
+            }),
+        );
+    }
+    for (error, ended) in [(None, None), (Some(words), Some("Revoked"))] {
+        add(
+            "tokens",
+            tokens(&TokensPage {
+                user_name: words,
+                user_email: words,
+                tokens: vec![TokenLine {
+                    id: value,
+                    name: words,
+                    server_name: words,
+                    scopes: words.to_owned(),
+                    expires: words.to_owned(),
+                    ended,
+                }],
+                servers: vec![TokenServer {
+                    slug: value,
+                    name: words,
+                    scopes: vec![(value, words, Risk::High), (words, "", Risk::Low)],
+                }],
+                error,
+                create_action: "/account/tokens",
+                revoke_action: "/account/tokens/revoke",
+                sign_out_action: "/sign-out",
+                csrf: value,
+                sign_out_csrf: value,
+            }),
+        );
+    }
+    add(
+        "token-made",
+        token_made(&TokenMadePage {
+            name: words,
+            token: value,
+            resource: words,
+            expires: words,
+            list_path: "/account/tokens",
         }),
     );
     for owner_exists in [false, true] {
@@ -138,6 +223,18 @@ fn every_page(words: &str, value: &str) -> Vec<(String, String)> {
                 command: value,
             }],
         }],
+        waiting: vec![WaitingClient {
+            server_slug: value,
+            server_name: words,
+            client_id: value,
+            name: words,
+            document_host: Some(words),
+            redirect_uris: vec![words],
+            since: words.to_owned(),
+            csrf: value.to_owned(),
+        }],
+        decide_action: "/admin/clients",
+        tokens_path: "/account/tokens",
         note: Some(words),
         sign_out_action: "/sign-out",
         csrf: value,
@@ -226,13 +323,17 @@ fn tags(html: &str) -> Vec<Tag> {
 const ELEMENTS: &[&str] = &[
     "html", "head", "meta", "title", "link", "body", "header", "main", "section", "div", "h1",
     "h2", "h3", "p", "ul", "li", "dl", "dt", "dd", "strong", "span", "bdi", "code", "img", "a",
-    "form", "fieldset", "legend", "label", "input", "button", "details", "summary",
+    "form", "fieldset", "legend", "label", "input", "button", "details", "summary", "select",
+    "option",
 ];
 
 #[test]
 fn hostile_text_stays_text_on_every_page() {
     for (name, html) in every_page(HOSTILE, HOSTILE_VALUE) {
         for tag in tags(&html) {
+            if is_our_script(&name, &tag) {
+                continue;
+            }
             assert!(
                 ELEMENTS.contains(&tag.name.as_str()),
                 "{name}: <{}>",
@@ -243,8 +344,14 @@ fn hostile_text_stays_text_on_every_page() {
                 assert!(!value.contains(['<', '>', '\'']), "{name}: {key}={value}");
             }
         }
-        assert!(!html.contains("<script"), "{name}");
+        let scripts = html.matches("<script").count();
+        assert_eq!(scripts, usize::from(name == "going on"), "{name}");
     }
+}
+
+/// The one script there is, on the one page that has it.
+fn is_our_script(page: &str, tag: &Tag) -> bool {
+    page == "going on" && tag.name == "script" && tag.attribute("src") == Some(assets::go_on_path())
 }
 
 #[test]
@@ -272,10 +379,15 @@ fn no_page_has_an_inline_script_or_style_or_a_foreign_asset() {
     for (name, html) in every_page("Words", "value") {
         for tag in tags(&html) {
             assert!(!tag.has("style"), "{name}: {}", tag.name);
-            assert!(!matches!(
-                tag.name.as_str(),
-                "script" | "style" | "iframe" | "object" | "base"
-            ));
+            assert!(
+                is_our_script(&name, &tag)
+                    || !matches!(
+                        tag.name.as_str(),
+                        "script" | "style" | "iframe" | "object" | "base"
+                    ),
+                "{name}: {}",
+                tag.name
+            );
             if matches!(tag.name.as_str(), "img" | "link") {
                 let address = tag.attribute("src").or(tag.attribute("href")).unwrap();
                 assert!(assets::find(address).is_some(), "{name}: {address}");
@@ -332,7 +444,8 @@ fn every_page_can_be_read_by_a_machine_that_reads_aloud() {
                     assert!(distinct.contains(id), "{name}: {key} {id}");
                 }
             }
-            if tag.name == "input" && tag.attribute("type") != Some("hidden") {
+            let is_field = tag.name == "input" && tag.attribute("type") != Some("hidden");
+            if is_field || tag.name == "select" {
                 let id = tag.attribute("id").unwrap();
                 assert!(
                     tags.iter().any(|label| label.attribute("for") == Some(id)),
@@ -396,6 +509,7 @@ fn the_consent_page_sends_exactly_the_scopes_and_lets_each_be_unticked() {
     let boxes: Vec<String> = tags(&html)
         .into_iter()
         .filter(|tag| tag.attribute("type") == Some("checkbox"))
+        .filter(|tag| tag.attribute("id") != Some("by-hand"))
         .map(|tag| {
             assert!(tag.has("checked") && !tag.has("disabled"));
             assert_eq!(tag.attribute("name"), Some("scope"));
@@ -433,29 +547,53 @@ fn a_key_pressed_too_early_approves_nothing() {
 
 #[test]
 fn the_consent_page_says_who_is_proven_and_where_the_answer_goes() {
-    let page = |kind, verified| {
+    let page = |kind, standing| {
         consent(&ConsentPage {
             client_name: "Claude",
-            client_verified: verified,
+            standing,
             return_host: "claude.ai",
             return_kind: kind,
             ..consent_page("Words", "value")
         })
     };
-    let proven = page(RedirectUriKind::Https, Some("claude.ai"));
+    let proven = page(
+        RedirectUriKind::Https,
+        ClientStanding::Verified("claude.ai"),
+    );
     assert!(proven.contains(">Verified<") && !proven.contains("Unverified"));
     assert!(!proven.contains("Approve only"));
-    let unproven = page(RedirectUriKind::Https, None);
+    let added = page(RedirectUriKind::Https, ClientStanding::AddedByOwner);
+    assert!(added.contains("Added by the owner") && !added.contains("Unverified"));
+    let unproven = page(RedirectUriKind::Https, ClientStanding::Unverified);
     assert!(unproven.contains("Unverified") && !unproven.contains(">Verified<"));
     assert!(unproven.contains("Approve only if you know this site"));
-    let loopback = page(RedirectUriKind::Loopback, None);
+    let loopback = page(RedirectUriKind::Loopback, ClientStanding::Unverified);
     assert!(loopback.contains("A program on this computer"));
     assert!(loopback.contains("Approve only if you have just started it yourself"));
-    let scheme = page(RedirectUriKind::PrivateUseScheme, None);
+    let scheme = page(
+        RedirectUriKind::PrivateUseScheme,
+        ClientStanding::Unverified,
+    );
     assert!(scheme.contains("An app on this device"));
-    // A proven publisher does not make the program that listens on this computer its own.
-    let both = page(RedirectUriKind::Loopback, Some("claude.ai"));
-    assert!(both.contains(">Verified<") && both.contains("Approve only if you have just started"));
+    // A published description does not make the program that listens on this computer its own.
+    let both = page(
+        RedirectUriKind::Loopback,
+        ClientStanding::DocumentOf("claude.ai"),
+    );
+    assert!(both.contains("Unverified") && both.contains("Approve only if you have just started"));
+}
+
+#[test]
+fn a_name_that_is_not_its_own_is_pointed_out() {
+    let page = |name_caution| {
+        consent(&ConsentPage {
+            name_caution,
+            ..consent_page("Words", "value")
+        })
+    };
+    assert!(page(Some(NameCaution::NotItsAddress("Claude"))).contains("no address of Claude"));
+    assert!(page(Some(NameCaution::LooksLike("Claude"))).contains("spelled to look like Claude"));
+    assert!(!page(None).contains("Take care"));
 }
 
 #[test]
@@ -504,6 +642,7 @@ fn the_way_back_is_opened_by_itself_and_by_a_link() {
         url: "cursor://x/cb?code=a&state=\"b",
         kind: RedirectUriKind::PrivateUseScheme,
         denied: false,
+        by_hand: false,
     });
     let escaped = "cursor://x/cb?code=a&#38;state=&#34;b";
     assert!(html.contains(&format!(
@@ -521,6 +660,7 @@ fn an_address_that_would_run_as_a_script_is_never_a_link() {
             url,
             kind: RedirectUriKind::PrivateUseScheme,
             denied: false,
+            by_hand: false,
         });
         let link = html.contains("Open <bdi>");
         assert_eq!(link, html.contains("http-equiv"), "{url}");
@@ -555,6 +695,7 @@ fn a_denial_says_so_and_keeps_the_gate_down() {
         url: "http://localhost:1/cb?error=access_denied",
         kind: RedirectUriKind::Loopback,
         denied: true,
+        by_hand: false,
     };
     let denied = returning(&page);
     assert!(denied.contains("Access denied") && !denied.contains("gate-open"));
@@ -563,4 +704,50 @@ fn a_denial_says_so_and_keeps_the_gate_down() {
         ..page
     });
     assert!(allowed.contains("Access allowed") && allowed.contains("gate-open"));
+}
+
+#[test]
+fn who_carries_the_code_sees_all_of_it_and_is_sent_nowhere() {
+    let page = ReturningPage {
+        client_name: "Claude Code",
+        url: "http://localhost:1/cb?k='x&code=pcc_a&state=b",
+        kind: RedirectUriKind::Loopback,
+        denied: false,
+        by_hand: true,
+    };
+    let by_hand = returning(&page);
+    assert!(!by_hand.contains("http-equiv") && !by_hand.contains("<details"));
+    assert!(
+        by_hand.contains("<code>http://localhost:1/cb?k=&#39;x&#38;code=pcc_a&#38;state=b</code>")
+    );
+    assert!(by_hand.contains("<code>pcc_a</code>"));
+    // In a shell the quotation mark would end the word.
+    assert!(
+        by_hand.contains("curl &#39;http://localhost:1/cb?k=%27x&#38;code=pcc_a&#38;state=b&#39;")
+    );
+    assert!(by_hand.contains("five minutes"));
+    let by_itself = returning(&ReturningPage {
+        by_hand: false,
+        ..page
+    });
+    assert!(by_itself.contains("http-equiv") && by_itself.contains("<code>pcc_a</code>"));
+}
+
+#[test]
+fn a_client_that_waits_is_asked_about_once_and_looked_for_again_after_that() {
+    let page = WaitingPage {
+        client_name: "App",
+        ..WaitingPage::default()
+    };
+    let before = waiting(&WaitingPage {
+        ask: Some(AskForm::default()),
+        ..page
+    });
+    assert!(before.contains("value=\"ask\"") && !before.contains("http-equiv"));
+    let after = waiting(&WaitingPage {
+        looks_again_at: Some("/servers/todo/authorize?request=x"),
+        ..page
+    });
+    assert!(after.contains("content=\"15;url=/servers/todo/authorize?request=x\""));
+    assert!(!after.contains("value=\"ask\""));
 }

@@ -77,6 +77,9 @@ async fn home(app: &App, signed_in: &SignedIn) -> Result<String, Error> {
         user_name: &signed_in.user.name,
         user_email: signed_in.user.email.as_str(),
         servers,
+        waiting: Vec::new(),
+        decide_action: "/admin/clients",
+        tokens_path: "/account/tokens",
         note,
         sign_out_action: "/sign-out",
         csrf: &csrf::token(
