@@ -34,6 +34,8 @@ pub struct ServerSnapshot {
     pub keys: JwkSet,
     /// What was revoked and has not expired yet.
     pub revocations: Revocations,
+    /// Where people read about the server.
+    pub documentation_url: Option<String>,
     /// Binds MCP session ids to their principal.
     pub session_mac_key: Secret<Vec<u8>>,
 }

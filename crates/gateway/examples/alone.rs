@@ -44,6 +44,7 @@ async fn main() {
                 kid: "identity-1".into(),
                 pkcs8: Secret::new(key.to_pkcs8v1().unwrap().as_ref().to_vec()),
             },
+            opaque_tokens: None,
             limits: Limits::default(),
         },
         feed,
@@ -118,6 +119,7 @@ fn snapshot(origin: &str, key: &EcdsaKeyPair) -> FeedSnapshot {
             }],
         },
         revocations: Revocations::default(),
+        documentation_url: None,
         session_mac_key: Secret::new(vec![9; 32]),
     };
     FeedSnapshot {

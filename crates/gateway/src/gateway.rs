@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use base::{Clock, Random};
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -16,7 +17,7 @@ use crate::crowd::Crowd;
 use crate::identity::IdentitySigner;
 use crate::record::{CallRecorded, Recorder};
 use crate::route::{Route, Routes, Server};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{IdentityKey, Settings, SettingsError};
 use crate::stack::{Inner, refused};
 use crate::upstream::Forwarder;
 
@@ -47,26 +48,33 @@ impl Gateway {
             .servers
             .iter()
             .map(|server| {
+                let mut protected = ProtectedServer::new(
+                    ProtectedServerSettings {
+                        slug: server.slug.clone(),
+                        path: format!("/mcp/{}", server.slug),
+                        request_body_bytes_max: settings.limits.request_body_bytes_max,
+                    },
+                    Arc::clone(&addresses),
+                    feed.clone(),
+                    Arc::clone(&clock),
+                    Arc::clone(&random),
+                );
+                if let Some(source) = &settings.opaque_tokens {
+                    protected = protected.with_opaque_tokens(Arc::clone(source));
+                }
                 Ok(Server {
                     slug: server.slug.as_str().into(),
-                    protected: ProtectedServer::new(
-                        ProtectedServerSettings {
-                            slug: server.slug.clone(),
-                            path: format!("/mcp/{}", server.slug),
-                            request_body_bytes_max: settings.limits.request_body_bytes_max,
-                        },
-                        Arc::clone(&addresses),
-                        feed.clone(),
-                        Arc::clone(&clock),
-                        Arc::clone(&random),
-                    ),
+                    protected,
                     forwarder: Forwarder::new(&server.slug, &server.upstream, &settings.limits)?,
                 })
             })
             .collect::<Result<_, SettingsError>>()?;
         Ok(Self {
             inner: Arc::new(Inner {
-                identity: IdentitySigner::new(&settings.identity_key, addresses.canonical())?,
+                identity: ArcSwap::from_pointee(IdentitySigner::new(
+                    &settings.identity_key,
+                    addresses.canonical(),
+                )?),
                 routes: Routes::new(addresses, servers),
                 recorder: Arc::new(Recorder::new(records)),
                 crowd: Crowd::new(settings.limits.open_calls_max),
@@ -76,6 +84,19 @@ impl Gateway {
                 closing: watch::Sender::new(false),
             }),
         })
+    }
+
+    /// Signs `Portcullis-Identity` with `key` from the next call on. Nothing happens when it does already.
+    ///
+    /// # Errors
+    /// When the key cannot be used; the one before it then goes on.
+    pub fn set_identity_key(&self, key: &IdentityKey) -> Result<(), SettingsError> {
+        if self.inner.identity.load().key_id() != key.kid {
+            let issuer = self.inner.routes.addresses().canonical();
+            let signer = IdentitySigner::new(key, issuer)?;
+            self.inner.identity.store(Arc::new(signer));
+        }
+        Ok(())
     }
 
     /// Whether `path` is the gateway's to answer. Everything else on the listener belongs to the authority.

@@ -22,6 +22,7 @@ pub(crate) struct IdentitySigner {
     key: EcdsaKeyPair,
     /// The first part of each token: the header is always the same.
     header: String,
+    key_id: String,
     issuer: String,
 }
 
@@ -58,8 +59,13 @@ impl IdentitySigner {
         Ok(Self {
             key: pair,
             header: base64url(header),
+            key_id: key.kid.clone(),
             issuer: issuer.to_owned(),
         })
+    }
+
+    pub(crate) fn key_id(&self) -> &str {
+        &self.key_id
     }
 
     /// The header for a call of `caller` to the server `slug`.
@@ -70,7 +76,7 @@ impl IdentitySigner {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<HeaderValue, UpstreamError> {
-        caller.derived_header(now, || {
+        caller.derived_header(&self.key_id, now, || {
             let value = self
                 .sign(caller, slug, now, random)
                 .ok_or_else(|| UpstreamError::bad("The identity of the caller cannot be signed"))?;

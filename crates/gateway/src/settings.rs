@@ -1,7 +1,9 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::Secret;
 use http::{HeaderName, HeaderValue};
+use sdk::OpaqueTokens;
 use url::Url;
 
 use crate::stdio::StdioSettings;
@@ -20,6 +22,8 @@ pub struct Settings {
     pub servers: Vec<ServerSettings>,
     /// What signs `Portcullis-Identity`.
     pub identity_key: IdentityKey,
+    /// Turns service tokens into access tokens; without it none is taken.
+    pub opaque_tokens: Option<Arc<dyn OpaqueTokens>>,
     /// Sizes and times.
     pub limits: Limits,
 }

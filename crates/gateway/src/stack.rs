@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base::{Clock, Random, Timestamp};
 use bytes::Bytes;
 use http::request::Parts;
@@ -22,7 +23,7 @@ use crate::upstream_error::UpstreamError;
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) routes: Routes,
-    pub(crate) identity: IdentitySigner,
+    pub(crate) identity: ArcSwap<IdentitySigner>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) crowd: Crowd,
     pub(crate) limits: Limits,
@@ -95,7 +96,9 @@ impl Inner {
             return Err(protected.method_not_allowed());
         }
         let in_force = protected.in_force(now)?;
-        let caller = protected.authenticate(&request.headers, asked, &in_force, now)?;
+        let caller = protected
+            .authenticate(&request.headers, asked, &in_force, now)
+            .await?;
         recording.caller(&caller);
         let call = protected.read_call(request, body).await?;
         if let Some(message) = call.message() {
@@ -111,9 +114,12 @@ impl Inner {
         permitted: &Permitted,
         now: Timestamp,
     ) -> Result<Vetted, UpstreamError> {
-        let identity =
-            self.identity
-                .header_for(permitted.caller(), &server.slug, now, &*self.random)?;
+        let identity = self.identity.load().header_for(
+            permitted.caller(),
+            &server.slug,
+            now,
+            &*self.random,
+        )?;
         vet(
             server.forwarder.forward(permitted, identity).await?,
             permitted,

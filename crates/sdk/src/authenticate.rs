@@ -6,8 +6,9 @@ use base::{Digest, Timestamp};
 use http::{HeaderMap, header};
 
 use crate::challenge::unauthenticated;
+use crate::opaque_tokens::is_service_token;
 use crate::resource_metadata::AskedAddress;
-use crate::{InForce, ProtectedServer, Refusal, VerifiedCaller};
+use crate::{InForce, OpaqueRefusal, ProtectedServer, Refusal, VerifiedCaller};
 
 /// How far the clocks of authority and enforcement may differ.
 const LEEWAY: Duration = Duration::from_secs(5);
@@ -16,11 +17,12 @@ const LEEWAY: Duration = Duration::from_secs(5);
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 impl ProtectedServer {
-    /// Finds out who calls, whatever the method: issuer, audience, signature, expiry and revocation of the token.
+    /// Finds out who calls, whatever the method: issuer, audience, signature, expiry and revocation of the token. A
+    /// service token is exchanged first.
     ///
     /// # Errors
-    /// 401 with one challenge, for the address that was asked.
-    pub fn authenticate(
+    /// 401 with one challenge, for the address that was asked; 503 when a service token cannot be looked up now.
+    pub async fn authenticate(
         &self,
         headers: &HeaderMap,
         asked: &AskedAddress,
@@ -55,6 +57,14 @@ impl ProtectedServer {
         let caller = match kept {
             Some(kept) => kept,
             None => {
+                let exchanged = self.exchanged(token, digest, now).await;
+                let exchanged = exchanged.map_err(|refusal| match refusal {
+                    OpaqueRefusal::Invalid => refused(
+                        "The service token is unknown, expired or revoked",
+                        refusal.to_string(),
+                    ),
+                    OpaqueRefusal::Unavailable(reason) => self.unavailable(reason),
+                })?;
                 let expected = Expected {
                     issuer: &in_force.server().issuer,
                     audience: &in_force.server().resource,
@@ -62,8 +72,14 @@ impl ProtectedServer {
                     now,
                     leeway: LEEWAY,
                 };
-                let verified = verify_access_token(token, &expected)
-                    .map_err(|refusal| refused(refusal.description(), refusal.to_string()))?;
+                let token = exchanged.as_deref().unwrap_or(token);
+                let verified = verify_access_token(token, &expected).map_err(|refusal| {
+                    if exchanged.is_some() {
+                        // Our own authority made it this moment: its key has not reached us yet.
+                        return self.unavailable(format!("of a service token: {refusal}"));
+                    }
+                    refused(refusal.description(), refusal.to_string())
+                })?;
                 let caller = Arc::new(VerifiedCaller::new(verified));
                 in_force.tokens.insert(digest, Arc::clone(&caller), now);
                 caller
@@ -76,6 +92,21 @@ impl ProtectedServer {
             ));
         }
         Ok(caller)
+    }
+
+    /// The access token for a service token; none for anything else.
+    async fn exchanged(
+        &self,
+        token: &str,
+        digest: Digest,
+        now: Timestamp,
+    ) -> Result<Option<String>, OpaqueRefusal> {
+        match &self.opaque {
+            Some(opaque) if is_service_token(token) => {
+                opaque.exchange(token, digest, now).await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 

@@ -26,9 +26,10 @@ impl InForce {
         &self.server
     }
 
-    /// Whether `caller`'s token was revoked.
+    /// Whether `caller`'s token was revoked, or the key that signed it withdrawn.
     pub fn revoked(&self, caller: &VerifiedCaller) -> bool {
         authz::revoked(&self.server.revocations, caller.token())
+            || !self.keys.contains(caller.token().key_id())
     }
 
     /// The MCP session id as `principal` is to see it; `None` when the server's own one is no id at all.
@@ -52,6 +53,10 @@ impl ServerFeed {
             feed,
             prepared: ArcSwapOption::empty(),
         }
+    }
+
+    pub(crate) fn slug(&self) -> &str {
+        &self.slug
     }
 
     pub(crate) fn feed(&self) -> &PolicyFeed {
@@ -86,16 +91,18 @@ fn prepare(
     feed: Arc<FeedSnapshot>,
     before: Option<&InForce>,
 ) -> InForce {
-    // A verified token stays verified while issuer, audience and keys are the same; otherwise all are checked anew.
+    let same_keys = before.filter(|before| before.server.keys == server.keys);
+    // A verified token stays verified while issuer and audience are the same and keys are only added; otherwise all are
+    // checked anew.
     let same_tokens = before.filter(|before| {
-        before.server.keys == server.keys
+        server.keys.keys.starts_with(&before.server.keys.keys)
             && before.server.issuer == server.issuer
             && before.server.resource == server.resource
     });
     let same_sessions = before
         .filter(|before| before.server.session_mac_key.expose() == server.session_mac_key.expose());
     InForce {
-        keys: same_tokens.map_or_else(
+        keys: same_keys.map_or_else(
             || Arc::new(VerifyingKeys::from_jwks(&server.keys)),
             |before| Arc::clone(&before.keys),
         ),

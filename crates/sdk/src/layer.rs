@@ -160,7 +160,9 @@ where
     }
     let now = server.now();
     let in_force = server.in_force(now)?;
-    let caller = server.authenticate(&parts.headers, &asked, &in_force, now)?;
+    let caller = server
+        .authenticate(&parts.headers, &asked, &in_force, now)
+        .await?;
     let call = server.read_call(parts, body).await?;
     Ok(server.authorize(caller, in_force, &asked, call)?)
 }

@@ -5,9 +5,10 @@ use http::StatusCode;
 use wire::mcp::Limits;
 
 use crate::in_force::ServerFeed;
-use crate::policy_feed::{FeedGap, PolicyFeed};
+use crate::opaque_tokens::OpaqueExchange;
+use crate::policy_feed::PolicyFeed;
 use crate::resource_metadata::AskedAddress;
-use crate::{Addresses, HostRefusal, InForce, Refusal, RefusalKind};
+use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, Refusal, RefusalKind};
 
 /// One MCP server as enforcement sees it. The steps of a call are its methods, in the order in which they are to be
 /// taken: [`asked`](Self::asked), [`in_force`](Self::in_force), [`authenticate`](Self::authenticate),
@@ -21,6 +22,7 @@ pub struct ProtectedServer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) body_limits: Limits,
+    pub(crate) opaque: Option<OpaqueExchange>,
 }
 
 /// What a [`ProtectedServer`] is made of.
@@ -54,7 +56,14 @@ impl ProtectedServer {
                 bytes_max: settings.request_body_bytes_max,
                 ..Limits::default()
             },
+            opaque: None,
         }
+    }
+
+    /// Takes service tokens too, which `source` turns into access tokens.
+    pub fn with_opaque_tokens(mut self, source: Arc<dyn OpaqueTokens>) -> Self {
+        self.opaque = Some(OpaqueExchange::new(self.feed.slug(), source));
+        self
     }
 
     /// The address that was asked, when `path` is this server's, in either slash form; nothing else is normalised.
@@ -81,7 +90,9 @@ impl ProtectedServer {
     /// # Errors
     /// 503 when nothing can be judged: never a 401, for a new login would not help.
     pub fn in_force(&self, now: Timestamp) -> Result<Arc<InForce>, Refusal> {
-        self.feed.in_force(now).map_err(|gap| self.unavailable(gap))
+        self.feed
+            .in_force(now)
+            .map_err(|gap| self.unavailable(gap.to_string()))
     }
 
     /// What was last in force, however old: for what only ever closes doors.
@@ -99,14 +110,14 @@ impl ProtectedServer {
         self.clock.now()
     }
 
-    fn unavailable(&self, gap: FeedGap) -> Refusal {
+    pub(crate) fn unavailable(&self, reason: String) -> Refusal {
         Refusal::oauth_because(
             &*self.random,
             RefusalKind::Unavailable,
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
             "Access cannot be judged at the moment; try again soon",
-            gap.to_string(),
+            reason,
         )
         .retry_after(5)
     }

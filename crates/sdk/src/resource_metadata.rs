@@ -43,6 +43,6 @@ pub fn resource_metadata(
         scopes_supported: server.policy.default_scopes.iter().cloned().collect(),
         bearer_methods_supported: vec!["header".to_owned()],
         resource_name: (!server.name.is_empty()).then(|| server.name.clone()),
-        resource_documentation: None,
+        resource_documentation: server.documentation_url.clone(),
     }
 }

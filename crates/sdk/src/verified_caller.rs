@@ -19,6 +19,7 @@ pub struct VerifiedCaller {
 
 #[derive(Debug)]
 struct DerivedHeader {
+    key_id: String,
     value: HeaderValue,
     until: Timestamp,
 }
@@ -64,20 +65,23 @@ impl VerifiedCaller {
         Timestamp::from_unix_seconds(self.token.exp)
     }
 
-    /// A header that is derived from the token and costs a signature: made by `make` when there is none or its moment,
-    /// the second of the pair, has passed.
+    /// A header that is derived from the token and costs a signature by the key `key_id`: made by `make` when that key
+    /// has made none or its moment, the second of the pair, has passed.
     pub fn derived_header<E>(
         &self,
+        key_id: &str,
         now: Timestamp,
         make: impl FnOnce() -> Result<(HeaderValue, Timestamp), E>,
     ) -> Result<HeaderValue, E> {
         if let Some(kept) = &*self.derived.load()
             && now < kept.until
+            && kept.key_id == key_id
         {
             return Ok(kept.value.clone());
         }
         let (value, until) = make()?;
         self.derived.store(Some(Arc::new(DerivedHeader {
+            key_id: key_id.to_owned(),
             value: value.clone(),
             until,
         })));

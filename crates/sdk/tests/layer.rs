@@ -141,6 +141,7 @@ impl Rig {
                 }],
             },
             revocations: Revocations::default(),
+            documentation_url: None,
             session_mac_key: Secret::new(vec![3; 32]),
         };
         rig.publisher.publish(Arc::new(FeedSnapshot {

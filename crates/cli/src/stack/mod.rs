@@ -333,6 +333,7 @@ async fn start(
                 kid: identity.key_id.to_string(),
                 pkcs8: identity.pkcs8,
             },
+            opaque_tokens: None,
             limits: gateway::Limits::default(),
         },
         feed,

@@ -41,6 +41,7 @@ pub struct RigSettings {
     pub upstream: Option<Upstream>,
     pub operator_headers: Vec<(&'static str, &'static str)>,
     pub more_servers: Vec<&'static str>,
+    pub opaque_tokens: Option<Arc<dyn sdk::OpaqueTokens>>,
 }
 
 impl Default for RigSettings {
@@ -58,6 +59,7 @@ impl Default for RigSettings {
             upstream: None,
             operator_headers: Vec::new(),
             more_servers: Vec::new(),
+            opaque_tokens: None,
         }
     }
 }
@@ -107,6 +109,7 @@ impl Rig {
                     kid: identity_key.kid.clone(),
                     pkcs8: Secret::new(identity_key.pkcs8()),
                 },
+                opaque_tokens: settings.opaque_tokens,
                 limits: settings.limits,
             },
             feed,
@@ -143,6 +146,7 @@ impl Rig {
                 keys: vec![self.key.jwk()],
             },
             revocations: Revocations::default(),
+            documentation_url: None,
             session_mac_key: Secret::new(vec![9; 32]),
         };
         change(&mut server);

@@ -1,0 +1,307 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::{Digest, Timestamp, base64url_decode};
+use tokio::sync::OnceCell;
+
+/// What a service token begins with.
+const PREFIX: &str = "pct_";
+/// How many random bytes follow, in base64url.
+const SECRET_BYTES: usize = 32;
+/// How long a token that is no good is refused without asking again.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// How many of those are remembered.
+const REFUSED_MAX: usize = 4096;
+/// How many tokens that were good once are remembered: their owners are not made to wait for strangers.
+const KNOWN_MAX: usize = 4096;
+/// How many tokens that were never good here are asked about in a second, and how many at once after a quiet time.
+const STRANGERS_PER_SECOND: i64 = 10;
+const STRANGERS_AT_ONCE: i64 = 50;
+
+/// Turns service tokens, which machines hold that cannot do OAuth, into access tokens. Whoever knows the authority
+/// implements it.
+pub trait OpaqueTokens: fmt::Debug + Send + Sync {
+    /// The access token that stands for `token` at the MCP server `slug` for the next minutes.
+    fn exchange<'a>(&'a self, slug: &'a str, token: &'a str) -> Exchanging<'a>;
+}
+
+/// The future of [`OpaqueTokens::exchange`].
+pub type Exchanging<'a> = Pin<Box<dyn Future<Output = Result<String, OpaqueRefusal>> + Send + 'a>>;
+
+/// Why a service token gave no access token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpaqueRefusal {
+    /// Unknown, expired, revoked, or of another MCP server.
+    #[error("the service token is unknown, expired or revoked")]
+    Invalid,
+    /// It cannot be told now; a new try is worth it.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// One MCP server's way to its service tokens: each is asked about once at a time, bad ones rarely, strangers slowly.
+/// The access tokens themselves are kept by [`TokenCache`](crate::token_cache::TokenCache), like all others.
+#[derive(Debug)]
+pub(crate) struct OpaqueExchange {
+    source: Arc<dyn OpaqueTokens>,
+    slug: String,
+    state: Mutex<State>,
+}
+
+type Flight = Arc<OnceCell<Result<String, OpaqueRefusal>>>;
+
+#[derive(Debug, Default)]
+struct State {
+    flights: HashMap<Digest, Flight>,
+    refused: HashMap<Digest, Timestamp>,
+    known: HashSet<Digest>,
+    strangers: Budget,
+}
+
+/// Whether `token` has the shape of a service token. Anything else is never asked about.
+pub(crate) fn is_service_token(token: &str) -> bool {
+    token.strip_prefix(PREFIX).is_some_and(|secret| {
+        base64url_decode(secret).is_some_and(|bytes| bytes.len() == SECRET_BYTES)
+    })
+}
+
+impl OpaqueExchange {
+    pub(crate) fn new(slug: &str, source: Arc<dyn OpaqueTokens>) -> Self {
+        Self {
+            source,
+            slug: slug.to_owned(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The access token for `token`, whose digest this is.
+    pub(crate) async fn exchange(
+        &self,
+        token: &str,
+        digest: Digest,
+        now: Timestamp,
+    ) -> Result<String, OpaqueRefusal> {
+        let flight = self.board(digest, now)?;
+        let outcome = flight
+            .get_or_init(|| self.source.exchange(&self.slug, token))
+            .await
+            .clone();
+        self.land(digest, &flight, &outcome, now);
+        outcome
+    }
+
+    /// The flight for this token: one that is under way, or a new one when it may begin.
+    fn board(&self, digest: Digest, now: Timestamp) -> Result<Flight, OpaqueRefusal> {
+        let mut state = self.state();
+        if state.refused.get(&digest).is_some_and(|until| now < *until) {
+            return Err(OpaqueRefusal::Invalid);
+        }
+        if let Some(flight) = state.flights.get(&digest) {
+            return Ok(Arc::clone(flight));
+        }
+        if !state.known.contains(&digest) && !state.strangers.take(now) {
+            return Err(OpaqueRefusal::Unavailable(
+                "too many unknown service tokens are being tried".to_owned(),
+            ));
+        }
+        let flight = Flight::default();
+        state.flights.insert(digest, Arc::clone(&flight));
+        Ok(flight)
+    }
+
+    fn land(
+        &self,
+        digest: Digest,
+        flight: &Flight,
+        outcome: &Result<String, OpaqueRefusal>,
+        now: Timestamp,
+    ) {
+        let mut state = self.state();
+        // Everybody on board lands; the first one clears the runway.
+        let is_first = state
+            .flights
+            .get(&digest)
+            .is_some_and(|known| Arc::ptr_eq(known, flight));
+        if !is_first {
+            return;
+        }
+        state.flights.remove(&digest);
+        match outcome {
+            Ok(_) => {
+                if state.known.len() >= KNOWN_MAX
+                    && let Some(any) = state.known.iter().next().copied()
+                {
+                    state.known.remove(&any);
+                }
+                state.known.insert(digest);
+            }
+            Err(OpaqueRefusal::Invalid) => {
+                state.known.remove(&digest);
+                if state.refused.len() >= REFUSED_MAX {
+                    state.refused.retain(|_, until| now < *until);
+                }
+                if state.refused.len() < REFUSED_MAX {
+                    state.refused.insert(digest, now.after(REFUSED_FOR));
+                }
+            }
+            Err(OpaqueRefusal::Unavailable(_)) => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A bucket that fills with time, counted in milliseconds' worth of tokens.
+#[derive(Debug, Default)]
+struct Budget {
+    /// The moment at which the bucket was empty, as far as it has been drawn from.
+    empty_at: Timestamp,
+}
+
+impl Budget {
+    fn take(&mut self, now: Timestamp) -> bool {
+        let one_ms = 1000 / STRANGERS_PER_SECOND;
+        let full = now.unix_ms() - STRANGERS_AT_ONCE * one_ms;
+        let next = self.empty_at.unix_ms().max(full) + one_ms;
+        if next > now.unix_ms() {
+            return false;
+        }
+        self.empty_at = Timestamp::from_unix_ms(next);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use base::base64url;
+
+    use super::*;
+
+    /// Answers `good` to one token, knows no other, and counts.
+    #[derive(Debug)]
+    struct Source {
+        asked: AtomicUsize,
+        good: String,
+        down: bool,
+    }
+
+    impl OpaqueTokens for Source {
+        fn exchange<'a>(&'a self, _slug: &'a str, token: &'a str) -> Exchanging<'a> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                match token == self.good {
+                    _ if self.down => Err(OpaqueRefusal::Unavailable("down".into())),
+                    true => Ok("jwt".to_owned()),
+                    false => Err(OpaqueRefusal::Invalid),
+                }
+            })
+        }
+    }
+
+    fn token(number: u32) -> String {
+        let mut bytes = [0u8; SECRET_BYTES];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        format!("{PREFIX}{}", base64url(bytes))
+    }
+
+    fn exchange(down: bool) -> (Arc<OpaqueExchange>, Arc<Source>) {
+        let source = Arc::new(Source {
+            asked: AtomicUsize::new(0),
+            good: token(0),
+            down,
+        });
+        let asked = Arc::clone(&source) as Arc<dyn OpaqueTokens>;
+        (Arc::new(OpaqueExchange::new("todo", asked)), source)
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds)
+    }
+
+    #[test]
+    fn only_the_exact_shape_is_a_service_token() {
+        assert!(is_service_token(&token(1)));
+        for other in [
+            "",
+            "pct_",
+            "pct_short",
+            &token(1)[..46],
+            &format!("{}A", token(1)),
+            &format!("{}=", &token(1)[..46]),
+            &token(1).replace("pct_", "PCT_"),
+            "eyJh.eyJh.c2ln",
+        ] {
+            assert!(!is_service_token(other), "{other}");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_calls_at_once_with_one_token_ask_once() {
+        let (exchange, source) = exchange(false);
+        let calls = (0..20).map(|_| {
+            let exchange = Arc::clone(&exchange);
+            tokio::spawn(async move {
+                let text = token(0);
+                exchange.exchange(&text, Digest::of(&text), at(10)).await
+            })
+        });
+        let calls: Vec<_> = calls.collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap(), "jwt");
+        }
+        assert_eq!(source.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_bad_token_is_asked_about_once_a_minute_and_an_outage_is_no_refusal() {
+        let ask = async |exchange: &OpaqueExchange, now| {
+            let text = token(1);
+            exchange.exchange(&text, Digest::of(&text), at(now)).await
+        };
+        let (exchange, source) = exchange(false);
+        for now in [10, 11, 69] {
+            assert_eq!(ask(&exchange, now).await, Err(OpaqueRefusal::Invalid));
+        }
+        assert_eq!(source.asked.load(Ordering::SeqCst), 1);
+        assert_eq!(ask(&exchange, 70).await, Err(OpaqueRefusal::Invalid));
+        assert_eq!(source.asked.load(Ordering::SeqCst), 2);
+        let (exchange, source) = self::exchange(true);
+        for now in [10, 11] {
+            let refusal = ask(&exchange, now).await;
+            assert!(matches!(refusal, Err(OpaqueRefusal::Unavailable(_))));
+        }
+        assert_eq!(source.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_made_up_tokens_is_asked_about_slowly_and_a_known_one_does_not_wait() {
+        let (exchange, source) = exchange(false);
+        let ask = async |number, now| {
+            let text = token(number);
+            exchange.exchange(&text, Digest::of(&text), now).await
+        };
+        assert!(ask(0, at(10)).await.is_ok());
+        let flood: Vec<_> = (1..=200).map(|number| ask(number, at(10))).collect();
+        let mut refused = 0;
+        for one in futures_util::future::join_all(flood).await {
+            refused += usize::from(one == Err(OpaqueRefusal::Invalid));
+        }
+        assert_eq!(refused, 49, "and the known one made fifty");
+        assert_eq!(source.asked.load(Ordering::SeqCst), 50);
+        assert!(ask(0, at(10)).await.is_ok(), "it was good before");
+        // A second later there is room for ten more.
+        let later: Vec<_> = (300..400).map(|number| ask(number, at(11))).collect();
+        let answers = futures_util::future::join_all(later).await;
+        let invalid = |answer: &&Result<_, _>| **answer == Err(OpaqueRefusal::Invalid);
+        assert_eq!(answers.iter().filter(invalid).count(), 10);
+    }
+}
