@@ -26,6 +26,16 @@ pub enum WithheldReason {
 }
 
 impl WithheldReason {
+    /// The word in an introspection answer.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::NotApproved => "not_approved",
+            Self::NotForThisClient => "not_for_this_client",
+            Self::RemovedSince => "removed_since",
+        }
+    }
+
     /// For the reader of an introspection answer.
     pub const fn in_words(self) -> &'static str {
         match self {

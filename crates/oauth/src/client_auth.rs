@@ -179,6 +179,19 @@ impl AuthenticatedClient {
         self.loaded.as_deref()
     }
 
+    /// Refuses a client that waits for an admin, before it gets anything.
+    ///
+    /// # Errors
+    /// `unauthorized_client`: neither a registration nor a sign-in would help.
+    pub fn may_get_tokens(&self) -> Result<(), Error> {
+        match self.loaded.as_ref().and_then(|client| client.waiting_since) {
+            Some(_) => Err(Error::unauthorized_client(
+                "this client waits for the approval of the MCP server's owner",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it proved that it is itself, instead of only saying so.
     pub fn is_proven(&self) -> bool {
         self.proven

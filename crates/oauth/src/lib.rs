@@ -25,6 +25,8 @@ pub mod doors;
 mod error;
 mod find_client;
 mod grant;
+/// Introspection (RFC 7662).
+pub mod introspect;
 mod issue;
 /// Signing keys: rotation by plan, on a schedule, and in an emergency.
 pub mod keys;
@@ -40,8 +42,12 @@ mod password_pool;
 mod prompt;
 /// Dynamic client registration (RFC 7591).
 pub mod register;
+mod registered_redirects;
 mod registration_metadata;
+mod registration_quota;
 mod resource_indicator;
+/// Credentials of MCP servers.
+pub mod resource_server;
 /// Revocation (RFC 7009).
 pub mod revoke;
 mod seal;

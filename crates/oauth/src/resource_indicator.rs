@@ -41,15 +41,64 @@ impl CanonicalResource {
     pub fn check<'r>(&self, asked: impl Iterator<Item = &'r str>) -> Result<(), Error> {
         for resource in asked {
             if !self.is_named_by(resource) {
-                return Err(Error::invalid_target(format!(
-                    "resource must be {}, or be left out",
-                    self.text
-                ))
-                .because(format!("resource {} was asked", shortened(resource))));
+                return Err(Error::invalid_target(self.difference(resource))
+                    .because(format!("resource {} was asked", shortened(resource))));
             }
         }
         Ok(())
     }
+}
+
+/// The most of an asked resource that is shown.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// How much stands before the mark of a difference.
+const BEFORE_MARK_CHARS: usize = 24;
+
+impl CanonicalResource {
+    /// Both texts, and where they part: people compare them by eye, and one letter or slash is hard to see.
+    fn difference(&self, asked: &str) -> String {
+        let pairs = self.text.chars().zip(asked.chars());
+        let same = pairs.take_while(|(own, asked)| own == asked).count();
+        let mark = |text: &str| {
+            let from = same.saturating_sub(BEFORE_MARK_CHARS);
+            let before: String = text.chars().skip(from).take(same - from).collect();
+            let dots = if from > 0 { "..." } else { "" };
+            let first = text.chars().nth(same);
+            let marked = first.map_or("end".to_owned(), |first| shown(&first.to_string()));
+            let after: String = text
+                .chars()
+                .skip(same + 1)
+                .take(BEFORE_MARK_CHARS)
+                .collect();
+            format!("{dots}{}[{marked}]{}", shown(&before), shown(&after))
+        };
+        format!(
+            "resource must be {}, or be left out; it was {}; they differ at character {}: {} was expected, {} came",
+            self.text,
+            shown(asked),
+            same + 1,
+            mark(&self.text),
+            mark(asked),
+        )
+    }
+}
+
+/// As it may stand in an error text (RFC 6749 section 5.2).
+fn shown(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_CHARS_MAX)
+        .map(|character| match character {
+            '"' | '\\' => '\'',
+            '!'..='~' => character,
+            _ => '?',
+        })
+        .collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 /// For the log: a form may carry as much of it as a form may be long.
@@ -125,6 +174,41 @@ mod tests {
         assert!(origin.is_named_by("https://mcp.example.com/"));
         assert!(origin.is_named_by("https://MCP.example.com:443"));
         assert!(!origin.is_named_by("https://mcp.example.com:444"));
+    }
+
+    #[test]
+    fn both_texts_are_shown_and_the_first_difference_is_marked() {
+        let canonical = CanonicalResource::new("http://localhost:4180/mcp/todo");
+        let told = |asked: &str| {
+            let error = canonical.check([asked].into_iter()).unwrap_err();
+            error.description().to_owned()
+        };
+        let prefix = "resource must be http://localhost:4180/mcp/todo, or be left out; it was ";
+        for (asked, rest) in [
+            (
+                "http://localhost:4180/mcp/Todo",
+                "http://localhost:4180/mcp/Todo; they differ at character 27: \
+                 ...tp://localhost:4180/mcp/[t]odo was expected, ...tp://localhost:4180/mcp/[T]odo came",
+            ),
+            (
+                "http://localhost:4180/mcp",
+                "http://localhost:4180/mcp; they differ at character 26: \
+                 ...ttp://localhost:4180/mcp[/]todo was expected, ...ttp://localhost:4180/mcp[end] came",
+            ),
+            (
+                "https://localhost:4180/mcp/todo",
+                "https://localhost:4180/mcp/todo; they differ at character 5: \
+                 http[:]//localhost:4180/mcp/tod was expected, http[s]://localhost:4180/mcp/to came",
+            ),
+        ] {
+            assert_eq!(told(asked), format!("{prefix}{rest}"));
+        }
+        for asked in ["\"\\\u{1b}[31m\u{202e}ä", &"é/".repeat(5_000)] {
+            let text = told(asked);
+            assert!(text.len() < 700, "{text}");
+            let allowed = |byte: u8| matches!(byte, 0x20 | 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+            assert!(text.bytes().all(allowed), "{text}");
+        }
     }
 
     #[test]

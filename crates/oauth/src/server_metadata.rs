@@ -1,8 +1,21 @@
 use domain::{McpServer, RegistrationMode};
 use wire::oauth::{AuthorizationServerMetadata, Scope};
 
+use crate::grant::GrantType;
+
 /// What a client gets beside the scopes of the server whenever it gets a refresh token; no scope of any server.
 pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
+
+/// How a client may authenticate. `none` first: some clients take the first entry, and nearly all are public.
+const AUTH_METHODS: [&str; 4] = [
+    "none",
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+];
+
+/// What a client may sign its assertions with.
+const ASSERTION_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
 
 /// The metadata of one MCP server's issuer: the same at every address, and only what is there.
 ///
@@ -24,14 +37,20 @@ pub fn server_metadata(server: &McpServer, public_url: &str) -> AuthorizationSer
         registration_endpoint: (server.settings.dynamic_registration != RegistrationMode::Off)
             .then(|| format!("{issuer}/register")),
         revocation_endpoint: Some(format!("{issuer}/revoke")),
-        introspection_endpoint: None,
+        introspection_endpoint: Some(format!("{issuer}/introspect")),
         issuer,
         scopes_supported,
         response_types_supported: words(&["code"]),
         response_modes_supported: words(&["query"]),
-        grant_types_supported: words(&["authorization_code", "refresh_token"]),
-        token_endpoint_auth_methods_supported: words(&["none"]),
-        revocation_endpoint_auth_methods_supported: words(&["none"]),
+        grant_types_supported: words(&GrantType::OFFERED.map(GrantType::as_str)),
+        token_endpoint_auth_methods_supported: words(&AUTH_METHODS),
+        token_endpoint_auth_signing_alg_values_supported: words(&ASSERTION_ALGORITHMS),
+        revocation_endpoint_auth_methods_supported: words(&AUTH_METHODS),
+        revocation_endpoint_auth_signing_alg_values_supported: words(&ASSERTION_ALGORITHMS),
+        introspection_endpoint_auth_methods_supported: words(&[
+            "client_secret_basic",
+            "client_secret_post",
+        ]),
         code_challenge_methods_supported: words(&["S256"]),
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: false,

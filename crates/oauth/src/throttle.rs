@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use base::Timestamp;
+use base::{Digest, Timestamp};
 
 /// The most keys that are remembered; beyond it the ones nearest to recovery are forgotten.
 const KEYS_MAX: usize = 50_000;
@@ -26,6 +26,10 @@ pub(crate) enum Key {
     SignInAddress(AddressBlock),
     /// Registrations from one address block.
     RegistrationAddress(AddressBlock),
+    /// Registrations of one software, or to one return host.
+    RegistrationKind(Digest),
+    /// Questions of one MCP server about its tokens.
+    Introspection(String),
 }
 
 /// An IPv4 address, or the /64 of an IPv6 one: whoever has one address of a /64 has all of them.

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::app::AppState;
-use crate::oauth::{authorize, metadata, register, revoke, token};
+use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
 use crate::people::{home, setup, sign_in, sign_out};
 use crate::{pages, respond};
 
@@ -45,6 +45,10 @@ pub fn router(app: AppState) -> Router {
         .route("/servers/{slug}/revoke", post(revoke::post))
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(open_to_all_origins));
+    // No browser has the credential of an MCP server, so no page may ask.
+    let for_servers = Router::new()
+        .route("/servers/{slug}/introspect", post(introspect::post))
+        .method_not_allowed_fallback(wrong_method);
     let for_people = Router::new()
         .route(
             "/servers/{slug}/authorize",
@@ -58,6 +62,7 @@ pub fn router(app: AppState) -> Router {
         .route("/assets/{*name}", get(asset))
         .method_not_allowed_fallback(wrong_method);
     for_programs
+        .merge(for_servers)
         .merge(for_people)
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(app.clone(), known_host))

@@ -38,6 +38,7 @@ pub(crate) async fn redeem(
         authentication: state.client_authentication.as_ref(),
     });
     let client = credentials.authenticate(authority, server, holder).await?;
+    client.may_get_tokens()?;
     let Some(state) = state else {
         return Err(refused("the code is unknown"));
     };

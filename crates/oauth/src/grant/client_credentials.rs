@@ -23,6 +23,7 @@ pub(crate) async fn issue(
 ) -> Result<Issued, Error> {
     let now = authority.now();
     let authenticated = credentials.authenticate(authority, server, None).await?;
+    authenticated.may_get_tokens()?;
     let (client, service_scopes) = match authenticated.loaded() {
         Some(client) if authenticated.is_proven() => (client, may_act_for_itself(client)?),
         // RFC 6749 section 4.4: only confidential clients.
@@ -75,11 +76,6 @@ pub(crate) async fn issue(
 }
 
 fn may_act_for_itself(client: &Client) -> Result<&ScopeSet, Error> {
-    if client.waiting_since.is_some() {
-        return Err(Error::unauthorized_client(
-            "this client waits for the owner's approval",
-        ));
-    }
     client.service_scopes.as_ref().ok_or_else(|| {
         Error::unauthorized_client(
             "this client was not given any scope of its own; an admin can add one with `portcullis clients add --service-scope`",

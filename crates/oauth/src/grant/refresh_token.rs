@@ -42,6 +42,7 @@ pub(crate) async fn refresh(
         authentication: state.client_authentication.as_ref(),
     });
     let client = credentials.authenticate(authority, server, holder).await?;
+    client.may_get_tokens()?;
     let Some(state) = state else {
         return Err(refused("the refresh token is unknown"));
     };
@@ -56,10 +57,11 @@ pub(crate) async fn refresh(
         Verdict::Refuse(reason) => Err(refused(reason)),
         Verdict::Reuse => {
             end_reused_family(authority, server, &state.family, now).await?;
-            Err(refused(
+            Err(reused(
                 "a spent refresh token came back after its time; its family is revoked",
             ))
         }
+        Verdict::EndedByReuse => Err(reused("the token family was ended by a reuse before")),
     }
 }
 
@@ -70,11 +72,14 @@ enum Verdict {
     Repeat,
     Refuse(&'static str),
     Reuse,
+    EndedByReuse,
 }
 
 fn judge(state: &FoundRefreshToken, strict: bool, now: Timestamp) -> Verdict {
-    if state.family.ended.is_some() {
-        return Verdict::Refuse("the token family was ended");
+    match state.family.ended {
+        Some((_, FamilyEnd::RefreshTokenReuse)) => return Verdict::EndedByReuse,
+        Some(_) => return Verdict::Refuse("the token family was ended"),
+        None => {}
     }
     if now >= state.family.expires_at {
         return Verdict::Refuse("the token family has expired");
@@ -151,9 +156,12 @@ async fn rotate(
                 Verdict::Repeat => repeat(authority, server, form, presented, &state, now),
                 Verdict::Reuse => {
                     end_reused_family(authority, server, &state.family, now).await?;
-                    Err(refused(
+                    Err(reused(
                         "a spent refresh token came back; its family is revoked",
                     ))
+                }
+                Verdict::EndedByReuse => {
+                    Err(reused("the token family was ended by a reuse meanwhile"))
                 }
                 Verdict::Refuse(reason) => Err(refused(reason)),
                 Verdict::Rotate => Err(Error::server_error(
@@ -298,6 +306,15 @@ async fn end_reused_family(
 /// One answer for every reason; the reason is in the log.
 fn refused(reason: &'static str) -> Error {
     Error::invalid_grant("the refresh token is not valid any more; sign in again").because(reason)
+}
+
+/// The one refusal that says more: somebody has to learn that a token was copied, or kept in two places.
+fn reused(reason: &'static str) -> Error {
+    Error::invalid_grant(
+        "an old refresh token was used again after its successor, so this sign-in was revoked with all its tokens; \
+         sign in again, and keep each refresh token in one place",
+    )
+    .because(reason)
 }
 
 fn event(kind: AuditEventKind, family: &TokenFamily, now: Timestamp) -> AuditEvent {

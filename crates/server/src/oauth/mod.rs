@@ -2,6 +2,7 @@
 
 pub(crate) mod authorize;
 pub(crate) mod basic;
+pub(crate) mod introspect;
 pub(crate) mod metadata;
 pub(crate) mod register;
 pub(crate) mod revoke;

@@ -1,9 +1,10 @@
-//! OAuth 2.1 and its neighbours: RFC 6749, 6750, 7009, 7517, 7591, 7636, 8414, 8707, 9068, 9207, 9728.
+//! OAuth 2.1 and its neighbours: RFC 6749, 6750, 7009, 7517, 7591, 7636, 7662, 8414, 8707, 9068, 9207, 9728.
 
 mod challenge;
 mod claims;
 mod client_registration;
 mod error_code;
+mod introspection;
 mod jwk;
 mod pkce;
 mod protected_resource_metadata;
@@ -17,6 +18,7 @@ pub use challenge::Challenge;
 pub use claims::AccessTokenClaims;
 pub use client_registration::{ClientRegistrationRequest, ClientRegistrationResponse};
 pub use error_code::{ErrorBody, ErrorCode};
+pub use introspection::{IntrospectionResponse, WithheldScopeEntry};
 pub use jwk::{Jwk, JwkSet};
 pub use pkce::{CodeChallenge, CodeVerifier, PkceError};
 pub use protected_resource_metadata::ProtectedResourceMetadata;

@@ -23,8 +23,17 @@ pub struct AuthorizationServerMetadata {
     pub grant_types_supported: Vec<String>,
     /// `none` first: the C# SDK takes the first entry.
     pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// For `private_key_jwt`.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub revocation_endpoint_auth_methods_supported: Vec<String>,
+    /// As for the token endpoint.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<String>,
+    /// MCP servers authenticate there, not clients.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub introspection_endpoint_auth_methods_supported: Vec<String>,
     pub code_challenge_methods_supported: Vec<String>,
     /// RFC 9207 section 3.
     pub authorization_response_iss_parameter_supported: bool,

@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use base::Timestamp;
+use domain::{ClientId, GrantId, WithheldReason, WithheldScope};
+use store::FoundGrant;
+use wire::oauth::{AccessTokenClaims, IntrospectionResponse, WithheldScopeEntry};
+
+use crate::throttle::{Key, Rate};
+use crate::{Authority, BasicCredentials, Error, Parameters, ServerContext, resource_server};
+
+/// Questions of one MCP server: as many as a busy one has calls, and then as many as we can bear for long.
+const QUESTIONS: Rate = Rate {
+    burst: 5_000,
+    refill: Duration::from_millis(1),
+};
+
+/// Tells an MCP server whether an access token is good for it. A token of another server, a refresh token, and
+/// anything else are inactive, all with the same answer.
+///
+/// # Errors
+/// `invalid_request`, `invalid_client`, and our own outage.
+///
+/// Spec: RFC 7662 section 2.
+pub async fn introspect(
+    authority: &Authority,
+    server: &ServerContext,
+    form: &Parameters<'_>,
+    header: Option<&BasicCredentials>,
+) -> Result<IntrospectionResponse, Error> {
+    form.refuse_repeats(&[])?;
+    resource_server::authenticate(authority, server, form, header).await?;
+    let token = form
+        .get("token")
+        .ok_or_else(|| Error::invalid_request("token is missing"))?;
+    let now = authority.now();
+    let key = Key::Introspection(server.slug().to_owned());
+    authority
+        .throttle()
+        .take(&[(key, QUESTIONS)], now)
+        .map_err(|wait| {
+            Error::temporarily_unavailable(wait, "too many questions of one MCP server")
+        })?;
+    let Some(claims) = own_token(authority, server, token, now) else {
+        return Ok(IntrospectionResponse::default());
+    };
+    let grant = GrantId::from_text(claims.grant_id.as_str());
+    let grant = authority.store().find_grant(&grant).await?;
+    Ok(match grant.filter(|grant| stands(grant, &claims, server)) {
+        Some(grant) => active(server, claims, &grant),
+        None => IntrospectionResponse::default(),
+    })
+}
+
+/// The claims of an access token that we signed for this very server and that has not expired.
+fn own_token(
+    authority: &Authority,
+    server: &ServerContext,
+    token: &str,
+    now: Timestamp,
+) -> Option<AccessTokenClaims> {
+    let claims: AccessTokenClaims = authority.signing_keys().read_own(token)?;
+    let for_server = claims.iss == server.issuer && claims.aud == server.server.resource;
+    let live = now < Timestamp::from_unix_seconds(claims.exp);
+    (for_server && live).then_some(claims)
+}
+
+/// Whether what the token came of still holds: the grant, its client, and the person when there is one.
+fn stands(grant: &FoundGrant, claims: &AccessTokenClaims, server: &ServerContext) -> bool {
+    let subject_is_machine = grant.subject == grant.client.as_str();
+    let client_stands = grant.client_is_live || is_kept_elsewhere(&grant.client);
+    !grant.ended
+        && grant.server == server.server.slug
+        && grant.client.as_str() == claims.client_id
+        && grant.subject == claims.sub
+        && (grant.person_is_live || subject_is_machine)
+        && client_stands
+}
+
+/// Service tokens and clients with a metadata document are not in the table of clients; blocking or revoking one ends
+/// its grants.
+fn is_kept_elsewhere(client: &ClientId) -> bool {
+    client.is_metadata_document() || client.as_str().starts_with("svt_")
+}
+
+fn active(
+    server: &ServerContext,
+    claims: AccessTokenClaims,
+    grant: &FoundGrant,
+) -> IntrospectionResponse {
+    let removed = grant.scopes.difference(&server.declared_scopes);
+    let removed = removed.iter().map(|scope| WithheldScope {
+        scope: scope.clone(),
+        reason: WithheldReason::RemovedSince,
+    });
+    let withheld_scopes = grant.withheld.iter().cloned().chain(removed);
+    IntrospectionResponse {
+        active: true,
+        scope: Some(claims.scope.intersection(&server.declared_scopes)),
+        client_id: Some(claims.client_id),
+        token_type: Some("Bearer".into()),
+        exp: Some(claims.exp),
+        iat: Some(claims.iat),
+        sub: Some(claims.sub),
+        aud: Some(claims.aud),
+        iss: Some(claims.iss),
+        jti: Some(claims.jti),
+        grant_id: Some(claims.grant_id),
+        auth_time: claims.auth_time,
+        roles: claims.roles,
+        withheld_scopes: withheld_scopes.map(entry).collect(),
+    }
+}
+
+fn entry(withheld: WithheldScope) -> WithheldScopeEntry {
+    WithheldScopeEntry {
+        scope: withheld.scope,
+        reason: withheld.reason.as_str().to_owned(),
+        description: withheld.reason.in_words().to_owned(),
+    }
+}
