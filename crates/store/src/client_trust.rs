@@ -34,6 +34,23 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
+    /// Clients with a document that wait for a decision, the longest waiting first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_waiting_client_trust(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<ClientTrust>, StoreError> {
+        let sql = "SELECT server, client_id, decision, at, user_id FROM client_trust \
+                   WHERE decision = $1 ORDER BY at, server, client_id LIMIT $2";
+        let args = Args::with_capacity(2)
+            .text(TrustDecision::Waiting.as_str())
+            .limit(limit);
+        let rows = self.fetch_all(sql, args).await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Every decision, and every client that waits for one, behind `after`, by server and client.
     ///
     /// # Errors

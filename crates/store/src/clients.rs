@@ -136,6 +136,22 @@ impl Store {
             .collect()
     }
 
+    /// Registered clients that wait for an admin, the longest waiting first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_waiting_clients(&self, limit: usize) -> Result<Vec<Client>, StoreError> {
+        let sql = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at, \
+                   authentication, service_scopes, waiting_since FROM client \
+                   WHERE waiting_since IS NOT NULL AND disabled_at IS NULL ORDER BY waiting_since, id LIMIT $1";
+        let rows = self
+            .fetch_all(sql, Args::with_capacity(1).limit(limit))
+            .await?;
+        rows.iter()
+            .map(|row| read(&RowReader::new(row, "client")))
+            .collect()
+    }
+
     /// Deletes clients that registered themselves before `before` and that nobody ever approved: the oldest, at most
     /// `limit`. Says how many went. Disabled ones stay, so that the same registration stays disabled.
     ///
