@@ -210,7 +210,7 @@ impl TryFrom<String> for RedirectPattern {
         let bad = |why: &str| PatternError(format!("{text}: {why}"));
         let any_host = text.starts_with("https://<host>/");
         // What it looks like with its placeholders filled must be acceptable, or it could never match.
-        let sample = text.replace("...>", ">").replace('<', "").replace('>', "");
+        let sample = text.replace("...>", ">").replace(['<', '>'], "");
         let uri = RedirectUri::parse(&sample).map_err(|error| bad(&error.to_string()))?;
         if !any_host
             && uri.kind() != RedirectUriKind::PrivateUseScheme

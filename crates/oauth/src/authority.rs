@@ -10,7 +10,7 @@ use wire::oauth::JwkSet;
 use crate::keys::{self, RotateError};
 use crate::master_key::{KeySealer, MasterKey, Subkeys};
 use crate::password_pool::{PasswordPool, PoolOwner};
-use crate::register::RegistrationCount;
+use crate::registration_quota::Registrations;
 use crate::server_context::ServerContext;
 use crate::signing_keys::{IdentityKey, SigningKeyError, SigningKeys};
 use crate::throttle::Throttle;
@@ -54,7 +54,7 @@ struct Inner {
     servers: ArcSwap<HashMap<String, Arc<ServerContext>>>,
     passwords: PoolOwner,
     throttle: Throttle,
-    registrations: RegistrationCount,
+    registrations: Registrations,
 }
 
 impl Authority {
@@ -83,7 +83,7 @@ impl Authority {
             signing_keys: ArcSwap::new(signing_keys),
             servers: ArcSwap::default(),
             throttle: Throttle::default(),
-            registrations: RegistrationCount::default(),
+            registrations: Registrations::default(),
         }));
         authority.reload().await?;
         Ok(authority)
@@ -213,7 +213,7 @@ impl Authority {
         &self.0.throttle
     }
 
-    pub(crate) fn registrations(&self) -> &RegistrationCount {
+    pub(crate) fn registrations(&self) -> &Registrations {
         &self.0.registrations
     }
 }

@@ -227,7 +227,7 @@ fn find_redirect_uri(
         .ok_or_else(|| refused(Error::invalid_request("redirect_uri is missing")))?;
     let asked = RedirectUri::parse(asked)
         .map_err(|error| refused(Error::invalid_request(error.to_string())))?;
-    if crate::register::is_ours(authority, &asked) {
+    if crate::registered_redirects::is_ours(authority, &asked) {
         return Err(refused(Error::invalid_request(
             "redirect_uri is an address of this server itself",
         )));

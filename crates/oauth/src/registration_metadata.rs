@@ -5,7 +5,12 @@ use wire::mcp::json::{Json, Limits, parse_strict};
 use wire::oauth::{ClientRegistrationResponse, RedirectUri};
 
 use crate::Error;
-use crate::parameters::printable;
+
+mod members;
+
+use members::{
+    Members, TEXT_BYTES_MAX, is_invisible, malformed, refuse_nul, supported, without_empty,
+};
 
 /// A row of the database that a stranger makes: real registrations are below 2 KiB.
 const LIMITS: Limits = Limits {
@@ -14,9 +19,6 @@ const LIMITS: Limits = Limits {
     values_max: 512,
 };
 const MEMBERS_MAX: usize = 64;
-const REDIRECT_URIS_MAX: usize = 32;
-const NAME_CHARACTERS_MAX: usize = 200;
-const TEXT_BYTES_MAX: usize = 2048;
 const SCOPE_BYTES_MAX: usize = 8192;
 
 /// What a client may not say about itself: these are ours to say.
@@ -27,15 +29,6 @@ const RESERVED: &[&str] = &[
     "client_secret_expires_at",
     "registration_access_token",
     "registration_client_uri",
-];
-
-/// Members that hold an address. None is ever fetched; one that is no web address is dropped.
-const ADDRESSES: &[&str] = &[
-    "client_uri",
-    "logo_uri",
-    "tos_uri",
-    "policy_uri",
-    "jwks_uri",
 ];
 
 /// The members of a registration request, read and checked; the redirect URIs are still to be judged.
@@ -109,10 +102,32 @@ pub(crate) fn read(body: &[u8]) -> Result<Metadata, Error> {
 }
 
 impl Metadata {
-    /// The digest of everything that is registered, so that the same again is recognised.
+    /// What kind of application it says it is (OpenID Connect Registration section 2).
+    pub fn application_type(&self) -> Option<&str> {
+        self.application_type.as_deref()
+    }
+
+    /// Which software this is, as far as it says so itself: one id for all its installations.
+    pub fn software(&self) -> Option<&str> {
+        let name = self.client_name.as_deref();
+        let known = name.and_then(known_clients::by_dcr_name);
+        self.software_id
+            .as_deref()
+            .or(known.map(|client| client.id.as_str()))
+            .or(name)
+    }
+
+    /// The digest of everything that is registered, so that the same again is recognised: whatever the order of its
+    /// addresses, and whatever port a program on somebody's machine got this time, for the port is never compared.
     pub fn fingerprint(&self, redirect_uris: &[RedirectUri]) -> Digest {
         let nobody = ClientId::from_text("");
-        let response = self.response(&nobody, redirect_uris, Timestamp::default());
+        let mut response = self.response(&nobody, redirect_uris, Timestamp::default());
+        response.redirect_uris = redirect_uris
+            .iter()
+            .map(|uri| uri.for_any_port().into_owned())
+            .collect();
+        response.redirect_uris.sort_unstable();
+        response.redirect_uris.dedup();
         Digest::of(serde_json::to_vec(&response).expect("metadata is plain JSON"))
     }
 
@@ -183,278 +198,5 @@ impl Metadata {
     }
 }
 
-/// The members that are not read yet.
-struct Members(Map<String, Value>);
-
-impl Members {
-    fn text(&mut self, name: &str, bytes_max: usize) -> Result<Option<String>, Error> {
-        match self.0.remove(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.len() <= bytes_max => Ok(Some(text)),
-            Some(Value::String(_)) => Err(malformed(name, "is too long")),
-            Some(_) => Err(malformed(name, "must be a string")),
-        }
-    }
-
-    fn name(&mut self) -> Result<Option<String>, Error> {
-        let name = self.text("client_name", TEXT_BYTES_MAX)?;
-        match name {
-            Some(name) if name.chars().count() > NAME_CHARACTERS_MAX => {
-                Err(malformed("client_name", "is longer than 200 characters"))
-            }
-            name => Ok(name),
-        }
-    }
-
-    fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>, Error> {
-        let Some(value) = self.0.remove(name) else {
-            return Ok(None);
-        };
-        let Value::Array(items) = value else {
-            return Err(malformed(name, "must be an array of strings"));
-        };
-        items
-            .into_iter()
-            .map(|item| match item {
-                Value::String(text) => Ok(text),
-                _ => Err(malformed(name, "must be an array of strings")),
-            })
-            .collect::<Result<_, _>>()
-            .map(Some)
-    }
-
-    fn redirect_uris(&mut self) -> Result<Vec<String>, Error> {
-        match self.0.get("redirect_uris") {
-            Some(Value::Array(items)) if items.iter().all(Value::is_string) => {}
-            None => {
-                return Err(Error::invalid_redirect_uri("redirect_uris is missing"));
-            }
-            Some(_) => {
-                return Err(Error::invalid_redirect_uri(
-                    "redirect_uris must be an array of strings",
-                ));
-            }
-        }
-        let uris = self.texts("redirect_uris")?.unwrap_or_default();
-        if uris.len() > REDIRECT_URIS_MAX {
-            return Err(Error::invalid_redirect_uri(
-                "redirect_uris has more than 32 entries",
-            ));
-        }
-        Ok(uris)
-    }
-
-    fn drop_bad_addresses(&mut self) {
-        self.0.retain(|name, value| {
-            // `client_uri#de` is the German variant (RFC 7591 section 2.2).
-            let plain = name.split('#').next().unwrap_or_default();
-            !ADDRESSES.contains(&plain)
-                || value
-                    .as_str()
-                    .and_then(|text| url::Url::parse(text).ok())
-                    .is_some_and(|url| matches!(url.scheme(), "https" | "http"))
-        });
-    }
-}
-
-/// What is asked, as far as there is such a thing here; everything when nothing was asked. VS Code lists the device
-/// grant as well and is content without.
-fn supported(
-    name: &'static str,
-    asked: Option<Vec<String>>,
-    needed: &'static str,
-    known: &[&str],
-) -> Result<Vec<String>, Error> {
-    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else {
-        return Ok(known.iter().map(|word| (*word).to_owned()).collect());
-    };
-    if !asked.iter().any(|word| word == needed) {
-        return Err(malformed(name, &format!("must contain {needed}")));
-    }
-    Ok(asked
-        .into_iter()
-        .filter(|word| known.contains(&word.as_str()))
-        .collect())
-}
-
-/// Drops `null` and empty texts everywhere; `None` when nothing is left of the value itself.
-fn without_empty(value: Value) -> Option<Value> {
-    match value {
-        Value::Null => None,
-        Value::String(text) if text.is_empty() => None,
-        Value::Array(items) => Some(items.into_iter().filter_map(without_empty).collect()),
-        Value::Object(members) => Some(Value::Object(
-            members
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, without_empty(value)?)))
-                .collect(),
-        )),
-        other => Some(other),
-    }
-}
-
-fn refuse_nul(name: &str, value: &Value) -> Result<(), Error> {
-    let has_nul = match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => return items.iter().try_for_each(|item| refuse_nul(name, item)),
-        Value::Object(members) => {
-            return members
-                .values()
-                .try_for_each(|member| refuse_nul(name, member));
-        }
-        _ => false,
-    };
-    if has_nul {
-        return Err(malformed(name, "must not contain U+0000"));
-    }
-    Ok(())
-}
-
-/// Zero-width characters and those that turn the direction of text.
-fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    )
-}
-
-fn malformed(name: &str, problem: &str) -> Error {
-    Error::invalid_client_metadata(format!("{} {problem}", printable(name)))
-}
-
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde_json::json;
-
-    use super::*;
-
-    fn answer(body: &Value) -> Result<Value, Error> {
-        let metadata = read(body.to_string().as_bytes())?;
-        let uris: Vec<_> = metadata
-            .redirect_uris
-            .iter()
-            .map(|text| RedirectUri::parse(text).unwrap())
-            .collect();
-        let id = ClientId::from_text("cli_1");
-        let response = metadata.into_response(&id, &uris, Timestamp::from_unix_seconds(7));
-        Ok(serde_json::to_value(response).unwrap())
-    }
-
-    #[test]
-    fn a_request_with_nothing_but_addresses_gets_every_default_spelled_out() {
-        let body = json!({"redirect_uris": ["http://localhost/callback"]});
-        assert_eq!(
-            answer(&body).unwrap(),
-            json!({
-                "client_id": "cli_1",
-                "client_id_issued_at": 7,
-                "client_secret_expires_at": 0,
-                "redirect_uris": ["http://localhost/callback"],
-                "token_endpoint_auth_method": "none",
-                "grant_types": ["authorization_code", "refresh_token"],
-                "response_types": ["code"],
-            })
-        );
-    }
-
-    #[test]
-    fn what_is_empty_or_reserved_is_left_out_and_what_is_unknown_is_echoed() {
-        let body = json!({
-            "redirect_uris": ["http://localhost/callback"],
-            "client_id": "mine", "client_secret": "mine", "registration_access_token": "mine",
-            "client_uri": "", "logo_uri": null, "tos_uri": "javascript:alert(1)", "policy_uri": "https://a.example/p",
-            "contacts": ["a@example.com", null], "x": {"y": null, "z": 1.5},
-            "token_endpoint_auth_method": "client_secret_post",
-        });
-        let answer = answer(&body).unwrap();
-        assert_eq!(answer["client_id"], "cli_1");
-        assert_eq!(answer["token_endpoint_auth_method"], "none");
-        assert_eq!(answer["contacts"], json!(["a@example.com"]));
-        assert_eq!(answer["x"], json!({"z": 1.5}));
-        assert_eq!(answer["policy_uri"], "https://a.example/p");
-        for absent in [
-            "client_secret",
-            "registration_access_token",
-            "client_uri",
-            "logo_uri",
-            "tos_uri",
-        ] {
-            assert!(answer.get(absent).is_none(), "{absent}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_member_is_named_and_changes_nothing() {
-        let with = |name: &str, value: Value| {
-            let mut body = json!({"redirect_uris": ["http://localhost/callback"]});
-            body[name] = value;
-            answer(&body).map_err(|error| error.description().to_owned())
-        };
-        for (name, value) in [
-            ("client_name", json!(7)),
-            ("client_name", json!("x".repeat(201))),
-            ("client_name", json!("a\u{0}b")),
-            ("scope", json!(["a"])),
-            ("grant_types", json!("authorization_code")),
-            ("grant_types", json!(["client_credentials"])),
-            ("response_types", json!(["token"])),
-            ("redirect_uris", json!("http://localhost/callback")),
-            ("redirect_uris", json!([7])),
-            ("redirect_uris", json!(vec!["http://localhost/a"; 33])),
-            ("software_id", json!("x".repeat(2049))),
-        ] {
-            let description = with(name, value).unwrap_err();
-            assert!(description.contains(name), "{name}: {description}");
-        }
-        assert!(with("client_name", json!("x".repeat(200))).is_ok());
-        assert!(with("scope", json!("")).is_ok());
-        assert!(read(b"[]").is_err());
-        assert!(read(b"{").is_err());
-        assert!(
-            read(br#"{"redirect_uris":["http://localhost/a"],"redirect_uris":["http://localhost/b"]}"#)
-                .is_err()
-        );
-        assert!(
-            read(b"{}")
-                .unwrap_err()
-                .description()
-                .contains("redirect_uris")
-        );
-    }
-
-    #[test]
-    fn the_name_that_is_shown_has_no_characters_that_hide() {
-        let shown = |name: &str| {
-            let body = json!({"redirect_uris": ["cursor://x/y"], "client_name": name});
-            let metadata = read(body.to_string().as_bytes()).unwrap();
-            let uris = [RedirectUri::parse("cursor://x/y").unwrap()];
-            metadata.display_name(&uris)
-        };
-        assert_eq!(
-            shown(" Claude\u{202e} \n Code\u{200b} (x) "),
-            "Claude Code (x)"
-        );
-        assert_eq!(shown("Visual Studio Code"), "Visual Studio Code");
-        assert_eq!(shown("\u{200b}"), "cursor:");
-    }
-
-    #[test]
-    fn the_same_registration_has_the_same_fingerprint_in_any_member_order() {
-        let fingerprint = |body: &str| {
-            let metadata = read(body.as_bytes()).unwrap();
-            let uris = [RedirectUri::parse("http://localhost/a").unwrap()];
-            metadata.fingerprint(&uris)
-        };
-        let first = fingerprint(r#"{"redirect_uris":["http://localhost/a"],"x":1,"y":2}"#);
-        assert_eq!(
-            first,
-            fingerprint(r#"{"y":2,"x":1,"redirect_uris":["http://localhost/a"]}"#)
-        );
-        assert_ne!(
-            first,
-            fingerprint(r#"{"y":2,"x":2,"redirect_uris":["http://localhost/a"]}"#)
-        );
-    }
-}
+mod tests;

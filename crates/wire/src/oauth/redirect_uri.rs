@@ -1,8 +1,8 @@
+use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 
 /// The longest redirect URI that is read, in bytes.
 const REDIRECT_URI_BYTES_MAX: usize = 2048;
@@ -153,6 +153,19 @@ impl RedirectUri {
 /// The names a program on the person's machine answers under.
 const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+impl RedirectUri {
+    /// The text without what [`RedirectUri::accepts`] does not compare: the port of a loopback URI, and the missing
+    /// slash of its empty path. Two that accept each other have the same.
+    pub fn for_any_port(&self) -> Cow<'_, str> {
+        match (self.kind, loopback_parts(&self.text)) {
+            (RedirectUriKind::Loopback, Some((host, tail))) => {
+                Cow::Owned(format!("http://{host}{tail}"))
+            }
+            _ => Cow::Borrowed(&self.text),
+        }
+    }
+}
+
 /// Host and everything behind the port, textually. Only for URIs of kind [`RedirectUriKind::Loopback`].
 fn loopback_parts(text: &str) -> Option<(&'static str, String)> {
     let rest = text.get("http://".len()..)?;
@@ -172,22 +185,12 @@ fn loopback_parts(text: &str) -> Option<(&'static str, String)> {
 
 /// Only the three spellings themselves: the URL parser also turns `2130706433` or `0x7f.1` into 127.0.0.1.
 fn is_loopback(url: &Url, authority: &str) -> bool {
-    let spelled = |name: &str| {
-        authority
-            .to_ascii_lowercase()
-            .strip_prefix(name)
-            .is_some_and(|rest| {
-                rest.is_empty()
-                    || (rest.starts_with(':')
-                        && url.port_or_known_default().is_some_and(|port| port != 0))
-            })
-    };
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" && spelled("localhost"),
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback() && spelled("127.0.0.1"),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback() && spelled("[::1]"),
-        None => false,
-    }
+    let authority = authority.to_ascii_lowercase();
+    LOOPBACK_NAMES.into_iter().any(|name| {
+        authority.strip_prefix(name).is_some_and(|port| {
+            port.is_empty() || (port.starts_with(':') && url.port_or_known_default() != Some(0))
+        })
+    })
 }
 
 impl fmt::Display for RedirectUri {
@@ -481,6 +484,16 @@ mod tests {
                 "http://127.0.0.2/cb",
                 E::HttpNotLoopback,
                 "http://127.0.0.1/cb",
+            ),
+            (
+                "http://[0:0:0:0:0:0:0:1]/cb",
+                E::HttpNotLoopback,
+                "http://[::1]:80/cb",
+            ),
+            (
+                "http://localhosts/cb",
+                E::HttpNotLoopback,
+                "http://LOCALHOST/cb",
             ),
             ("http://[::2]/cb", E::HttpNotLoopback, "http://[::1]/cb"),
             (
