@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{
@@ -14,8 +15,8 @@ const KEYS_MAX: usize = 64;
 const CLIENT_KEYS_MAX: usize = 16;
 /// The longest key id that is read, in bytes.
 const KEY_ID_BYTES_MAX: usize = 256;
-/// The longest RSA modulus: 4096 bits. Longer ones cost more than they protect.
-const RSA_MODULUS_BYTES_MAX: usize = 512;
+/// RSA moduli have 2048 bits, which is the least that is trusted, to 4096: longer ones cost more than they protect.
+const RSA_MODULUS_BYTES: RangeInclusive<usize> = 256..=512;
 /// The one public exponent in use (65537); small ones have a history of forgeries.
 const RSA_EXPONENT: [u8; 3] = [1, 0, 1];
 
@@ -166,7 +167,11 @@ fn parse_any(jwk: &Jwk) -> Option<VerifyingKey> {
         }
         ("RSA", _) => {
             let (n, e) = (member(&jwk.n)?, member(&jwk.e)?);
-            if n.len() > RSA_MODULUS_BYTES_MAX || e != RSA_EXPONENT {
+            // RFC 7518 section 6.3.1.1: some libraries send a zero octet in front.
+            let n = n.strip_prefix(&[0]).map(<[u8]>::to_vec).unwrap_or(n);
+            // The highest bit is set, so that 256 bytes are 2048 bits and not the 7 that a padded number may have.
+            let is_long = RSA_MODULUS_BYTES.contains(&n.len()) && n[0] >= 0x80;
+            if !is_long || e != RSA_EXPONENT {
                 return None;
             }
             let key = RsaPublicKeyComponents { n, e }
@@ -187,3 +192,6 @@ fn parse_any(jwk: &Jwk) -> Option<VerifyingKey> {
         key,
     })
 }
+
+#[cfg(test)]
+mod tests;

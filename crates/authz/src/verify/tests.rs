@@ -526,3 +526,109 @@ fn a_revoked_grant_and_what_is_older_than_a_cut_off_are_revoked() {
     assert!(!revoked(&client("cli_1", 0), &token));
     assert!(!revoked(&client("usr_alice", 1000), &token));
 }
+
+#[test]
+fn a_key_that_comes_with_the_token_is_refused_however_good_its_signature() {
+    let keys = Keys::generate();
+    let own = Keys::generate();
+    let jwk = serde_json::to_string(&own.jwks.keys[0]).unwrap();
+    for (name, value) in [
+        ("jwk", jwk.as_str()),
+        ("jku", "\"https://evil.example/jwks.json\""),
+        ("x5u", "\"https://evil.example/cert\""),
+        ("x5c", "[\"MIIB\"]"),
+        ("zip", "\"DEF\""),
+        ("enc", "\"A256GCM\""),
+        ("crit", "[\"b64\"]"),
+        ("crit", "7"),
+        ("b64", "false"),
+    ] {
+        let header = format!(r#"{{"typ":"at+jwt","alg":"ES256","kid":"ec","{name}":{value}}}"#);
+        for signer in [&keys, &own] {
+            let refusal = verify(&keys, &signer.token("ec", &header, &claims(&[]))).unwrap_err();
+            assert_eq!(refusal, TokenRefusal::HeaderParameter(name));
+            assert!(!refusal.description().is_empty() && refusal.description() != "xyzzy");
+        }
+    }
+    // A member that asks for nothing is let through.
+    let header = r#"{"typ":"at+jwt","alg":"ES256","kid":"ec","x5t":"abc"}"#;
+    assert!(verify(&keys, &keys.token("ec", header, &claims(&[]))).is_ok());
+}
+
+#[test]
+fn five_parts_and_encrypted_tokens_are_not_opened() {
+    let keys = Keys::generate();
+    let good = keys.token("ec", EC_HEADER, &claims(&[]));
+    let encrypted = r#"{"typ":"at+jwt","alg":"PBES2-HS256+A128KW","p2c":1000000000,"enc":"A128GCM","kid":"ec"}"#;
+    let begun = std::time::Instant::now();
+    for token in [
+        format!("{}.AAAA.AAAA.AAAA.AAAA", base64url(encrypted)),
+        format!("{}.AAAA.AAAA", base64url(encrypted)),
+        format!("{good}.AAAA.AAAA"),
+    ] {
+        assert!(verify(&keys, &token).is_err(), "{token}");
+    }
+    assert!(begun.elapsed().as_millis() < 1000, "nothing was derived");
+    assert!(verify(&keys, &good).is_ok());
+}
+
+#[test]
+fn a_token_of_16_kib_is_read_and_one_byte_more_is_not() {
+    let keys = Keys::generate();
+    let with = |padding: usize| {
+        let padding = format!("\"{}\"", "x".repeat(padding));
+        keys.token("ec", EC_HEADER, &claims(&[("padding", &padding)]))
+    };
+    let least = with(0).len();
+    // Three bytes of claims are four characters of the token.
+    let padding = (TOKEN_BYTES_MAX - least) / 4 * 3;
+    let longest = (padding..padding + 4)
+        .map(&with)
+        .filter(|token| token.len() <= TOKEN_BYTES_MAX)
+        .last()
+        .unwrap();
+    assert!(TOKEN_BYTES_MAX - longest.len() < 2, "{}", longest.len());
+    assert!(verify(&keys, &longest).is_ok());
+    let longer = with(padding + 4);
+    assert_eq!(
+        verify(&keys, &longer).unwrap_err(),
+        TokenRefusal::NotCompact
+    );
+    assert_eq!(TOKEN_BYTES_MAX, 16_384);
+}
+
+#[test]
+fn a_verified_token_says_which_key_signed_it_and_prints_its_claims() {
+    let keys = Keys::generate();
+    let token = verify(&keys, &keys.token("ec", EC_HEADER, &claims(&[]))).unwrap();
+    assert_eq!(token.key_id(), "ec");
+    assert!(format!("{token:?}").contains("usr_alice"));
+}
+
+/// The kinds of signed texts that exist around here: only one of them opens this door.
+#[test]
+fn a_token_of_another_kind_is_no_access_token() {
+    let keys = Keys::generate();
+    for typ in [
+        "JWT",
+        "jwt",
+        "portcullis-identity+jwt",
+        "token-introspection+jwt",
+        "logout+jwt",
+        "oauth-authz-req+jwt",
+        "dpop+jwt",
+        "client-authentication+jwt",
+        "application/jwt",
+        "at+jwt ",
+        "at-jwt",
+        "",
+    ] {
+        let header = format!(r#"{{"typ":"{typ}","alg":"ES256","kid":"ec"}}"#);
+        assert_eq!(
+            verify(&keys, &keys.token("ec", &header, &claims(&[]))).unwrap_err(),
+            TokenRefusal::WrongType,
+            "{typ}"
+        );
+    }
+    assert!(verify(&keys, &keys.token("ec", EC_HEADER, &claims(&[]))).is_ok());
+}
