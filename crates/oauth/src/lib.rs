@@ -11,9 +11,15 @@ mod authorization_request;
 pub mod authorize;
 mod client_assertion;
 mod client_auth;
+/// What an admin decides about clients.
+pub mod client_decision;
+/// Clients whose id is the address of a document (draft-ietf-oauth-client-id-metadata-document).
+pub mod client_id_metadata;
 mod client_identity;
 /// Secrets of confidential clients.
 pub mod client_secret;
+/// What was decided about clients with a metadata document.
+pub mod client_trust;
 /// Clients that an admin adds.
 pub mod clients;
 /// What a person is asked, and what their answer does.
@@ -25,6 +31,8 @@ pub mod doors;
 mod error;
 mod find_client;
 mod grant;
+/// Clients that registered themselves and that nobody uses.
+pub mod idle_clients;
 /// Introspection (RFC 7662).
 pub mod introspect;
 mod issue;
@@ -70,6 +78,7 @@ pub mod token;
 mod token_text;
 /// People that an admin adds.
 pub mod users;
+mod visible_text;
 
 pub use authority::{Authority, AuthoritySettings, OpenError};
 pub use authorization_request::{AuthorizationRequest, SealedRequest};
