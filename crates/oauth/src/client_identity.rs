@@ -71,7 +71,7 @@ mod tests {
                 serde_json::json!({"client_id": id, "redirect_uris": []}),
             )
             .unwrap(),
-            created_at: Timestamp::from_unix_millis(0),
+            created_at: Timestamp::from_unix_ms(0),
             waiting_since: None,
             disabled_at: None,
         }

@@ -252,6 +252,11 @@ async fn complete(
             .union(&scopes),
         approved_at: now,
     };
+    authority
+        .client_documents()
+        .keep(&client)
+        .await
+        .map_err(Error::from)?;
     let text = code_text(authority, sealed, signed_in);
     let digest = Digest::of(&text);
     let code = AuthorizationCode {

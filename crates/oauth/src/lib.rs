@@ -79,6 +79,8 @@ mod token_text;
 /// People that an admin adds.
 pub mod users;
 mod visible_text;
+/// Clients that wait for an owner's decision.
+pub mod waiting_clients;
 
 pub use authority::{Authority, AuthoritySettings, OpenError};
 pub use authorization_request::{AuthorizationRequest, SealedRequest};

@@ -58,7 +58,7 @@ fn waiting_clients() -> Vec<WaitingClient<'static>> {
             name: "Assistant",
             document_host: Some("assistant.example"),
             redirect_uris: vec!["https://assistant.example/cb"],
-            since: "since 5 minutes".into(),
+            since: "for 5 minutes".into(),
             csrf: "csrf".into(),
         },
         WaitingClient {
@@ -72,7 +72,7 @@ fn waiting_clients() -> Vec<WaitingClient<'static>> {
                 "https://www.cursor.com/agents/mcp/oauth/callback",
                 "http://localhost:8787/callback",
             ],
-            since: "since 3 days".into(),
+            since: "for 3 days".into(),
             csrf: "csrf".into(),
         },
     ]

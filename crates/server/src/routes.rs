@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::app::AppState;
 use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
-use crate::people::{home, setup, sign_in, sign_out};
+use crate::people::{clients, home, setup, sign_in, sign_out, tokens};
 use crate::{pages, respond};
 
 /// Everything the authority answers. Addresses of the MCP servers themselves belong to the gateway.
@@ -58,8 +58,12 @@ pub fn router(app: AppState) -> Router {
         .route("/sign-out", post(sign_out::post))
         .route("/setup", get(setup::get).post(setup::post))
         .route("/admin", get(home::get))
+        .route(clients::PATH, post(clients::decide))
+        .route(tokens::PATH, get(tokens::get).post(tokens::create))
+        .route(tokens::REVOKE_PATH, post(tokens::revoke))
         .route("/", get(home::root))
         .route("/assets/{*name}", get(asset))
+        .route(CLIENT_LOGO, get(client_logo::get))
         .method_not_allowed_fallback(wrong_method);
     for_programs
         .merge(for_servers)

@@ -3,7 +3,7 @@ use ::oauth::consent::{self, Answer, Approval, Question};
 use ::oauth::csrf::{self, Form};
 use ::oauth::next_step::{NextStep, next_step};
 use ::oauth::session::SignedIn;
-use ::oauth::{ClientProof, Error, Parameters, SealedRequest, ServerContext};
+use ::oauth::{ClientProof, Error, Parameters, SealedRequest, ServerContext, client_trust};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use domain::{Client, ClientRegistration};
@@ -129,12 +129,14 @@ async fn show_next(
             return sign_in::show(app, step, step.headers, StatusCode::OK, &shown).await;
         }
         (Err(Refusal::Waiting { client, error }), Some(signed_in)) => {
-            return waiting(app, server, step, sealed, signed_in, (&client, &error));
+            return waiting(app, server, step, sealed, signed_in, (&client, &error)).await;
         }
         (Err(refusal), _) => return respond::refusal(app, step, &refusal, after_form),
     };
     if asks {
-        let html = consent_page(app, server, sealed, signed_in, &question);
+        let documents = app.authority.client_documents();
+        let logo = documents.logo_path(&question.client).await;
+        let html = consent_page(app, server, sealed, signed_in, &question, logo.as_deref());
         respond::page(StatusCode::OK, PageKind::Form, html)
     } else {
         let html = going_on_page(app, server, sealed, signed_in, &question);
@@ -143,7 +145,7 @@ async fn show_next(
 }
 
 /// A client that registered itself is already on the owner's list; one with a document comes there when somebody asks.
-fn waiting(
+async fn waiting(
     app: &App,
     server: &ServerContext,
     step: Step<'_>,
@@ -159,7 +161,16 @@ fn waiting(
         csrf: &csrf,
     };
     let again = address_of(server, sealed);
-    let must_ask = client.registration == ClientRegistration::MetadataDocument;
+    let must_ask = client.registration == ClientRegistration::MetadataDocument
+        && match app
+            .authority
+            .store()
+            .find_client_trust(&server.server.slug, &client.id)
+            .await
+        {
+            Ok(trust) => trust.is_none(),
+            Err(error) => return respond::error_page(app, step, &error.into(), TRY_AGAIN),
+        };
     let (again, ask) = if must_ask {
         (None, Some(ask))
     } else {
@@ -210,6 +221,7 @@ fn consent_page(
     sealed: &SealedRequest,
     signed_in: &SignedIn,
     question: &Question,
+    logo: Option<&str>,
 ) -> String {
     let scopes = question
         .scopes
@@ -237,7 +249,7 @@ fn consent_page(
             ClientProof::DocumentOnly(host) => ClientStanding::DocumentOf(host),
             ClientProof::Nobody => ClientStanding::Unverified,
         },
-        client_logo: None,
+        client_logo: logo,
         name_caution: question.name_caution,
         return_host: &return_host,
         return_kind: sealed.request.redirect_uri.kind(),
@@ -378,6 +390,11 @@ async fn decide(
                 scopes: answer.scopes.clone(),
             });
             Ok(returning(&answer, false, approval.by_hand))
+        }
+        Some("ask") => {
+            let user = &signed_in.user.id;
+            client_trust::ask(&app.authority, server, &sealed.request.client, user).await?;
+            Ok(ask_again())
         }
         Some("continue") => {
             let answer = consent::go_on(&app.authority, server, &sealed, &signed_in).await?;

@@ -185,7 +185,7 @@ fn every_page(words: &str, value: &str) -> Vec<(String, String)> {
                 servers: vec![TokenServer {
                     slug: value,
                     name: words,
-                    scopes: vec![(value, words, Risk::High), (words, "", Risk::Low)],
+                    scopes: vec![(value, words, Risk::High), (value, "", Risk::Low)],
                 }],
                 error,
                 create_action: "/account/tokens",
@@ -722,9 +722,7 @@ fn who_carries_the_code_sees_all_of_it_and_is_sent_nowhere() {
     );
     assert!(by_hand.contains("<code>pcc_a</code>"));
     // In a shell the quotation mark would end the word.
-    assert!(
-        by_hand.contains("curl &#39;http://localhost:1/cb?k=%27x&#38;code=pcc_a&#38;state=b&#39;")
-    );
+    assert!(by_hand.contains("curl 'http://localhost:1/cb?k=%27x&#38;code=pcc_a&#38;state=b'"));
     assert!(by_hand.contains("five minutes"));
     let by_itself = returning(&ReturningPage {
         by_hand: false,

@@ -1,13 +1,17 @@
-use ::oauth::Error;
+use std::time::Duration;
+
 use ::oauth::csrf::{self, Form};
 use ::oauth::session::SignedIn;
+use ::oauth::{Error, waiting_clients};
 use authz::Requirement;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use wire::oauth::RedirectUri;
 
+use super::{clients, own_form, tokens};
 use crate::app::{App, AppState};
-use crate::pages::{self, ConnectLine, HomePage, HomeServer};
+use crate::pages::{self, ConnectLine, HomePage, HomeServer, WaitingClient};
 use crate::respond::{self, PageKind, Step};
 
 /// `GET /`: people are taken to the dashboard; programs learn that there is nothing here.
@@ -70,6 +74,7 @@ async fn home(app: &App, signed_in: &SignedIn) -> Result<String, Error> {
                 .collect(),
         })
         .collect();
+    let waiting = waiting_clients::list(&app.authority, signed_in).await?;
     let note = app.authority.public_url().starts_with("http:").then_some(
         "claude.ai, ChatGPT and other hosted clients need a public https address; programs on this computer do not.",
     );
@@ -77,9 +82,12 @@ async fn home(app: &App, signed_in: &SignedIn) -> Result<String, Error> {
         user_name: &signed_in.user.name,
         user_email: signed_in.user.email.as_str(),
         servers,
-        waiting: Vec::new(),
-        decide_action: "/admin/clients",
-        tokens_path: "/account/tokens",
+        waiting: waiting
+            .iter()
+            .map(|waiting| waiting_line(app, signed_in, waiting))
+            .collect(),
+        decide_action: clients::PATH,
+        tokens_path: tokens::PATH,
         note,
         sign_out_action: "/sign-out",
         csrf: &csrf::token(
@@ -89,6 +97,45 @@ async fn home(app: &App, signed_in: &SignedIn) -> Result<String, Error> {
             "",
         ),
     }))
+}
+
+fn waiting_line<'a>(
+    app: &App,
+    signed_in: &SignedIn,
+    waiting: &'a waiting_clients::WaitingClient,
+) -> WaitingClient<'a> {
+    let (server, id) = (waiting.server.as_str(), waiting.id.as_str());
+    let client = waiting.client.as_ref();
+    WaitingClient {
+        server_slug: server,
+        server_name: &waiting.server_name,
+        client_id: id,
+        name: client.map_or("", |client| &client.name),
+        document_host: waiting.document_host.as_deref(),
+        redirect_uris: client.map_or_else(Vec::new, |client| {
+            let uris = client.redirect_uris.iter();
+            uris.map(RedirectUri::as_str).collect()
+        }),
+        since: for_how_long(app.authority.now().since(waiting.since)),
+        csrf: csrf::token(
+            &app.authority,
+            Form::Admin,
+            signed_in.session.id.as_str(),
+            &own_form::about(&[server, id]),
+        ),
+    }
+}
+
+/// A span as people say it.
+fn for_how_long(span: Duration) -> String {
+    let minutes = span.as_secs() / 60;
+    let (count, unit) = match minutes {
+        0 => return "just now".to_owned(),
+        1..60 => (minutes, "minute"),
+        60..1440 => (minutes / 60, "hour"),
+        _ => (minutes / 1440, "day"),
+    };
+    format!("for {count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 fn failed(app: &App, headers: &HeaderMap, error: &Error) -> Response {
