@@ -47,7 +47,54 @@ pub struct IdleClients {
     pub idle_before: Timestamp,
 }
 
+/// What hangs on a client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientUsage {
+    /// People who approved it and have not taken that back.
+    pub people: i64,
+    /// The last time somebody approved it.
+    pub approved_at: Option<Timestamp>,
+    /// Token families that are not over.
+    pub live_families: i64,
+}
+
 impl Store {
+    /// What hangs on this client at this server. It counts rows, so ask seldom.
+    ///
+    /// # Errors
+    /// When it cannot be counted.
+    pub async fn client_usage(
+        &self,
+        server: &ServerSlug,
+        client: &ClientId,
+        now: Timestamp,
+    ) -> Result<ClientUsage, StoreError> {
+        let args = |capacity| {
+            Args::with_capacity(capacity)
+                .text(client.as_str())
+                .text(server.as_str())
+        };
+        let missing = || StoreError::Internal("a count came back empty".to_owned());
+        let sql = "SELECT COUNT(DISTINCT user_id), MAX(approved_at) FROM client_consent \
+                   WHERE client_id = $1 AND server = $2";
+        let consents = self
+            .fetch_optional(sql, args(2))
+            .await?
+            .ok_or_else(missing)?;
+        let consents = RowReader::new(&consents, "client_consent");
+        let sql = "SELECT COUNT(*) FROM token_family \
+                   WHERE client_id = $1 AND server = $2 AND ended_at IS NULL AND expires_at > $3";
+        let families = self
+            .fetch_optional(sql, args(3).time(now))
+            .await?
+            .ok_or_else(missing)?;
+        Ok(ClientUsage {
+            people: consents.int(0)?,
+            approved_at: consents.optional_time(1)?,
+            live_families: RowReader::new(&families, "token_family").int(0)?,
+        })
+    }
+
     /// Lets people use a client that waited for an admin; false when it did not wait.
     ///
     /// # Errors
