@@ -1,15 +1,11 @@
-use std::time::Duration;
-
 use base::Timestamp;
-use domain::{
-    AuditEvent, AuditEventKind, Client, ClientId, ServerSlug, TrustDecision, UserId, UserRole,
-};
-use store::EndClient;
+use domain::{Client, ClientId, ServerSlug, UserRole};
 
+use crate::client_decision::{self, ClientDecision};
 use crate::client_trust::DecideError;
 use crate::find_client::find_client;
 use crate::session::SignedIn;
-use crate::{Authority, Error, client_id_metadata, client_trust};
+use crate::{Authority, Error, client_id_metadata};
 
 /// The most that are shown at once; the others follow when these are decided.
 const SHOWN_MAX: usize = 50;
@@ -29,15 +25,6 @@ pub struct WaitingClient {
     pub client: Option<Client>,
     /// Since when.
     pub since: Timestamp,
-}
-
-/// What an owner decides about one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// People may use it.
-    Approve,
-    /// It is refused from now on.
-    Block,
 }
 
 /// Every client that waits, the longest waiting first; none for somebody who is no owner.
@@ -97,7 +84,7 @@ pub async fn decide(
     signed_in: &SignedIn,
     server: &str,
     id: &ClientId,
-    decision: Decision,
+    decision: ClientDecision,
 ) -> Result<(), Error> {
     if signed_in.user.role != UserRole::Owner {
         return Err(Error::access_denied("only an owner decides about clients"));
@@ -105,56 +92,17 @@ pub async fn decide(
     let server = authority
         .server(server)
         .ok_or_else(|| Error::invalid_request("there is no such server"))?;
-    let slug = &server.server.slug;
-    let by = &signed_in.user.id;
-    let now = authority.now();
-    if id.is_metadata_document() {
-        let decision = match decision {
-            Decision::Approve => TrustDecision::Approved,
-            Decision::Block => TrustDecision::Blocked,
-        };
-        let decided = client_trust::decide(authority.store(), now, slug, id, decision, Some(by));
-        return match decided.await {
-            Ok(_) => Ok(()),
-            Err(DecideError::Store(error)) => Err(error.into()),
-            Err(error) => Err(Error::invalid_request(error.to_string())),
-        };
-    }
-    match decision {
-        Decision::Approve => {
-            let event = event(AuditEventKind::ClientApproved, slug, id, by, now);
-            authority.store().approve_client(slug, id, event).await?;
-        }
-        Decision::Block => {
-            let seconds = server.server.settings.access_token_seconds;
-            let block = EndClient {
-                server: slug.clone(),
-                client: id.clone(),
-                now,
-                issued_before: now.after(Duration::from_secs(1)),
-                remembered_until: now.after(Duration::from_secs(seconds + 60)),
-                event: event(AuditEventKind::ClientBlocked, slug, id, by, now),
-            };
-            authority.store().block_client(block).await?;
-        }
-    }
-    Ok(())
-}
-
-fn event(
-    kind: AuditEventKind,
-    server: &ServerSlug,
-    client: &ClientId,
-    by: &UserId,
-    now: Timestamp,
-) -> AuditEvent {
-    AuditEvent {
-        at: now,
-        kind,
-        server: Some(server.clone()),
-        user: Some(by.clone()),
-        client: Some(client.clone()),
-        grant: None,
-        detail: String::new(),
+    let decided = client_decision::decide(
+        authority.store(),
+        authority.now(),
+        &server.server,
+        id,
+        decision,
+        Some(&signed_in.user.id),
+    );
+    match decided.await {
+        Ok(_) => Ok(()),
+        Err(DecideError::Store(error)) => Err(error.into()),
+        Err(error) => Err(Error::invalid_request(error.to_string())),
     }
 }

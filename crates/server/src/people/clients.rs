@@ -1,5 +1,6 @@
+use ::oauth::client_decision::ClientDecision;
 use ::oauth::csrf::Form;
-use ::oauth::waiting_clients::{self, Decision};
+use ::oauth::waiting_clients;
 use ::oauth::{Error, authorize::Refusal};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -26,8 +27,8 @@ pub(crate) async fn decide(State(app): State<AppState>, request: Request) -> Res
     let server = form.get("server").unwrap_or_default();
     let client = form.get("client").unwrap_or_default();
     let decided = match form.get("decision") {
-        Some("approve") => Ok(Decision::Approve),
-        Some("block") => Ok(Decision::Block),
+        Some("approve") => Ok(ClientDecision::Approve),
+        Some("block") => Ok(ClientDecision::Block),
         _ => Err(Error::invalid_request("decision must be approve or block")),
     };
     let outcome = match decided {
