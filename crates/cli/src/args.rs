@@ -8,6 +8,7 @@ use url::Url;
 use wire::oauth::RedirectUri;
 
 use crate::child_env::ChildEnv;
+use crate::keys::Schedule;
 use crate::public_url::PublicUrl;
 use crate::tool_scope::ToolScope;
 
@@ -27,6 +28,15 @@ pub struct GlobalArguments {
     /// Where the authority keeps everything it knows [default: $XDG_DATA_HOME/portcullis]
     #[arg(long, global = true, value_name = "DIR", env = "PORTCULLIS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// A file with the master key, 32 bytes in base64url; PORTCULLIS_MASTER_KEY may hold the key itself [default:
+    /// keys/master.key in the data directory, made at the first start]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PORTCULLIS_MASTER_KEY_FILE"
+    )]
+    pub master_key_file: Option<PathBuf>,
     /// What goes to the log on stderr, such as `info` or `gateway=debug` [default: $RUST_LOG, or warn]
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
@@ -51,6 +61,11 @@ pub enum Command {
     Clients {
         #[command(subcommand)]
         command: ClientsCommand,
+    },
+    /// The keys that sign tokens
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
     },
 }
 
@@ -83,6 +98,9 @@ pub struct UpArguments {
     /// Do not open the browser for the first sign-in
     #[arg(long)]
     pub no_open: bool,
+    /// A PEM file with certificates to trust beside the machine's own, when documents of clients are fetched
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<std::path::PathBuf>,
     /// A variable for the child: NAME=VALUE, or NAME to pass ours on. Repeatable
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = ChildEnv::parse)]
     pub env: Vec<ChildEnv>,
@@ -199,6 +217,36 @@ pub enum ClientsCommand {
     },
     /// List the clients
     List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List the keys and what each is good for
+    List,
+    /// Make new keys: published now and signing ten minutes later, while the old ones go on verifying what they signed
+    Rotate {
+        /// What signs access tokens from this rotation on [default: what it was]
+        #[arg(long, value_name = "ALGORITHM")]
+        algorithm: Option<KeyAlgorithmArgument>,
+        /// A key was stolen: sign with the new ones at once and refuse whatever the old ones signed. Clients refresh by
+        /// themselves; nobody has to sign in again
+        #[arg(long)]
+        now: bool,
+    },
+    /// Say after how many days keys are rotated by themselves, such as 90d, or off
+    Schedule {
+        #[arg(value_name = "DAYS", value_parser = Schedule::parse)]
+        every: Schedule,
+    },
+}
+
+/// What may sign access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum KeyAlgorithmArgument {
+    Es256,
+    Eddsa,
+    Rs256,
 }
 
 /// Reads an MCP URL: absolute, http or https, without user name, query or fragment.

@@ -13,9 +13,11 @@ mod data_dir;
 mod failure;
 mod handshake;
 mod header_file;
+mod keys;
 mod listen;
 mod logging;
 mod maintenance;
+mod master_key;
 mod port_holder;
 pub mod providers;
 mod public_url;
@@ -44,6 +46,7 @@ use maintenance::Maintenance;
 use terminal::Terminal;
 
 pub use child_env::ChildEnv;
+pub use master_key::MasterKeySource;
 pub use public_url::PublicUrl;
 pub use stack::{Stack, UpOptions};
 pub use target::Target;
@@ -93,7 +96,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let data_dir = global.data_dir.clone();
     let out = Terminal::stdout();
     match arguments.command {
-        Command::Up(up) => up::run(up, global.data_dir).await?,
+        Command::Up(up) => {
+            let master_key = MasterKeySource::from_environment(global.master_key_file)?;
+            up::run(up, global.data_dir, master_key).await?;
+        }
         Command::Call(call) => {
             let (settings, url) = client(&global, &call.client).await?;
             let worked = client::run_call(settings, url, &call, &out).await?;
@@ -118,6 +124,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Users { command } => {
             let maintenance = Maintenance::open(data_dir.as_deref()).await?;
             let ended = maintenance.users(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Keys { command } => {
+            let master_key = MasterKeySource::from_environment(global.master_key_file)?;
+            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let ended = maintenance.keys(command, &master_key, &out).await;
             maintenance.close().await;
             ended?;
         }

@@ -82,6 +82,14 @@ impl Maintenance {
             .with_context(|| format!("the resource {:?} is no URL", server.resource))
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn directory(&self) -> &DataDirectory {
+        &self.directory
+    }
+
     /// Finishes what was written.
     pub async fn close(self) {
         self.store.close().await;
@@ -256,7 +264,7 @@ fn read_password() -> anyhow::Result<Secret<String>> {
     Ok(Secret::new(line.to_owned()))
 }
 
-fn table(out: &Terminal, heads: &[&str]) -> Table {
+pub(crate) fn table(out: &Terminal, heads: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     // In a pipe every row is one line, whatever its length.
@@ -269,7 +277,7 @@ fn table(out: &Terminal, heads: &[&str]) -> Table {
     table
 }
 
-fn date(at: base::Timestamp) -> String {
+pub(crate) fn date(at: base::Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.unix_ms())
         .map(|at| {
             at.to_zoned(jiff::tz::TimeZone::system())

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::UpArguments;
 use crate::browser;
+use crate::master_key::MasterKeySource;
 use crate::screen::render;
 use crate::stack::{Stack, UpOptions};
 use crate::target::Target;
@@ -21,6 +22,7 @@ use crate::terminal::Terminal;
 pub async fn run(
     arguments: UpArguments,
     data_dir: Option<std::path::PathBuf>,
+    master_key: MasterKeySource,
 ) -> anyhow::Result<()> {
     // Before anything is started, so that an early Ctrl-C is not the hard one.
     let mut signals = Signals::listen()?;
@@ -37,10 +39,13 @@ pub async fn run(
     )?;
     let starting = Stack::start(UpOptions {
         data_dir,
+        master_key,
         target,
         slug: arguments.slug,
         port: arguments.port,
         public_url: arguments.public_url,
+        ca_file: arguments.ca_file,
+        names: None,
         tool_scopes: arguments.tool_scope,
         terminal: terminal.clone(),
         clock: Arc::new(SystemClock),

@@ -29,6 +29,11 @@ pub enum MasterKeyError {
          the signing keys in the database cannot be opened"
     )]
     Malformed(PathBuf),
+    /// A text that should be one is none.
+    #[error(
+        "{0} is not 32 bytes in base64url, such as `openssl rand -base64 32 | tr '+/' '-_' | tr -d =` prints"
+    )]
+    MalformedText(&'static str),
 }
 
 impl MasterKey {
@@ -37,27 +42,47 @@ impl MasterKey {
         Self(Secret::new(bytes))
     }
 
+    /// From 32 bytes in base64url. `name` is where they come from, for the error.
+    ///
+    /// # Errors
+    /// When the text is something else.
+    pub fn from_text(text: &Secret<String>, name: &'static str) -> Result<Self, MasterKeyError> {
+        Self::parse(text.expose()).ok_or(MasterKeyError::MalformedText(name))
+    }
+
+    /// Reads the key file at `path`, and never makes one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds something else.
+    pub fn load(path: &Path) -> Result<Self, MasterKeyError> {
+        let text = fs::read_to_string(path).map_err(|cause| MasterKeyError::File {
+            path: path.into(),
+            cause,
+        })?;
+        Self::parse(&text).ok_or_else(|| MasterKeyError::Malformed(path.into()))
+    }
+
     /// Reads the key file at `path`, or makes it (mode 0600, synced to disk before it is used).
     ///
     /// # Errors
     /// When the file cannot be read or written, or holds something else. A malformed file is never replaced: with a
     /// new key the old database could not be opened any more.
     pub fn load_or_create(path: &Path, random: &dyn Random) -> Result<Self, MasterKeyError> {
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).ok_or_else(|| MasterKeyError::Malformed(path.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match Self::load(path) {
+            Err(MasterKeyError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
                 let mut bytes = [0u8; 32];
                 random.fill(&mut bytes);
-                write_durably(path, &bytes).map_err(|cause| MasterKeyError::File {
-                    path: path.into(),
-                    cause,
-                })?;
-                Ok(Self::from_bytes(bytes))
+                match write_durably(path, &bytes) {
+                    Ok(()) => Ok(Self::from_bytes(bytes)),
+                    // Another process made one meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
+                    Err(cause) => Err(MasterKeyError::File {
+                        path: path.into(),
+                        cause,
+                    }),
+                }
             }
-            Err(cause) => Err(MasterKeyError::File {
-                path: path.into(),
-                cause,
-            }),
+            read => read,
         }
     }
 
@@ -154,6 +179,16 @@ impl KeySealer {
         seal::seal(&self.0, random, &binding(id, purpose), pkcs8.expose())
     }
 
+    /// Whether the keys that are there were sealed with this one.
+    ///
+    /// # Errors
+    /// Names the first that was not.
+    pub fn check(&self, records: &[SigningKeyRecord]) -> Result<(), SigningKeyError> {
+        records
+            .iter()
+            .try_for_each(|record| self.open(record).map(drop))
+    }
+
     pub(crate) fn open(
         &self,
         record: &SigningKeyRecord,
@@ -217,6 +252,40 @@ mod tests {
             Err(MasterKeyError::Malformed(_))
         ));
         assert_eq!(fs::read_to_string(&path).unwrap(), "short");
+    }
+
+    #[test]
+    fn a_key_file_that_was_half_written_aside_does_not_count_and_is_not_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let aside = path.with_extension(format!("{}.tmp", std::process::id()));
+        // What a process of our own number left when it was killed in the middle.
+        fs::write(&aside, "AAAA").unwrap();
+        assert!(matches!(
+            MasterKey::load(&path),
+            Err(MasterKeyError::File { .. })
+        ));
+        let made = MasterKey::load_or_create(&path, &OsRandom).unwrap();
+        let read = MasterKey::load(&path).unwrap();
+        assert_eq!(made.derive("csrf"), read.derive("csrf"));
+        assert!(!aside.exists());
+        // Somebody who comes second takes the key of the first, and replaces nothing.
+        assert!(write_durably(&path, &[9; 32]).is_err());
+        let again = MasterKey::load_or_create(&path, &OsRandom).unwrap();
+        assert_eq!(made.derive("csrf"), again.derive("csrf"));
+    }
+
+    #[test]
+    fn a_text_is_a_key_when_it_is_thirty_two_bytes_and_is_never_told_otherwise() {
+        let read = |text: &str| MasterKey::from_text(&Secret::new(text.to_owned()), "KEY");
+        let good = base64url([5; 32]);
+        assert!(read(&good).is_ok());
+        assert!(read(&format!("{good}\n")).is_ok());
+        for bad in ["", "secret", &base64url([5; 31]), &base64url([5; 33])] {
+            let refusal = read(bad).err().unwrap().to_string();
+            assert!(refusal.starts_with("KEY is not 32 bytes"), "{refusal}");
+            assert!(bad.is_empty() || !refusal.contains(bad), "{refusal}");
+        }
     }
 
     #[test]

@@ -23,6 +23,13 @@ impl Access {
         }
     }
 
+    /// Takes the identity keys of a newer JWK Set.
+    pub(crate) fn replace_keys(&self, jwk_set: &str) {
+        if let Err(error) = self.identities.replace_keys(jwk_set) {
+            tracing::error!(%error, "the todo server goes on with the identity keys it had");
+        }
+    }
+
     /// Lets a request with the bearer in, with the person it is for among its extensions when it names one.
     /// Listing the tools needs no person; a wrong identity is refused even there. The error is the reason.
     pub(crate) fn admit<B>(&self, mut request: Request<B>) -> Result<Request<B>, String> {

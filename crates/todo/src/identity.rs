@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -34,7 +34,7 @@ impl Person {
 
 /// Checks `Portcullis-Identity`: a JWT of its own type, ES256, for this server, not expired.
 pub(crate) struct IdentityVerifier {
-    keys: HashMap<String, DecodingKey>,
+    keys: RwLock<HashMap<String, DecodingKey>>,
     validation: Validation,
     now: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -54,20 +54,7 @@ impl IdentityVerifier {
         audience: &str,
         now: Arc<dyn Fn() -> i64 + Send + Sync>,
     ) -> Result<Self, Error> {
-        let set: JwkSet = serde_json::from_str(jwk_set)
-            .map_err(|error| Error::IdentityKeys(format!("not a JWK Set: {error}")))?;
-        let mut keys = HashMap::new();
-        for jwk in &set.keys {
-            let Some(key_id) = jwk.common.key_id.clone() else {
-                return Err(Error::IdentityKeys("a key has no kid".into()));
-            };
-            let key = DecodingKey::from_jwk(jwk)
-                .map_err(|error| Error::IdentityKeys(format!("key {key_id}: {error}")))?;
-            keys.insert(key_id, key);
-        }
-        if keys.is_empty() {
-            return Err(Error::IdentityKeys("there is no key".into()));
-        }
+        let keys = RwLock::new(read_keys(jwk_set)?);
         let mut validation = Validation::new(Algorithm::ES256);
         // The library would ask the machine's clock; `verify` asks ours.
         validation.validate_exp = false;
@@ -79,6 +66,16 @@ impl IdentityVerifier {
             validation,
             now,
         })
+    }
+
+    /// Takes the keys of a newer JWK Set instead of those before.
+    ///
+    /// # Errors
+    /// When the set cannot be used; those before it then stay.
+    pub(crate) fn replace_keys(&self, jwk_set: &str) -> Result<(), Error> {
+        let keys = read_keys(jwk_set)?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
     }
 
     /// The person behind `token`, or the reason why it is not believed.
@@ -96,7 +93,8 @@ impl IdentityVerifier {
         if header.crit.is_some() {
             return Err(refused("its crit names something unknown here".into()));
         }
-        let key = header.kid.as_ref().and_then(|kid| self.keys.get(kid));
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let key = header.kid.as_ref().and_then(|kid| keys.get(kid));
         let key = key.ok_or_else(|| refused("its kid names no known key".into()))?;
         let claims = decode::<Claims>(token, key, &self.validation)
             .map_err(|error| refused(error.to_string()))?
@@ -118,4 +116,22 @@ impl IdentityVerifier {
             subject: claims.sub,
         })
     }
+}
+
+fn read_keys(jwk_set: &str) -> Result<HashMap<String, DecodingKey>, Error> {
+    let set: JwkSet = serde_json::from_str(jwk_set)
+        .map_err(|error| Error::IdentityKeys(format!("not a JWK Set: {error}")))?;
+    let mut keys = HashMap::new();
+    for jwk in &set.keys {
+        let Some(key_id) = jwk.common.key_id.clone() else {
+            return Err(Error::IdentityKeys("a key has no kid".into()));
+        };
+        let key = DecodingKey::from_jwk(jwk)
+            .map_err(|error| Error::IdentityKeys(format!("key {key_id}: {error}")))?;
+        keys.insert(key_id, key);
+    }
+    if keys.is_empty() {
+        return Err(Error::IdentityKeys("there is no key".into()));
+    }
+    Ok(keys)
 }

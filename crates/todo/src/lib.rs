@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use access::Access;
@@ -40,8 +41,8 @@ pub struct Settings {
     pub bearer: String,
     /// The SQLite file; made when it is missing.
     pub database: PathBuf,
-    /// The public keys that `Portcullis-Identity` is signed with, as a JWK Set.
-    pub identity_keys: String,
+    /// The public keys that `Portcullis-Identity` is signed with, as a JWK Set. They change when keys are rotated.
+    pub identity_keys: watch::Receiver<String>,
     /// The `iss` that the identity must name: the authority's `public_url`.
     pub issuer: String,
     /// The `aud` that the identity must name: the slug under which this server is protected.
@@ -103,9 +104,9 @@ pub fn scope_titles() -> [(&'static str, &'static str); 3] {
 ///
 /// # Errors
 /// At start, when the keys or the database cannot be used.
-pub async fn serve(settings: Settings) -> Result<(), Error> {
+pub async fn serve(mut settings: Settings) -> Result<(), Error> {
     let identities = IdentityVerifier::new(
-        &settings.identity_keys,
+        &settings.identity_keys.borrow_and_update().clone(),
         &settings.issuer,
         &settings.audience,
         settings.now,
@@ -132,6 +133,9 @@ pub async fn serve(settings: Settings) -> Result<(), Error> {
                 }
             },
             Some(_) = connections.join_next() => {}
+            Ok(()) = settings.identity_keys.changed() => {
+                access.replace_keys(&settings.identity_keys.borrow_and_update());
+            }
         }
     }
 }

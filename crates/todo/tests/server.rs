@@ -17,6 +17,7 @@ const BEARER: &str = "a-random-bearer";
 const NOW: i64 = 1_795_132_800;
 
 struct Bench {
+    identity_keys: tokio::sync::watch::Sender<String>,
     key: EcdsaKeyPair,
     url: String,
     _directory: tempfile::TempDir,
@@ -65,17 +66,19 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let (identity_keys, read) = tokio::sync::watch::channel(jwk_set(&key));
         let server = tokio::spawn(portcullis_todo::serve(portcullis_todo::Settings {
             listener,
             bearer: BEARER.into(),
             database: directory.path().join("todo.sqlite"),
-            identity_keys: jwk_set(&key),
+            identity_keys: read,
             issuer: ISSUER.into(),
             audience: "todo".into(),
             now: Arc::new(|| NOW),
         }));
         Self {
             key,
+            identity_keys,
             url,
             _directory: directory,
             server,
@@ -287,6 +290,32 @@ async fn an_identity_that_is_not_quite_right_is_refused_and_the_right_one_is_not
 }
 
 #[tokio::test]
+async fn after_a_rotation_the_new_identity_key_counts_and_the_old_one_does_not() {
+    let bench = Bench::start().await;
+    let new = new_key();
+    let status = async |key: &EcdsaKeyPair| {
+        let identity = jwt(key, &header(), &claims("usr_alice"));
+        let client = bench.client().with_header("portcullis-identity", &identity);
+        client.clone().initialize().await.status
+    };
+    assert_eq!(status(&bench.key).await, StatusCode::OK);
+    assert_eq!(status(&new).await, StatusCode::UNAUTHORIZED);
+    // A set that cannot be read changes nothing.
+    bench.identity_keys.send_replace("{}".into());
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(status(&bench.key).await, StatusCode::OK);
+    bench.identity_keys.send_replace(jwk_set(&new));
+    let waited = async {
+        while status(&new).await != StatusCode::OK {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(5);
+    tokio::time::timeout(limit, waited).await.unwrap();
+    assert_eq!(status(&bench.key).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn wrong_arguments_are_refused_in_words_and_change_nothing() {
     let bench = Bench::start().await;
     let client = bench.client_of("usr_alice");
@@ -314,7 +343,7 @@ async fn a_wrong_key_set_or_file_is_reported_at_start() {
             listener: tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
             bearer: BEARER.into(),
             database: directory.path().join(database),
-            identity_keys: identity_keys.into(),
+            identity_keys: tokio::sync::watch::channel(identity_keys.into()).1,
             issuer: ISSUER.into(),
             audience: "todo".into(),
             now: Arc::new(|| NOW),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Timestamp};
+use oauth::{Authority, keys};
 use store::{ActivityLog, Store};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
@@ -13,6 +14,8 @@ use crate::handshake::{self, Sighting};
 /// How often the clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Often enough that a key leaves soon after its last token.
+const KEYS_EVERY: Duration = Duration::from_secs(60);
 const PURGE_ROWS: usize = 1000;
 const ACTIVITY_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -83,6 +86,23 @@ pub async fn purge(store: Store, activity: ActivityLog, clock: Arc<dyn Clock>) {
         }
         if let Err(error) = activity.purge(now.before(ACTIVITY_KEPT)).await {
             tracing::warn!(%error, "old activity could not be deleted");
+        }
+    }
+}
+
+/// Rotates signing keys when their time has come, and deletes those under which nothing is good any more.
+pub async fn keys(authority: Authority, clock: Arc<dyn Clock>) {
+    let mut turns = Every::new(clock, KEYS_EVERY);
+    loop {
+        let now = turns.next().await;
+        let (store, sealer) = (authority.store(), authority.key_sealer());
+        match keys::rotate_when_due(store, sealer, authority.random(), now).await {
+            Ok(0) => {}
+            Ok(rotated) => tracing::info!(rotated, "signing keys were rotated on schedule"),
+            Err(error) => tracing::warn!(%error, "signing keys could not be rotated"),
+        }
+        if let Err(error) = keys::purge(store, now).await {
+            tracing::warn!(%error, "ended signing keys could not be deleted");
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Everything that `up` runs: the store, the authority, the gateway, the bundled todo server, on one listener.
 
 mod chores;
+mod identity_keys;
 mod inventory;
 mod join;
 mod protect;
 mod records;
 mod report;
 mod self_check;
+mod service_tokens;
 mod todo_server;
 mod upstreams;
 mod watch;
@@ -19,7 +21,7 @@ use anyhow::Context as _;
 use base::{Clock, OsRandom, Random, SystemClock, random_token};
 use domain::{McpServer, ServerSlug, Upstream};
 use gateway::{Gateway, ServerSettings};
-use oauth::{Authority, AuthoritySettings, MasterKey};
+use oauth::{Authority, AuthoritySettings};
 use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
@@ -31,6 +33,7 @@ use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
 use crate::failure::usage;
 use crate::listen::{self, Listeners};
 use crate::maintenance::open_store;
+use crate::master_key::MasterKeySource;
 use crate::public_url::PublicUrl;
 use crate::screen::{Screen, render};
 use crate::target::Target;
@@ -38,6 +41,8 @@ use crate::terminal::{Paint, Terminal};
 use crate::tool_scope::{self, ToolScope};
 use crate::{accept, handshake, providers};
 
+use identity_keys::IdentityKeys;
+use service_tokens::ServiceTokens;
 use upstreams::TodoAddress;
 use watch::{First, Watch};
 
@@ -53,6 +58,8 @@ const REGISTRATIONS_MAX: i64 = 100_000;
 pub struct UpOptions {
     /// The data directory; the default one when there is none.
     pub data_dir: Option<PathBuf>,
+    /// What seals the signing keys.
+    pub master_key: MasterKeySource,
     /// What to protect.
     pub target: Target,
     /// Its slug, when it is not to be made from the target.
@@ -61,6 +68,11 @@ pub struct UpOptions {
     pub port: Option<u16>,
     /// The origin that clients see. Only the first start chooses.
     pub public_url: Option<PublicUrl>,
+    /// A PEM file with certificates that are trusted in addition to the machine's own, when documents of clients are
+    /// fetched.
+    pub ca_file: Option<PathBuf>,
+    /// What turns the names of their hosts into addresses; the system when there is none.
+    pub names: Option<egress::Names>,
     /// Scopes that tools need instead of the usual ones.
     pub tool_scopes: Vec<ToolScope>,
     /// Where handshakes, children's messages and news of upstreams are told.
@@ -76,10 +88,13 @@ impl UpOptions {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: Some(data_dir.into()),
+            master_key: MasterKeySource::DataDirectory,
             target: Target::Everything,
             slug: None,
             port: Some(0),
             public_url: None,
+            ca_file: None,
+            names: None,
             tool_scopes: Vec::new(),
             terminal: Terminal::memory(),
             clock: Arc::new(SystemClock),
@@ -277,14 +292,18 @@ async fn start(
     let first = protect::save(&store, &*clock, &plan).await?;
     let servers = store.list_servers().await?;
 
-    let master_key =
-        MasterKey::load_or_create(&directory.file("keys/master.key"), &*options.random)?;
+    let master_key = options
+        .master_key
+        .read(directory, &store, &*options.random)
+        .await?;
     let authority = Authority::open(
         AuthoritySettings {
             public_url: public_url.clone(),
             authority_id: file.authority_id.clone(),
             hash_threads: hash_threads(),
             registrations_max: REGISTRATIONS_MAX,
+            ca_file: options.ca_file.clone(),
+            names: options.names.clone(),
         },
         store.clone(),
         Arc::clone(&clock),
@@ -304,9 +323,11 @@ async fn start(
 
     let mut tasks = JoinSet::new();
     let mut telling = JoinSet::new();
+    let published_keys = IdentityKeys::published(&authority);
     let todo = todo_server::start(
         &servers,
         &authority,
+        published_keys.subscribe(),
         directory,
         Arc::clone(&clock),
         &*options.random,
@@ -316,7 +337,6 @@ async fn start(
     let upstreams = upstreams(&servers, &plan, todo.as_ref(), &options.terminal)?;
     let (records, recorded) = mpsc::channel(RECORDS_WAITING_MAX);
     let (publisher, feed) = sdk::policy_feed(Arc::clone(&clock));
-    let identity = authority.identity_key();
     let gateway = Gateway::new(
         gateway::Settings {
             public_url: public_url.clone(),
@@ -329,11 +349,8 @@ async fn start(
                     upstream: upstream.clone(),
                 })
                 .collect(),
-            identity_key: gateway::IdentityKey {
-                kid: identity.key_id.to_string(),
-                pkcs8: identity.pkcs8,
-            },
-            opaque_tokens: None,
+            identity_key: identity_keys::key(&authority),
+            opaque_tokens: Some(Arc::new(ServiceTokens(authority.clone()))),
             limits: gateway::Limits::default(),
         },
         feed,
@@ -346,14 +363,19 @@ async fn start(
     // Nothing is answered before the first snapshot is in force.
     publisher.publish(Arc::new(server::policy_feed::snapshot(&authority).await?));
     let wake = Arc::new(Notify::new());
+    let identity_keys = IdentityKeys::new(authority.clone(), gateway.clone(), published_keys);
     tasks.spawn(server::policy_feed::run(
         authority.clone(),
         Arc::clone(&wake),
-        move |update| match update {
-            server::FeedUpdate::Snapshot(snapshot) => publisher.publish(snapshot),
-            server::FeedUpdate::Contact => publisher.contact(),
+        move |update| {
+            identity_keys.follow();
+            match update {
+                server::FeedUpdate::Snapshot(snapshot) => publisher.publish(snapshot),
+                server::FeedUpdate::Contact => publisher.contact(),
+            }
         },
     ));
+    tasks.spawn(chores::keys(authority.clone(), Arc::clone(&clock)));
 
     let app = server::AppState::new(
         authority.clone(),

@@ -5,6 +5,7 @@ use base::{Clock, Random, Secret, random_token};
 use domain::{McpServer, Upstream};
 use oauth::Authority;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -18,6 +19,7 @@ use crate::data_dir::DataDirectory;
 pub async fn start(
     servers: &[McpServer],
     authority: &Authority,
+    identity_keys: watch::Receiver<String>,
     directory: &DataDirectory,
     clock: Arc<dyn Clock>,
     random: &dyn Random,
@@ -38,8 +40,7 @@ pub async fn start(
         listener,
         bearer: bearer.clone(),
         database: directory.file("todo.db"),
-        identity_keys: String::from_utf8(authority.identity_jwks_json().to_vec())
-            .context("the identity keys are JSON")?,
+        identity_keys,
         issuer: authority.public_url().to_owned(),
         audience: server.slug.to_string(),
         now: Arc::new(move || clock.now().unix_seconds()),
