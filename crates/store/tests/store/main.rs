@@ -6,6 +6,7 @@
 extern crate portcullis_store as store;
 
 mod activity;
+mod client_admin;
 mod client_documents;
 mod clients;
 mod codes;
