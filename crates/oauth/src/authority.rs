@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use store::{Store, StoreError};
 use wire::oauth::JwkSet;
 
+use crate::client_id_metadata::{ClientDocuments, OutgoingSettings};
 use crate::keys::{self, RotateError};
 use crate::master_key::{KeySealer, MasterKey, Subkeys};
 use crate::password_pool::{PasswordPool, PoolOwner};
@@ -30,6 +32,11 @@ pub struct AuthoritySettings {
     pub hash_threads: usize,
     /// The most clients that may have registered themselves at one MCP server.
     pub registrations_max: i64,
+    /// A PEM file with certificates that are trusted in addition to the machine's own, when documents of clients are
+    /// fetched.
+    pub ca_file: Option<PathBuf>,
+    /// What turns the names of their hosts into addresses; the system by default.
+    pub names: Option<egress::Names>,
 }
 
 /// Why an authority does not start.
@@ -40,6 +47,8 @@ pub enum OpenError {
     Store(#[from] StoreError),
     #[error(transparent)]
     SigningKey(#[from] SigningKeyError),
+    #[error(transparent)]
+    Outgoing(#[from] egress::Error),
     #[error("the first signing keys: {0}")]
     FirstKeys(#[from] RotateError),
 }
@@ -52,6 +61,7 @@ struct Inner {
     subkeys: Subkeys,
     signing_keys: ArcSwap<SigningKeys>,
     servers: ArcSwap<HashMap<String, Arc<ServerContext>>>,
+    client_documents: ClientDocuments,
     passwords: PoolOwner,
     throttle: Throttle,
     registrations: Registrations,
@@ -73,7 +83,19 @@ impl Authority {
         keys::ensure(&store, &subkeys.key_sealer, random.as_ref(), clock.now()).await?;
         let records = store.list_signing_keys().await?;
         let signing_keys = SigningKeys::open(&subkeys.key_sealer, records, clock.now(), None)?;
+        let outgoing = OutgoingSettings {
+            public_url: settings.public_url.clone(),
+            ca_file: settings.ca_file.clone(),
+            names: settings.names.clone(),
+        };
+        let client_documents = ClientDocuments::new(
+            outgoing,
+            store.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        )?;
         let authority = Self(Arc::new(Inner {
+            client_documents,
             passwords: PasswordPool::start(settings.hash_threads),
             settings,
             store,
@@ -157,6 +179,11 @@ impl Authority {
     /// The random source.
     pub fn random(&self) -> &dyn Random {
         self.0.random.as_ref()
+    }
+
+    /// What clients say about themselves at addresses of their own.
+    pub fn client_documents(&self) -> &ClientDocuments {
+        &self.0.client_documents
     }
 
     /// Public keys of access tokens.

@@ -70,11 +70,11 @@ fn spent_as(client: &ClientId, token_id: &str) -> Digest {
 }
 
 async fn remote_keys(
-    _authority: &Authority,
-    _address: &str,
-    _key_id: Option<&str>,
+    authority: &Authority,
+    address: &str,
+    key_id: Option<&str>,
 ) -> Result<wire::oauth::JwkSet, Error> {
-    Err(Error::server_error("keys of clients are not fetched yet"))
+    authority.client_documents().keys(address, key_id).await
 }
 
 fn refused(refusal: authz::AssertionRefusal) -> Error {

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use base::Secret;
 use domain::{AuthMethod, Client, ClientAuthentication, ClientId, ServerSlug};
 
-use crate::find_client::find_client;
+use crate::find_client::find_granted_client;
 use crate::{Authority, Error, Parameters, ServerContext, client_assertion, client_secret};
 
 /// The one kind of assertion that is accepted (RFC 7523 section 2.2).
@@ -119,7 +119,7 @@ impl<'a> ClientCredentials<'a> {
         server: &ServerContext,
         id: ClientId,
     ) -> Result<AuthenticatedClient, Error> {
-        let Some(client) = find_client(authority, server, &id).await? else {
+        let Some(client) = find_granted_client(authority, server, &id).await? else {
             return Err(unknown(&id));
         };
         if client.disabled_at.is_some() {

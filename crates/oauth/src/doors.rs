@@ -6,7 +6,7 @@ use serde_json::Value;
 use wire::oauth::RedirectUri;
 
 use crate::resource_indicator::CanonicalResource;
-use crate::{Error, registration_metadata};
+use crate::{Error, client_id_metadata, registration_metadata};
 
 /// Whether `asked` names the resource `own`.
 pub fn resource_is_named_by(own: &str, asked: &str) -> bool {
@@ -27,4 +27,32 @@ pub fn read_registration(body: &[u8]) -> Result<Value, Error> {
     let id = ClientId::from_text("cli_fuzz");
     let response = metadata.into_response(&id, &uris, Timestamp::default());
     serde_json::to_value(response).map_err(Error::server_error)
+}
+
+/// What a client metadata document at `url` makes of the client.
+///
+/// # Errors
+/// Why it is not acceptable.
+pub fn read_client_document(url: &str, body: &[u8]) -> Result<Value, Error> {
+    let metadata = client_id_metadata::read(url, body).map_err(Error::invalid_client)?;
+    serde_json::to_value(metadata).map_err(Error::server_error)
+}
+
+/// The keys that a client's key set holds and we could use.
+///
+/// # Errors
+/// Why it is not acceptable.
+pub fn read_client_keys(body: &[u8]) -> Result<usize, Error> {
+    let set = client_id_metadata::read_keys(body).map_err(Error::invalid_client)?;
+    Ok(set.keys.len())
+}
+
+/// Whether these bytes are a logo that would be shown.
+pub fn is_client_logo(body: &[u8]) -> bool {
+    client_id_metadata::is_logo(body)
+}
+
+/// Whether a host is allowed by a list of patterns.
+pub fn is_allowed_host(host: &str, patterns: &[String]) -> bool {
+    client_id_metadata::url::is_allowed_host(host, patterns)
 }

@@ -70,7 +70,7 @@ fn problem(
 }
 
 /// Spec: RFC 8252 section 7.1 wants a scheme to be a reverse domain name; of the known clients hardly one does.
-fn scheme_problem(schemes: NativeSchemes, uri: &RedirectUri) -> Option<String> {
+pub(crate) fn scheme_problem(schemes: NativeSchemes, uri: &RedirectUri) -> Option<String> {
     let scheme = uri.as_str().split(':').next().unwrap_or_default();
     match schemes {
         NativeSchemes::Any => None,

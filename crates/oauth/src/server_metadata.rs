@@ -1,4 +1,4 @@
-use domain::{McpServer, RegistrationMode};
+use domain::{McpServer, MetadataDocumentTrust, RegistrationMode};
 use wire::oauth::{AuthorizationServerMetadata, Scope};
 
 use crate::grant::GrantType;
@@ -53,7 +53,8 @@ pub fn server_metadata(server: &McpServer, public_url: &str) -> AuthorizationSer
         ]),
         code_challenge_methods_supported: words(&["S256"]),
         authorization_response_iss_parameter_supported: true,
-        client_id_metadata_document_supported: false,
+        client_id_metadata_document_supported: server.settings.metadata_documents
+            != MetadataDocumentTrust::Off,
         subject_types_supported: words(&["public"]),
         id_token_signing_alg_values_supported: words(&["ES256"]),
         service_documentation: None,

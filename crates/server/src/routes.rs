@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::app::AppState;
 use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
-use crate::people::{clients, home, setup, sign_in, sign_out, tokens};
+use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
 use crate::{pages, respond};
 
 /// Everything the authority answers. Addresses of the MCP servers themselves belong to the gateway.
@@ -63,7 +63,7 @@ pub fn router(app: AppState) -> Router {
         .route(tokens::REVOKE_PATH, post(tokens::revoke))
         .route("/", get(home::root))
         .route("/assets/{*name}", get(asset))
-        .route(CLIENT_LOGO, get(client_logo::get))
+        .route(client_logo::PATH, get(client_logo::get))
         .method_not_allowed_fallback(wrong_method);
     for_programs
         .merge(for_servers)

@@ -77,6 +77,8 @@ async fn open(folder: &TempDir) -> (Authority, String) {
             authority_id: "fuzz".into(),
             hash_threads: 1,
             registrations_max: 50,
+            ca_file: None,
+            names: None,
         },
         store.clone(),
         Arc::new(clock.clone()),

@@ -79,6 +79,8 @@ impl World {
                 authority_id: "test".into(),
                 hash_threads: 1,
                 registrations_max: 50,
+                ca_file: None,
+                names: None,
             },
             store.clone(),
             Arc::new(clock.clone()),
