@@ -28,6 +28,7 @@ pub struct AuditEvent {
 #[allow(missing_docs, reason = "the name says it")]
 pub enum AuditEventKind {
     UserAdded,
+    UserDisabled,
     UserSignedIn,
     SignInRefused,
     SignedOut,
@@ -67,6 +68,7 @@ impl AuditEventKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UserAdded => "user_added",
+            Self::UserDisabled => "user_disabled",
             Self::UserSignedIn => "user_signed_in",
             Self::SignInRefused => "sign_in_refused",
             Self::SignedOut => "signed_out",
@@ -107,8 +109,9 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 33] = [
+    const ALL: [Self; 34] = [
         Self::UserAdded,
+        Self::UserDisabled,
         Self::UserSignedIn,
         Self::SignInRefused,
         Self::SignedOut,

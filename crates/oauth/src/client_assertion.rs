@@ -32,7 +32,7 @@ pub(crate) async fn verify(
         Some(ClientKeys::Inline(keys)) => VerifyingKeys::from_client_jwks(keys),
         Some(ClientKeys::Remote(address)) => {
             let key_id = unverified.key_id.as_deref();
-            let keys = remote_keys(authority, address, key_id).await?;
+            let keys = authority.client_documents().keys(address, key_id).await?;
             VerifyingKeys::from_client_jwks(&keys)
         }
         None => VerifyingKeys::default(),
@@ -67,14 +67,6 @@ pub(crate) async fn verify(
 /// Ids of different clients are different ids. A client id holds no line break.
 fn spent_as(client: &ClientId, token_id: &str) -> Digest {
     Digest::of(format!("{client}\n{token_id}"))
-}
-
-async fn remote_keys(
-    authority: &Authority,
-    address: &str,
-    key_id: Option<&str>,
-) -> Result<wire::oauth::JwkSet, Error> {
-    authority.client_documents().keys(address, key_id).await
 }
 
 fn refused(refusal: authz::AssertionRefusal) -> Error {

@@ -1,5 +1,5 @@
-use base::Secret;
-use domain::{AuditEvent, EmailAddress, User, UserId, UserRole};
+use base::{Secret, Timestamp};
+use domain::{AuditEvent, EmailAddress, FamilyEnd, User, UserId, UserRole};
 
 use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul};
@@ -93,6 +93,42 @@ impl Store {
                 let args = Args::with_capacity(2).text(user.as_str()).time(event.at);
                 conn.execute(sql, args).await?;
                 conn.record(event);
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    /// Disables a person: their login sessions end, and every grant on their behalf, service tokens included. False when
+    /// there is no such person, or they are disabled already.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn disable_user(
+        &self,
+        user: &UserId,
+        revocation_until: Timestamp,
+        event: AuditEvent,
+    ) -> Result<bool, StoreError> {
+        refuse_nul(&[("detail", &event.detail)])?;
+        let data = (user.clone(), revocation_until, event);
+        self.write(data, |conn, (user, revocation_until, event)| {
+            Box::pin(async move {
+                let user_and_now = || Args::with_capacity(4).text(user.as_str()).time(event.at);
+                let sql = "UPDATE app_user SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
+                if conn.execute(sql, user_and_now()).await? == 0 {
+                    return Ok(false);
+                }
+                let sql = "UPDATE login_session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL";
+                conn.execute(sql, user_and_now()).await?;
+                let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
+                           WHERE user_id = $1 AND ended_at IS NULL";
+                let args = user_and_now()
+                    .text(FamilyEnd::Revoked.as_str())
+                    .time(*revocation_until);
+                conn.execute(sql, args).await?;
+                conn.record(event);
+                conn.count_change().await?;
                 Ok(true)
             })
         })

@@ -3,12 +3,19 @@
 
 mod authorize;
 mod canary;
+mod client_auth;
+mod client_credentials;
+mod consent;
 mod feed;
+mod introspect;
+mod machines;
 mod metadata;
 mod people;
 mod refresh;
 mod register;
 mod revoke;
+mod service_tokens;
 mod support;
 mod surface;
 mod token;
+mod waiting;

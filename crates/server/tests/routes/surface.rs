@@ -43,7 +43,7 @@ async fn unknown_addresses_are_a_404_in_json() {
         "/servers/%FF/authorize",
         "/servers/t%6Fdo%2Fx/authorize",
         "/servers/todo",
-        "/servers/todo/introspect",
+        "/servers/todo/introspection",
         "/assets/x.css",
         "/",
     ] {
@@ -66,6 +66,7 @@ async fn wrong_methods_are_a_405_that_names_the_right_one() {
         (Method::GET, "/servers/todo/token", "POST"),
         (Method::GET, "/servers/todo/register", "POST"),
         (Method::GET, "/servers/todo/revoke", "POST"),
+        (Method::GET, "/servers/todo/introspect", "POST"),
         (Method::PUT, "/servers/todo/authorize", "GET"),
         (Method::POST, "/jwks.json", "GET"),
         (Method::TRACE, "/sign-in", "GET"),

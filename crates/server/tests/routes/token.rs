@@ -311,7 +311,7 @@ async fn of_sixteen_racers_exactly_one_gets_tokens() {
     }
 }
 
-async fn futures_join<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+pub async fn futures_join<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     // Polled together on one thread: each gets as far as the store before the next begins.
     let mut pending: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<F::Output>> = pending.iter().map(|_| None).collect();
