@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{EmailAddress, ServerSlug};
 use url::Url;
-use wire::oauth::RedirectUri;
 
 use crate::child_env::ChildEnv;
+use crate::clients::ClientsCommand;
 use crate::keys::Schedule;
 use crate::public_url::PublicUrl;
+use crate::servers::ServersCommand;
 use crate::tool_scope::ToolScope;
 
 /// OAuth 2.1 in front of any MCP server.
@@ -61,6 +62,11 @@ pub enum Command {
     Clients {
         #[command(subcommand)]
         command: ClientsCommand,
+    },
+    /// The MCP servers and their settings
+    Servers {
+        #[command(subcommand)]
+        command: ServersCommand,
     },
     /// The keys that sign tokens
     Keys {
@@ -198,24 +204,6 @@ pub enum UsersCommand {
         password_stdin: bool,
     },
     /// List the people
-    List,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ClientsCommand {
-    /// Add a public client by hand and print its id
-    Add {
-        /// What the consent page calls it
-        #[arg(long)]
-        name: String,
-        /// Where codes may go; the port of a loopback address is free. Repeatable
-        #[arg(long, value_name = "URI", required = true, value_parser = RedirectUri::parse)]
-        redirect_uri: Vec<RedirectUri>,
-        /// The MCP server it belongs to [default: the only one]
-        #[arg(long, value_name = "SLUG", value_parser = ServerSlug::parse)]
-        server: Option<ServerSlug>,
-    },
-    /// List the clients
     List,
 }
 

@@ -7,6 +7,7 @@ mod args;
 mod browser;
 mod child_env;
 mod client;
+mod clients;
 mod connect;
 mod connect_lines;
 mod data_dir;
@@ -22,6 +23,7 @@ mod port_holder;
 pub mod providers;
 mod public_url;
 mod screen;
+mod servers;
 mod slug;
 mod stack;
 mod target;
@@ -131,6 +133,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let master_key = MasterKeySource::from_environment(global.master_key_file)?;
             let maintenance = Maintenance::open(data_dir.as_deref()).await?;
             let ended = maintenance.keys(command, &master_key, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Servers { command } => {
+            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let ended = maintenance.servers(command, &out).await;
             maintenance.close().await;
             ended?;
         }

@@ -9,15 +9,15 @@ use comfy_table::{ContentArrangement, Table, presets};
 use domain::{EmailAddress, McpServer, ServerSlug, UserRole};
 use store::{Store, StoreOptions};
 use url::Url;
-use wire::oauth::RedirectUri;
 
-use crate::args::{ClientsCommand, UsersCommand};
+use crate::args::UsersCommand;
 use crate::data_dir::DataDirectory;
 use crate::failure::usage;
-use crate::terminal::{Terminal, plain};
+use crate::terminal::Terminal;
 
 const PASSWORD_BYTES_MAX: u64 = 4096;
-const PAGE: usize = 500;
+/// Rows that are read at once.
+pub(crate) const PAGE: usize = 500;
 
 /// The store of an authority that was started before.
 pub struct Maintenance {
@@ -44,24 +44,6 @@ impl Maintenance {
         match command {
             UsersCommand::Add { email, .. } => self.add_user(email, out).await,
             UsersCommand::List => self.list_users(out).await,
-        }
-    }
-
-    /// Runs `portcullis clients`.
-    ///
-    /// # Errors
-    /// When the client cannot be added.
-    pub async fn clients(&self, command: ClientsCommand, out: &Terminal) -> anyhow::Result<()> {
-        match command {
-            ClientsCommand::Add {
-                name,
-                redirect_uri,
-                server,
-            } => {
-                self.add_client(&name, &redirect_uri, server.as_ref(), out)
-                    .await
-            }
-            ClientsCommand::List => self.list_clients(out).await,
         }
     }
 
@@ -140,66 +122,12 @@ impl Maintenance {
         Ok(())
     }
 
-    async fn add_client(
-        &self,
-        name: &str,
-        redirect_uris: &[RedirectUri],
-        slug: Option<&ServerSlug>,
-        out: &Terminal,
-    ) -> anyhow::Result<()> {
-        let server = self.server(slug, "--server").await?;
-        let redirect_uris: Vec<String> = redirect_uris
-            .iter()
-            .map(|uri| uri.as_str().to_owned())
-            .collect();
-        let client = oauth::clients::add(
-            &self.store,
-            &SystemClock,
-            &OsRandom,
-            &server,
-            name,
-            &redirect_uris,
-        )
-        .await
-        .context("clients add")?;
-        out.line(client.id.as_str());
-        Ok(())
-    }
-
-    async fn list_clients(&self, out: &Terminal) -> anyhow::Result<()> {
-        let mut table = table(
-            out,
-            &["ID", "NAME", "SERVER", "HOW", "REDIRECT URIS", "ADDED"],
-        );
-        let mut after = None;
-        loop {
-            let page = self.store.list_clients(after.as_ref(), PAGE).await?;
-            for client in &page {
-                let uris: Vec<String> = client
-                    .redirect_uris
-                    .iter()
-                    .map(|uri| plain(uri.as_str(), 200))
-                    .collect();
-                table.add_row([
-                    client.id.to_string(),
-                    plain(&client.name, 60),
-                    client.server.to_string(),
-                    client.registration.as_str().into(),
-                    uris.join("\n"),
-                    date(client.created_at),
-                ]);
-            }
-            after = page.last().map(|client| client.id.clone());
-            if page.len() < PAGE {
-                break;
-            }
-        }
-        out.line(table.trim_fmt());
-        Ok(())
-    }
-
     /// The MCP server that was named, or the only one. `flag` is what chooses among several.
-    async fn server(&self, slug: Option<&ServerSlug>, flag: &str) -> anyhow::Result<McpServer> {
+    pub(crate) async fn server(
+        &self,
+        slug: Option<&ServerSlug>,
+        flag: &str,
+    ) -> anyhow::Result<McpServer> {
         let mut servers = self.store.list_servers().await?;
         let known = || {
             let slugs: Vec<&str> = servers.iter().map(|server| server.slug.as_str()).collect();

@@ -1,0 +1,188 @@
+use clap::{Args, Subcommand, ValueEnum};
+use domain::{
+    MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettingsChange, ServerSlug,
+};
+use url::{Host, Url};
+
+use super::period::Period;
+
+/// What `servers` does.
+#[derive(Debug, Subcommand)]
+pub enum ServersCommand {
+    /// List the MCP servers
+    List,
+    /// Show the settings of one MCP server
+    Show {
+        /// Which [default: the only one]
+        #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
+        slug: Option<ServerSlug>,
+    },
+    /// Change settings of one MCP server; a running authority follows within a second
+    Set(SetServer),
+}
+
+/// What `servers set` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis servers set todo --dynamic-registration approved     clients wait until an owner approves them
+  portcullis servers set todo --client-metadata claude.ai,chatgpt.com
+  portcullis servers set --access-token 30m --refresh-token 30d")]
+pub struct SetServer {
+    /// Which [default: the only one]
+    #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
+    pub slug: Option<ServerSlug>,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// The settings, each to be left out.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct Change {
+    /// Whether clients may register themselves: they may, they wait for an owner, or they may not
+    #[arg(long, value_name = "MODE")]
+    dynamic_registration: Option<Registration>,
+    /// Which client ID metadata documents are believed: open, ask (an owner decides), off, or a list of hosts, in which
+    /// *.example.com means every host under it
+    #[arg(long, value_name = "open|ask|off|HOST,HOST", value_parser = parse_trust)]
+    client_metadata: Option<MetadataDocumentTrust>,
+    /// Which private-use schemes a client that registers itself may return to: any harmless one, those of known clients
+    /// and reverse domain names, or none
+    #[arg(long, value_name = "SCHEMES")]
+    native_schemes: Option<Schemes>,
+    /// How long an access token lives, such as 1h
+    #[arg(long, value_name = "TIME", value_parser = Period::parse)]
+    access_token: Option<Period>,
+    /// How long a refresh token may lie unused, such as 90d
+    #[arg(long, value_name = "TIME", value_parser = Period::parse)]
+    refresh_token: Option<Period>,
+    /// How long a sign-in lasts however much it is used, such as 365d
+    #[arg(long, value_name = "TIME", value_parser = Period::parse)]
+    family: Option<Period>,
+    /// Refuse any repeat of a spent refresh token, also of a client whose answer was lost
+    #[arg(long, value_name = "on|off")]
+    strict_rotation: Option<Switch>,
+    /// Where people read about the MCP server, or none
+    #[arg(long, value_name = "URL|none", value_parser = parse_documentation)]
+    documentation_url: Option<Documentation>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Registration {
+    Open,
+    Approved,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Schemes {
+    Any,
+    Known,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, Clone)]
+struct Documentation(Option<String>);
+
+impl From<Change> for ServerSettingsChange {
+    fn from(change: Change) -> Self {
+        Self {
+            dynamic_registration: change.dynamic_registration.map(|mode| match mode {
+                Registration::Open => RegistrationMode::Open,
+                Registration::Approved => RegistrationMode::Approved,
+                Registration::Off => RegistrationMode::Off,
+            }),
+            metadata_documents: change.client_metadata,
+            native_schemes: change.native_schemes.map(|schemes| match schemes {
+                Schemes::Any => NativeSchemes::Any,
+                Schemes::Known => NativeSchemes::Known,
+                Schemes::Off => NativeSchemes::Off,
+            }),
+            access_token_seconds: change.access_token.map(Period::seconds),
+            refresh_token_seconds: change.refresh_token.map(Period::seconds),
+            family_seconds: change.family.map(Period::seconds),
+            strict_rotation: change
+                .strict_rotation
+                .map(|switch| matches!(switch, Switch::On)),
+            documentation_url: change
+                .documentation_url
+                .map(|documentation| documentation.0),
+        }
+    }
+}
+
+fn parse_trust(text: &str) -> Result<MetadataDocumentTrust, String> {
+    match text {
+        "open" => return Ok(MetadataDocumentTrust::Open),
+        "ask" => return Ok(MetadataDocumentTrust::Ask),
+        "off" => return Ok(MetadataDocumentTrust::Off),
+        _ => {}
+    }
+    let hosts: Vec<String> = text.split(',').map(parse_host).collect::<Result<_, _>>()?;
+    if hosts.len() > 100 {
+        return Err("at most 100 hosts".into());
+    }
+    Ok(MetadataDocumentTrust::AllowedHosts(hosts))
+}
+
+fn parse_host(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let (star, name) = match text.strip_prefix("*.") {
+        Some(name) => ("*.", name),
+        None => ("", text),
+    };
+    match Host::parse(name) {
+        Ok(Host::Domain(host)) if host.contains('.') => Ok(format!("{star}{host}")),
+        _ => Err(format!(
+            "{text:?} is no host name; write open, ask, off, or hosts such as claude.ai,*.example.com"
+        )),
+    }
+}
+
+fn parse_documentation(text: &str) -> Result<Documentation, String> {
+    if text == "none" {
+        return Ok(Documentation(None));
+    }
+    let url = Url::parse(text).map_err(|error| format!("not an absolute URL ({error})"))?;
+    if !matches!(url.scheme(), "https" | "http") || text.len() > 2048 {
+        return Err("must be an https or http address, or none".into());
+    }
+    Ok(Documentation(Some(text.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_with_a_dot_and_words_are_words() {
+        let hosts = |hosts: &[&str]| {
+            Ok(MetadataDocumentTrust::AllowedHosts(
+                hosts.iter().map(|host| (*host).to_owned()).collect(),
+            ))
+        };
+        assert_eq!(parse_trust("ask"), Ok(MetadataDocumentTrust::Ask));
+        assert_eq!(
+            parse_trust("Claude.ai, *.example.com"),
+            hosts(&["claude.ai", "*.example.com"])
+        );
+        for bad in [
+            "",
+            "claude",
+            "127.0.0.1",
+            "https://claude.ai",
+            "claude.ai,",
+            "*",
+            "*.*",
+        ] {
+            assert!(parse_trust(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! `portcullis servers`.
+
+mod command;
+mod period;
+
+pub use command::ServersCommand;
+
+use base::{Clock as _, SystemClock};
+use domain::{
+    AuditEvent, AuditEventKind, McpServer, MetadataDocumentTrust, NativeSchemes, RegistrationMode,
+    ServerSettings, ServerSettingsChange, Upstream,
+};
+use store::SettingsChanged;
+
+use crate::failure::usage;
+use crate::maintenance::{Maintenance, table};
+use crate::terminal::{Terminal, plain};
+use command::SetServer;
+use period::Period;
+
+/// Claude Code refreshes before each request when a token lives for less.
+const ACCESS_TOKEN_COMFORTABLE: u64 = 600;
+const ACCESS_TOKEN_MIN: u64 = 60;
+const ACCESS_TOKEN_MAX: u64 = 24 * 3600;
+const REFRESH_TOKEN_MIN: u64 = 3600;
+
+impl Maintenance {
+    /// Runs `portcullis servers`.
+    ///
+    /// # Errors
+    /// In words, when there is no such server or a setting cannot be so.
+    pub async fn servers(&self, command: ServersCommand, out: &Terminal) -> anyhow::Result<()> {
+        match command {
+            ServersCommand::List => self.list_servers(out).await,
+            ServersCommand::Show { slug } => {
+                let server = self.server(slug.as_ref(), "SLUG").await?;
+                show(&server, out);
+                Ok(())
+            }
+            ServersCommand::Set(set) => self.set_server(set, out).await,
+        }
+    }
+
+    async fn list_servers(&self, out: &Terminal) -> anyhow::Result<()> {
+        let mut table = table(
+            out,
+            &["SLUG", "NAME", "RESOURCE", "UPSTREAM", "REGISTRATION"],
+        );
+        for server in self.store().list_servers().await? {
+            table.add_row([
+                server.slug.to_string(),
+                plain(&server.name, 60),
+                plain(&server.resource, 200),
+                upstream(&server.upstream),
+                registration(server.settings.dynamic_registration).to_owned(),
+            ]);
+        }
+        out.line(table.trim_fmt());
+        Ok(())
+    }
+
+    async fn set_server(&self, set: SetServer, out: &Terminal) -> anyhow::Result<()> {
+        let server = self.server(set.slug.as_ref(), "SLUG").await?;
+        let change = ServerSettingsChange::from(set.change);
+        check(&change, &server.settings)?;
+        let event = AuditEvent {
+            at: SystemClock.now(),
+            kind: AuditEventKind::ServerChanged,
+            server: Some(server.slug.clone()),
+            user: None,
+            client: None,
+            grant: None,
+            detail: String::new(),
+        };
+        let changed = self
+            .store()
+            .change_server_settings(&server.slug, change, event)
+            .await?;
+        match changed {
+            SettingsChanged::Unknown => Err(usage(format!("{} is gone", server.slug))),
+            SettingsChanged::Unchanged => {
+                out.line("it is so already; nothing changed");
+                Ok(())
+            }
+            SettingsChanged::Changed { before, after } => {
+                for ((label, old), (_, new)) in rows(&before).into_iter().zip(rows(&after)) {
+                    if old != new {
+                        out.line(format!("{label}  {old} → {new}"));
+                    }
+                }
+                if after.access_token_seconds < ACCESS_TOKEN_COMFORTABLE {
+                    out.line(out.paint.warn(
+                        "an access token of less than 10m makes several clients refresh before each call",
+                    ));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What one setting alone cannot say.
+fn check(change: &ServerSettingsChange, before: &ServerSettings) -> anyhow::Result<()> {
+    let after = change.of(before);
+    if change.access_token_seconds.is_some()
+        && !(ACCESS_TOKEN_MIN..=ACCESS_TOKEN_MAX).contains(&after.access_token_seconds)
+    {
+        return Err(usage("--access-token: between 1m and 1d"));
+    }
+    if change.refresh_token_seconds.is_some() && after.refresh_token_seconds < REFRESH_TOKEN_MIN {
+        return Err(usage("--refresh-token: at least 1h"));
+    }
+    if after.family_seconds < after.refresh_token_seconds {
+        return Err(usage(format!(
+            "--family {}: shorter than --refresh-token {}, which could then never lie unused for so long",
+            Period::of(after.family_seconds),
+            Period::of(after.refresh_token_seconds)
+        )));
+    }
+    if after.refresh_token_seconds < after.access_token_seconds {
+        return Err(usage(format!(
+            "--refresh-token {}: shorter than --access-token {}",
+            Period::of(after.refresh_token_seconds),
+            Period::of(after.access_token_seconds)
+        )));
+    }
+    Ok(())
+}
+
+fn show(server: &McpServer, out: &Terminal) {
+    out.line(format!(
+        "{}  {}",
+        out.paint.bold(server.slug.as_str()),
+        plain(&server.name, 60)
+    ));
+    let mut lines = vec![
+        ("resource", plain(&server.resource, 200)),
+        ("upstream", upstream(&server.upstream)),
+        ("scopes", server.policy.declared_scopes().to_string()),
+    ];
+    lines.extend(rows(&server.settings));
+    let width = lines
+        .iter()
+        .map(|(label, _)| label.len())
+        .max()
+        .unwrap_or(0);
+    for (label, value) in &lines {
+        out.line(format!(
+            "  {}  {value}",
+            out.paint.dim(format!("{label:width$}"))
+        ));
+    }
+    if out.interactive {
+        out.line("");
+        out.line(out.paint.dim(format!(
+            "Change one: portcullis servers set {} --access-token 30m",
+            server.slug
+        )));
+    }
+}
+
+/// The settings under the names of their flags.
+fn rows(settings: &ServerSettings) -> Vec<(&'static str, String)> {
+    let period = |seconds| Period::of(seconds).to_string();
+    vec![
+        (
+            "dynamic-registration",
+            registration(settings.dynamic_registration).to_owned(),
+        ),
+        (
+            "client-metadata",
+            match &settings.metadata_documents {
+                MetadataDocumentTrust::Open => "open".to_owned(),
+                MetadataDocumentTrust::Ask => "ask".to_owned(),
+                MetadataDocumentTrust::Off => "off".to_owned(),
+                MetadataDocumentTrust::AllowedHosts(hosts) => hosts.join(","),
+            },
+        ),
+        (
+            "native-schemes",
+            match settings.native_schemes {
+                NativeSchemes::Any => "any".to_owned(),
+                NativeSchemes::Known => "known".to_owned(),
+                NativeSchemes::Off => "off".to_owned(),
+            },
+        ),
+        ("access-token", period(settings.access_token_seconds)),
+        ("refresh-token", period(settings.refresh_token_seconds)),
+        ("family", period(settings.family_seconds)),
+        (
+            "strict-rotation",
+            if settings.strict_rotation {
+                "on"
+            } else {
+                "off"
+            }
+            .to_owned(),
+        ),
+        (
+            "documentation-url",
+            settings
+                .documentation_url
+                .as_deref()
+                .map_or_else(|| "none".to_owned(), |url| plain(url, 200)),
+        ),
+    ]
+}
+
+fn registration(mode: RegistrationMode) -> &'static str {
+    match mode {
+        RegistrationMode::Open => "open",
+        RegistrationMode::Approved => "approved",
+        RegistrationMode::Off => "off",
+    }
+}
+
+fn upstream(upstream: &Upstream) -> String {
+    match upstream {
+        Upstream::Todo => "the bundled todo server".to_owned(),
+        Upstream::Http { url, .. } => plain(url, 200),
+        Upstream::Stdio { command, args, .. } => {
+            let words: Vec<&str> = std::iter::once(command)
+                .chain(args)
+                .map(String::as_str)
+                .collect();
+            plain(&words.join(" "), 100)
+        }
+    }
+}
