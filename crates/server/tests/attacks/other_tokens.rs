@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use authz::{Expected, TokenRefusal, VerifyingKeys, verify_access_token};
+use domain::ServerSettings;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::support::{
+    Browser, CALLBACK, CHALLENGE, ISSUER, RESOURCE, VERIFIER, World, claims, encode, owned,
+};
+
+fn verify(world: &World, token: &str) -> Result<(), TokenRefusal> {
+    let expected = Expected {
+        issuer: ISSUER,
+        audience: RESOURCE,
+        keys: &VerifyingKeys::from_jwks(&world.authority.access_jwks()),
+        now: world.now(),
+        leeway: Duration::ZERO,
+    };
+    verify_access_token(token, &expected).map(drop)
+}
+
+#[tokio::test]
+async fn no_token_of_another_kind_opens_a_door() {
+    let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let code = world.code(&mut Browser::default(), &client).await;
+    // At an MCP server.
+    for other in [
+        refresh,
+        &code,
+        client.as_str(),
+        "pct_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ] {
+        assert_eq!(
+            verify(&world, other),
+            Err(TokenRefusal::NotCompact),
+            "{other}"
+        );
+    }
+    assert_eq!(verify(&world, access), Ok(()));
+    // At the token endpoint.
+    for other in [access, &code, client.as_str()] {
+        world
+            .refresh(&client, other)
+            .await
+            .assert_error(400, "invalid_grant", "refresh");
+    }
+    for other in [access, refresh] {
+        world
+            .exchange(&client, other)
+            .await
+            .assert_error(400, "invalid_grant", "code");
+    }
+    // In a cookie.
+    for other in [access, refresh, code.as_str()] {
+        let mut browser = Browser::default();
+        browser
+            .cookies
+            .insert("portcullis-login-test".into(), other.to_owned());
+        assert_eq!(browser.get(&world, "/admin").await.location(), "/sign-in");
+    }
+    assert_eq!(world.refresh(&client, refresh).await.status, StatusCode::OK);
+    assert_eq!(world.exchange(&client, &code).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_refresh_token_opens_no_server() {
+    let world = World::new().await;
+    let (_, tokens) = world.connected().await;
+    let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
+    assert!(verify(&world, &token("refresh_token")).is_err());
+    assert_eq!(verify(&world, &token("access_token")), Ok(()));
+}
+
+#[tokio::test]
+async fn tokens_of_two_servers_have_each_their_own_audience() {
+    let world = World::new().await;
+    world.add_server("notes", ServerSettings::default()).await;
+    world.add_alice().await;
+    let mut browser = Browser::default();
+    let mut tokens = Vec::new();
+    for slug in ["todo", "notes"] {
+        let body = json!({"redirect_uris": [CALLBACK]});
+        let client = world
+            .post_json(&format!("/servers/{slug}/register"), &body)
+            .await
+            .json();
+        let client = client["client_id"].as_str().unwrap().to_owned();
+        let query = encode(&owned(&[
+            ("response_type", "code"),
+            ("client_id", &client),
+            ("redirect_uri", CALLBACK),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ]));
+        let path = format!("/servers/{slug}/authorize?{query}");
+        let mut page = browser.get(&world, &path).await;
+        if !page.text.contains("name=\"decision\"") {
+            let answer = world
+                .sign_in(
+                    &mut browser,
+                    &page,
+                    crate::support::EMAIL,
+                    crate::support::PASSWORD,
+                )
+                .await;
+            page = browser.get(&world, answer.location()).await;
+        }
+        let mut fields = owned(&[
+            ("csrf", page.input("csrf").as_str()),
+            ("request", page.input("request").as_str()),
+            ("decision", "approve"),
+        ]);
+        fields.extend(
+            page.checkboxes()
+                .into_iter()
+                .map(|name| ("scope".to_owned(), name)),
+        );
+        let answer = browser
+            .post(&world, &format!("/servers/{slug}/authorize"), &fields)
+            .await;
+        let code = answer.returned()["code"].clone();
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("client_id", client.as_str()),
+            ("code_verifier", VERIFIER),
+        ];
+        let answer = world
+            .post_form(&format!("/servers/{slug}/token"), &fields)
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(
+            claims(&token)["aud"],
+            format!("http://localhost:4180/mcp/{slug}")
+        );
+        assert_eq!(
+            claims(&token)["iss"],
+            format!("http://localhost:4180/servers/{slug}")
+        );
+        tokens.push(token);
+    }
+    assert_eq!(verify(&world, &tokens[0]), Ok(()));
+    assert_eq!(verify(&world, &tokens[1]), Err(TokenRefusal::WrongIssuer));
+}
