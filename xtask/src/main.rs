@@ -13,6 +13,7 @@ mod clone_time;
 mod command;
 mod conformance;
 mod evidence;
+mod fuzz;
 mod interop;
 mod person;
 mod postgres;
@@ -57,6 +58,14 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Random input against every promise of tests/fuzz, steered by coverage
+    Fuzz {
+        /// Only this target
+        target: Option<String>,
+        /// How long each target runs
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// The time from clone to the first authorized call, release build included
     Time,
 }
@@ -66,6 +75,7 @@ fn main() -> ExitCode {
         Task::Test { only } => test::run(&only),
         Task::Prove { only, seed } => prove::run(&only, seed),
         Task::Bench { arguments } => bench::run(&arguments).map(|()| true),
+        Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Time => clone_time::run().map(|()| true),
     };
     match outcome {
