@@ -27,6 +27,8 @@ pub enum EventKind {
         client_name: String,
         /// Whether it was known before.
         repeated: bool,
+        /// Whether an owner has to approve it before people can use it.
+        waits: bool,
     },
     /// A client sent a person to us.
     AuthorizationAsked {

@@ -10,7 +10,7 @@ use wire::oauth::{JwkSet, RedirectUri};
 
 use super::command::AddClient;
 use crate::failure::usage;
-use crate::maintenance::{Maintenance, table};
+use crate::maintenance::Maintenance;
 use crate::terminal::Terminal;
 
 const KEYS_BYTES_MAX: u64 = 64 * 1024;
@@ -24,6 +24,10 @@ impl Maintenance {
         out: &Terminal,
         words: &Terminal,
     ) -> anyhow::Result<()> {
+        if add.preset.as_deref() == Some("list") {
+            Self::list_presets(out);
+            return Ok(());
+        }
         let preset = add.preset.as_deref().map(preset).transpose()?;
         let name = match (&add.name, preset) {
             (Some(name), _) => name.as_str(),
@@ -67,25 +71,38 @@ impl Maintenance {
     }
 
     pub(super) fn list_presets(out: &Terminal) {
-        let mut table = table(out, &["PRESET", "CLIENT", "MAKER", "RETURNS TO"]);
-        for client in known_clients::all() {
-            let mut addresses: Vec<&str> = client
+        let clients = known_clients::all()
+            .iter()
+            .filter(|client| !client.redirect_uris.is_empty());
+        let width = clients
+            .clone()
+            .map(|client| client.id.len())
+            .max()
+            .unwrap_or(0);
+        for client in clients {
+            let addresses: Vec<&str> = client
                 .redirect_uris
                 .iter()
                 .map(known_clients::RedirectPattern::as_str)
                 .collect();
-            // What is looked at in a pipe is one line each.
-            if addresses.is_empty() {
-                addresses.push("–");
+            let id = out.paint.bold(format!("{:width$}", client.id));
+            let name = format!("{id}  {}, {}", client.name, client.maker);
+            // In a pipe every client is one line.
+            if !out.interactive {
+                out.line(format!("{name}  {}", addresses.join(" ")));
+                continue;
             }
-            table.add_row([
-                client.id.clone(),
-                client.name.clone(),
-                client.maker.clone(),
-                addresses.join(if out.interactive { "\n" } else { " " }),
-            ]);
+            out.line(name);
+            for address in addresses {
+                out.line(out.paint.dim(format!("{:width$}    {address}", "")));
+            }
         }
-        out.line(table.trim_fmt());
+        if out.interactive {
+            out.line("");
+            out.line(out.paint.dim(
+                "portcullis clients add --preset ID gives a client every address above that has no <part> in it.",
+            ));
+        }
     }
 }
 

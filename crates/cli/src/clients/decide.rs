@@ -20,6 +20,14 @@ impl Maintenance {
         let decided = decide(self.store(), now, &found.server, &found.id, decision, None).await?;
         let name = found.name();
         match decided {
+            // A document stays where it is; only what was decided about it can be forgotten.
+            Decided::Done { .. }
+                if found.client.is_none() && decision == ClientDecision::Forget =>
+            {
+                out.line(format!(
+                    "{name} is undecided again: the server's setting counts"
+                ));
+            }
             Decided::Done { ended } => out.line(format!("{name} {}", done(decision, ended))),
             Decided::Unchanged => out.line(format!("{name} {}", unchanged(decision))),
         }

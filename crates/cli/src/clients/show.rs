@@ -145,7 +145,7 @@ fn known(found: &Found) -> Option<(&'static KnownClient, &'static str)> {
         .filter(|uri| uri.kind() == RedirectUriKind::Https)
         .find_map(known_clients::by_redirect_uri);
     match proven {
-        Some(known) => Some((known, "as far as it returns to its address")),
+        Some(known) => Some((known, "proven where it returns to its maker's address")),
         None => {
             known_clients::by_dcr_name(&client.name).map(|known| (known, "by its own words alone"))
         }

@@ -23,6 +23,18 @@ fn step(kind: EventKind, server: &str) -> Option<(Option<String>, Step)> {
         EventKind::Registered {
             client_id,
             client_name,
+            waits: true,
+            ..
+        } => {
+            let step = Step::Waits {
+                name: client_name,
+                client: client_id.clone(),
+            };
+            (Some(client_id), step)
+        }
+        EventKind::Registered {
+            client_id,
+            client_name,
             ..
         } => (Some(client_id), Step::Registered(client_name)),
         EventKind::AuthorizationAsked {

@@ -50,6 +50,13 @@ pub enum Step {
     Metadata,
     /// The client registered itself under this name.
     Registered(String),
+    /// The client registered itself, and an owner has to approve it first.
+    Waits {
+        /// What it calls itself.
+        name: String,
+        /// Its id.
+        client: String,
+    },
     /// A client that was known already came for approval.
     Known(String),
     /// The person said yes to these scopes.
@@ -142,7 +149,7 @@ impl Tracker {
             Step::Broken(_) | Step::Declined(_) => Some(End::Broken),
             _ => None,
         };
-        if let Step::Registered(name) | Step::Known(name) = &step {
+        if let Step::Registered(name) | Step::Known(name) | Step::Waits { name, .. } = &step {
             let name = plain(name, 40);
             open.name = Some(name.clone());
             if let Some(client) = &seen.client {
@@ -274,6 +281,10 @@ fn text(step: Step) -> Option<String> {
         Step::Challenged => "401".into(),
         Step::Metadata => "metadata".into(),
         Step::Registered(_) => "registered".into(),
+        Step::Waits { client, .. } => format!(
+            "registered and waits for you: portcullis clients approve {}",
+            plain(&client, 80)
+        ),
         Step::Known(_) => return None,
         Step::Approved { person, scopes } if scopes.is_empty() => {
             format!("{} approved nothing", plain(&person, 60))

@@ -19,6 +19,16 @@ pub enum ServersCommand {
     },
     /// Change settings of one MCP server; a running authority follows within a second
     Set(SetServer),
+    /// Make the credential with which an MCP server introspects tokens, and print it as ID:SECRET: it is shown this once.
+    /// The one before stays good for 7 days
+    Credential {
+        /// Which [default: the only one]
+        #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
+        slug: Option<ServerSlug>,
+        /// End the one before at once
+        #[arg(long)]
+        end_older: bool,
+    },
 }
 
 /// What `servers set` takes.

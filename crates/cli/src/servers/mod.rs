@@ -1,9 +1,11 @@
 //! `portcullis servers`.
 
 mod command;
+mod credential;
 mod period;
 
 pub use command::ServersCommand;
+pub use period::Period;
 
 use base::{Clock as _, SystemClock};
 use domain::{
@@ -16,7 +18,6 @@ use crate::failure::usage;
 use crate::maintenance::{Maintenance, table};
 use crate::terminal::{Terminal, plain};
 use command::SetServer;
-use period::Period;
 
 /// Claude Code refreshes before each request when a token lives for less.
 const ACCESS_TOKEN_COMFORTABLE: u64 = 600;
@@ -38,6 +39,9 @@ impl Maintenance {
                 Ok(())
             }
             ServersCommand::Set(set) => self.set_server(set, out).await,
+            ServersCommand::Credential { slug, end_older } => {
+                self.server_credential(slug.as_ref(), end_older, out).await
+            }
         }
     }
 
@@ -88,7 +92,9 @@ impl Maintenance {
                         out.line(format!("{label}  {old} → {new}"));
                     }
                 }
-                if after.access_token_seconds < ACCESS_TOKEN_COMFORTABLE {
+                if after.access_token_seconds < ACCESS_TOKEN_COMFORTABLE
+                    && before.access_token_seconds != after.access_token_seconds
+                {
                     out.line(out.paint.warn(
                         "an access token of less than 10m makes several clients refresh before each call",
                     ));

@@ -16,6 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Often enough that a key leaves soon after its last token.
 const KEYS_EVERY: Duration = Duration::from_secs(60);
+const IDLE_CLIENTS_EVERY: Duration = Duration::from_secs(3600);
 const PURGE_ROWS: usize = 1000;
 const ACTIVITY_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -103,6 +104,19 @@ pub async fn keys(authority: Authority, clock: Arc<dyn Clock>) {
         }
         if let Err(error) = keys::purge(store, now).await {
             tracing::warn!(%error, "ended signing keys could not be deleted");
+        }
+    }
+}
+
+/// Forgets clients that registered themselves and that nobody uses, now and then.
+pub async fn forget_idle_clients(store: Store, clock: Arc<dyn Clock>) {
+    let mut turns = Every::new(clock, IDLE_CLIENTS_EVERY);
+    loop {
+        let now = turns.next().await;
+        match oauth::idle_clients::forget(&store, now).await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::info!(forgotten, "clients that nobody uses were forgotten"),
+            Err(error) => tracing::warn!(%error, "clients that nobody uses could not be forgotten"),
         }
     }
 }

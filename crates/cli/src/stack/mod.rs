@@ -409,6 +409,11 @@ async fn start(
         Arc::clone(&clock),
     ));
 
+    tasks.spawn(chores::forget_idle_clients(
+        store.clone(),
+        Arc::clone(&clock),
+    ));
+
     let token = CancellationToken::new();
     let port = listeners.port;
     let handler = join::Join::new(gateway.clone(), server::router(app));

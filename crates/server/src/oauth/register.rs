@@ -41,6 +41,7 @@ pub(crate) async fn post(
                     client_id: registration.response.client_id.clone(),
                     client_name: registration.client_name.clone(),
                     repeated: registration.repeated,
+                    waits: registration.waits,
                 }
             });
             respond::json(StatusCode::CREATED, &registration.response)
