@@ -11,6 +11,7 @@ use crate::clients::ClientsCommand;
 use crate::keys::Schedule;
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
+use crate::service_tokens::ServiceTokensCommand;
 use crate::tool_scope::ToolScope;
 
 /// OAuth 2.1 in front of any MCP server.
@@ -67,6 +68,11 @@ pub enum Command {
     Servers {
         #[command(subcommand)]
         command: ServersCommand,
+    },
+    /// Static tokens for machines that cannot do OAuth
+    ServiceTokens {
+        #[command(subcommand)]
+        command: ServiceTokensCommand,
     },
     /// The keys that sign tokens
     Keys {

@@ -24,6 +24,7 @@ pub mod providers;
 mod public_url;
 mod screen;
 mod servers;
+mod service_tokens;
 mod slug;
 mod stack;
 mod target;
@@ -139,6 +140,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Servers { command } => {
             let maintenance = Maintenance::open(data_dir.as_deref()).await?;
             let ended = maintenance.servers(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::ServiceTokens { command } => {
+            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let ended = maintenance.service_tokens(command, &out).await;
             maintenance.close().await;
             ended?;
         }
