@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::arriving::{Arriving, arriving};
 use crate::unread::Unread;
 
 /// How long a peer may leave an answer unread when no more of it fits into the buffers on the way.
@@ -53,7 +54,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers.
     fn answer(
         &self,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
@@ -168,7 +169,12 @@ fn connection<H: Handler>(
     let service = service_fn(move |request: Request<Incoming>| {
         noted.store(true, Ordering::Relaxed);
         let handler = Arc::clone(&handler);
-        async move { Ok::<_, Infallible>(handler.answer(request, peer).await) }
+        async move {
+            let (request, rest) = arriving(request);
+            let mut answer = handler.answer(request, peer).await;
+            rest.read(answer.headers_mut()).await;
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = shared
         .builder
@@ -205,7 +211,7 @@ mod tests {
 
     impl Handler for Slow {
         type Body = Full<Bytes>;
-        async fn answer(&self, _: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        async fn answer(&self, _: Request<Arriving>, peer: SocketAddr) -> Response<Full<Bytes>> {
             assert!(peer.ip().is_loopback());
             tokio::time::sleep(self.0).await;
             Response::new(Full::new(Bytes::from_static(b"answered")))
@@ -271,6 +277,42 @@ mod tests {
             read_all(sent(running.address, REQUEST).await)
                 .await
                 .ends_with("answered")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_wanted_does_not_cost_the_connection() {
+        let running = start(0, quick()).await;
+        let mut stream = sent(
+            running.address,
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n",
+        )
+        .await;
+        // The refusal is ready before the body is there.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(b"late").await.unwrap();
+        let mut first = vec![0; 512];
+        let count = stream.read(&mut first).await.unwrap();
+        let first = String::from_utf8_lossy(&first[..count]).into_owned();
+        assert!(first.ends_with("answered"), "{first}");
+        assert!(!first.contains("close"), "{first}");
+        stream.write_all(REQUEST).await.unwrap();
+        assert!(read_all(stream).await.ends_with("answered"));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_is_answered_and_costs_the_connection() {
+        let running = start(0, quick()).await;
+        let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n";
+        let text = read_all(sent(running.address, head).await).await;
+        assert!(text.contains("connection: close"), "{text}");
+        assert!(text.ends_with("answered"), "{text}");
+        let asks =
+            b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+        let text = read_all(sent(running.address, asks).await).await;
+        assert!(
+            text.ends_with("answered") && !text.contains("100"),
+            "{text}"
         );
     }
 

@@ -4,6 +4,7 @@
 
 mod accept;
 mod args;
+mod arriving;
 mod browser;
 mod child_env;
 mod client;

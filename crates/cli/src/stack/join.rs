@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use gateway::{BoxBody, Gateway};
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use tower::{Service, ServiceExt as _};
 
 use crate::accept::Handler;
+use crate::arriving::Arriving;
 
 /// The authority and the gateway on one listener, told apart by path.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ impl<A> Join<A> {
 
 impl<A, B> Handler for Join<A>
 where
-    A: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    A: Service<Request<Arriving>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
         + Sync
@@ -37,7 +38,7 @@ where
 {
     type Body = BoxBody;
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<BoxBody> {
+    async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
         request.extensions_mut().insert(server::Peer(peer));
         if self.gateway.owns(request.uri().path()) {
             return self.gateway.handle(request).await;
