@@ -52,13 +52,7 @@ fn build() -> anyhow::Result<PathBuf> {
     let triple = host()?;
     let folder = project::root().join("target/fuzz");
     let mut build = cargo::cargo();
-    build.args([
-        "build",
-        "--release",
-        "--locked",
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-    ]);
+    build.args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     // With a named target the flags are not for build scripts and procedural macros.
     build.args(["--target", &triple]);
     build.arg("--target-dir").arg(&folder);

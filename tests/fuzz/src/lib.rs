@@ -38,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     targets::token_form::TARGET,
     targets::access_token::TARGET,
     targets::registration::TARGET,
+    targets::client_document::TARGET,
 ];
 
 /// The target of that name.

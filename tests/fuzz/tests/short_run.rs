@@ -98,4 +98,5 @@ short_runs! {
     no_body_without_a_live_code_or_token_is_answered_with_tokens: "token_form";
     no_access_token_is_accepted_that_a_second_rule_refuses: "access_token";
     no_registration_is_answered_with_what_was_not_asked: "registration";
+    no_client_document_is_accepted_that_a_second_rule_refuses: "client_document";
 }

@@ -1,6 +1,7 @@
 pub mod access_token;
 pub mod authorize_form;
 pub mod challenge;
+pub mod client_document;
 pub mod parameters;
 pub mod redirect_uri;
 pub mod registration;
