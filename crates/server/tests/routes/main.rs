@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod authorize;
+mod authorize_attacks;
 mod canary;
 mod client_auth;
 mod client_credentials;
+mod client_documents;
 mod consent;
 mod feed;
 mod introspect;
+mod keys;
 mod machines;
 mod metadata;
 mod people;
