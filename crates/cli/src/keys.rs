@@ -69,15 +69,18 @@ impl Maintenance {
         // Before anything is written: a key sealed with another master key would stop the authority.
         let records = store.list_signing_keys().await?;
         sealer.check(&records)?;
+        let rotation = match emergency {
+            true => Rotation::Emergency,
+            false => {
+                keys::may_rotate(&records, now).context("keys rotate")?;
+                Rotation::Planned
+            }
+        };
         if let Some(algorithm) = algorithm {
             let mut settings = keys::settings(store).await?;
             settings.algorithm = algorithm.into();
             keys::save_settings(store, settings, now).await?;
         }
-        let rotation = match emergency {
-            true => Rotation::Emergency,
-            false => Rotation::Planned,
-        };
         for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
             let key = keys::rotate(store, &sealer, &OsRandom, now, purpose, rotation)
                 .await

@@ -151,15 +151,7 @@ pub async fn rotate(
         let records = store.list_signing_keys().await?;
         let turns: Vec<_> = in_turn(&records, purpose).collect();
         if rotation == Rotation::Planned {
-            if turns.len() >= KEYS_MAX {
-                return Err(RotateError::TooMany);
-            }
-            if let Some(last) = turns.last().filter(|last| last.signs_from > now) {
-                return Err(RotateError::UnderWay {
-                    key: last.id.clone(),
-                    signs_from: last.signs_from,
-                });
-            }
+            may_rotate_one(&turns, now)?;
         }
         let signs_from = match rotation {
             Rotation::Planned if !turns.is_empty() => now.after(PUBLISHED_AHEAD),
@@ -173,6 +165,30 @@ pub async fn rotate(
         }
     }
     Err(RotateError::Contended)
+}
+
+/// Whether a planned rotation of all keys may begin now.
+///
+/// # Errors
+/// Why not, in words.
+pub fn may_rotate(records: &[SigningKeyRecord], now: Timestamp) -> Result<(), RotateError> {
+    PURPOSES.into_iter().try_for_each(|purpose| {
+        let turns: Vec<_> = in_turn(records, purpose).collect();
+        may_rotate_one(&turns, now)
+    })
+}
+
+fn may_rotate_one(turns: &[&SigningKeyRecord], now: Timestamp) -> Result<(), RotateError> {
+    if turns.len() >= KEYS_MAX {
+        return Err(RotateError::TooMany);
+    }
+    match turns.last().filter(|last| last.signs_from > now) {
+        None => Ok(()),
+        Some(last) => Err(RotateError::UnderWay {
+            key: last.id.clone(),
+            signs_from: last.signs_from,
+        }),
+    }
 }
 
 /// Rotates what is older than the schedule allows, and says how many keys it made.

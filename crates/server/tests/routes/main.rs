@@ -16,6 +16,7 @@ mod metadata;
 mod people;
 mod refresh;
 mod register;
+mod register_rules;
 mod revoke;
 mod service_tokens;
 mod support;
