@@ -200,7 +200,8 @@ function words(html) {
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const [url, mode] = process.argv.slice(2);
   const person = new Person({ email: process.env.PERSON_EMAIL, password: process.env.PERSON_PASSWORD });
-  const callback = await person.authorize(url);
+  const scopes = process.env.PERSON_SCOPES?.split(' ');
+  const callback = await person.authorize(url, { scopes });
   if (mode === '--print') console.log(callback);
   else await deliver(callback);
 }

@@ -17,19 +17,20 @@ os.environ["BROWSER"] = " ".join([*flow.PERSON, "%s", "&"])
 class CountedOAuth(OAuth):
     """Counts how often a person is asked."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.visits = []
-
     async def redirect_handler(self, authorization_url):
-        self.visits.append(authorization_url)
+        flow.browser.opened()
         await super().redirect_handler(authorization_url)
 
 
 async def run():
-    oauth = CountedOAuth(client_name=NAME)
+    oauth = CountedOAuth(
+        client_name=NAME,
+        client_metadata_url=flow.CLIENT_METADATA_URL,
+        client_id=flow.CLIENT_ID,
+        client_secret=flow.CLIENT_SECRET,
+    )
     async with Client(os.environ["MCP_URL"], auth=oauth) as client:
-        return await flow.use(client, oauth.context, oauth.visits)
+        await flow.use(client, oauth.context)
 
 
 asyncio.run(flow.main(NAME, importlib.metadata.version("fastmcp"), run))

@@ -1,14 +1,41 @@
-"""What both Python drivers share: the person, the calls once authorized, and the one JSON line at the end."""
+"""What both Python drivers share: the person, the life of a client once authorized, and the one JSON line at the end."""
 
 import asyncio
 import json
 import os
 import sys
 import traceback
+from base64 import b64encode
 from pathlib import Path
+from urllib.parse import quote, urlencode
+from urllib.request import Request, urlopen
 
 TESTS = Path(__file__).resolve().parent.parent
 PERSON = [str(TESTS / "node_modules/.bin/node"), str(TESTS / "person.mjs")]
+NARROW = "todo:read"  # what the person leaves ticked when the client is to come back for more
+REVOCATION_SECONDS = 1.0  # how long a revocation may take to reach the gateway
+
+CLIENT_ID = os.environ.get("CLIENT_ID")
+CLIENT_SECRET = os.environ.get("CLIENT_SECRET")
+CLIENT_METADATA_URL = os.environ.get("CLIENT_METADATA_URL")
+
+
+class Browser:
+    """Where a client sends its person: counted, narrow at first, and closed at the end."""
+
+    def __init__(self):
+        self.visits = 0
+        self.steps = []
+        self.result = None  # what was seen to happen before the browser was closed
+        os.environ["PERSON_SCOPES"] = NARROW
+
+    def opened(self):
+        """Called with each visit; the person ticks everything that is asked for from the second one on."""
+        self.visits += 1
+        if self.result:
+            raise RuntimeError("the person was sent to the browser")
+        if self.visits > 1:
+            os.environ.pop("PERSON_SCOPES", None)
 
 
 async def visit(url):
@@ -20,51 +47,93 @@ async def visit(url):
     return out.decode().strip()
 
 
-async def use(client, context, visits):
-    """Calls with a fresh token, forces the refresh that expiry would, and calls again."""
+browser = Browser()
+
+
+async def use(client, context):
+    """Calls, comes back for more scope, refreshes after a restart, revokes, and ends with the error of being refused."""
     if context.oauth_metadata is None or context.protected_resource_metadata is None:
         raise RuntimeError("nothing was discovered")
+    expected = CLIENT_ID or CLIENT_METADATA_URL
     if context.client_info is None or not context.client_info.client_id:
-        raise RuntimeError("no client was registered")
-    if len(visits) != 1:
-        raise RuntimeError(f"the person was asked {len(visits)} times")
-    granted = context.current_tokens
-    if not granted.access_token or not granted.refresh_token:
+        raise RuntimeError("there is no client id")
+    if expected and context.client_info.client_id != expected:
+        raise RuntimeError(f"the client id is {context.client_info.client_id}")
+    if browser.visits != 1:
+        raise RuntimeError(f"the person was asked {browser.visits} times")
+    if not context.current_tokens.access_token or not context.current_tokens.refresh_token:
         raise RuntimeError("no access and refresh token")
-    steps = ["discovered", "registered", "signed in", "consented", "token"]
+    registration = "configured" if CLIENT_ID else "document" if CLIENT_METADATA_URL else "registered"
+    steps = browser.steps
+    steps += ["discovered", registration, "signed in", "consented", "token"]
 
-    listed = await client.list_tools()
-    tools = getattr(listed, "tools", listed)  # the SDK answers a result, FastMCP the list in it
+    await client.list_tools()
     steps.append("tools/list")
-
-    add = next(tool for tool in tools if tool.name == "add_todo")
-    schema = getattr(add, "input_schema", None) or add.inputSchema
-    text = (schema.get("required") or list(schema["properties"]))[0]
-    wanted = f"written by {context.client_metadata.client_name}"
-    await client.call_tool("add_todo", {text: wanted})
+    await client.call_tool("list_todos", {})
     steps.append("tools/call")
 
+    wanted = f"written by {context.client_metadata.client_name}"
+    await client.call_tool("add_todo", {"title": wanted})
+    if browser.visits != 2:
+        raise RuntimeError(f"the person was asked {browser.visits} times")
+    steps.append("stepped up")
+    listed = await client.list_tools()
+    tools = getattr(listed, "tools", listed)  # the SDK answers a result, FastMCP the list in it
+
+    await restart()
+    granted = context.current_tokens
     context.token_expiry_time = 1.0  # long ago
     after = await client.call_tool("list_todos", {})
     renewed = context.current_tokens
     if renewed.access_token == granted.access_token or renewed.refresh_token == granted.refresh_token:
         raise RuntimeError("the tokens were not renewed")
-    if len(visits) != 1:
+    if browser.visits != 2:
         raise RuntimeError("the person was asked again")
-    steps.append("refreshed")
     if wanted not in str(after):
         raise RuntimeError(f"the todo is not in the list: {after}")
-    steps.append("call after refresh")
-    return {"steps": steps, "tools": sorted(tool.name for tool in tools)}
+    steps.append("refreshed after a restart")
+
+    await asyncio.to_thread(revoke, context)
+    await asyncio.sleep(REVOCATION_SECONDS)
+    steps.append("revoked")
+    browser.result = {"steps": steps, "tools": sorted(tool.name for tool in tools)}
+    await client.call_tool("list_todos", {})
+    raise RuntimeError("a revoked client was served")
+
+
+async def restart():
+    """Asks whoever started the driver to restart the server, and waits until that is done."""
+    print(json.dumps({"want": "restart"}), flush=True)
+    line = await asyncio.to_thread(sys.stdin.readline)
+    if line.strip() != "restarted":
+        raise RuntimeError(f"the server was not restarted: {line!r}")
+
+
+def revoke(context):
+    """RFC 7009. The SDK leaves it to the application."""
+    client = context.client_info
+    form = urlencode({"token": context.current_tokens.refresh_token, "client_id": client.client_id})
+    request = Request(str(context.oauth_metadata.revocation_endpoint), form.encode())
+    if client.client_secret:
+        pair = f"{quote(client.client_id, safe='')}:{quote(client.client_secret, safe='')}"
+        request.add_header("Authorization", f"Basic {b64encode(pair.encode()).decode()}")
+    with urlopen(request, timeout=10) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"revocation answered {answer.status}")
 
 
 async def main(name, version, run):
     result = {"client": name, "version": version}
     try:
-        result |= await asyncio.wait_for(run(), 90)
+        await asyncio.wait_for(run(), 90)
     except BaseException as error:  # noqa: BLE001 - whatever it was, it belongs on the result line
-        traceback.print_exc()
-        result["error"] = repr(error)
+        if browser.result and browser.visits == 3:
+            # Revoked, it would send the person to the browser: there is no other way left.
+            result |= browser.result
+            result["steps"].append("refused")
+        else:
+            traceback.print_exc()
+            result["error"] = f"after {browser.steps}: {error!r}"
     print(json.dumps(result), flush=True)
     # An SDK may keep a listening stream open.
     os._exit(0 if "error" not in result else 1)

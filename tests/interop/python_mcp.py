@@ -1,4 +1,4 @@
-"""The official Python SDK, driven as a host application drives it: discovery to a call after a refresh."""
+"""The official Python SDK, driven as a host application drives it, from discovery to revocation."""
 
 import asyncio
 import importlib.metadata
@@ -10,7 +10,7 @@ from mcp.client.auth import OAuthClientProvider
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
-from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata
 
 NAME = "Python SDK"
 REDIRECT = "http://127.0.0.1:8977/callback"  # nobody listens: the person hands the address over
@@ -20,6 +20,13 @@ class Storage:
     def __init__(self):
         self.tokens = None
         self.client = None
+        if flow.CLIENT_ID:
+            self.client = OAuthClientInformationFull(
+                client_id=flow.CLIENT_ID,
+                client_secret=flow.CLIENT_SECRET,
+                redirect_uris=[REDIRECT],
+                token_endpoint_auth_method="client_secret_basic" if flow.CLIENT_SECRET else "none",
+            )
 
     async def get_tokens(self):
         return self.tokens
@@ -36,13 +43,14 @@ class Storage:
 
 async def run():
     storage = Storage()
-    visits = []
+    callbacks = []
 
     async def redirect_handler(url):
-        visits.append(await flow.visit(url))
+        flow.browser.opened()
+        callbacks.append(await flow.visit(url))
 
     async def callback_handler():
-        query = {name: values[0] for name, values in parse_qs(urlsplit(visits[-1]).query).items()}
+        query = {name: values[0] for name, values in parse_qs(urlsplit(callbacks[-1]).query).items()}
         return AuthorizationCodeResult(code=query["code"], state=query["state"], iss=query["iss"])
 
     provider = OAuthClientProvider(
@@ -56,10 +64,11 @@ async def run():
         storage=storage,
         redirect_handler=redirect_handler,
         callback_handler=callback_handler,
+        client_metadata_url=flow.CLIENT_METADATA_URL,
     )
     async with create_mcp_http_client(auth=provider) as http:
         async with Client(streamable_http_client(os.environ["MCP_URL"], http_client=http)) as client:
-            return await flow.use(client, provider.context, visits)
+            await flow.use(client, provider.context)
 
 
 asyncio.run(flow.main(NAME, importlib.metadata.version("mcp"), run))

@@ -10,4 +10,5 @@ await main({
   Transport: StreamableHTTPClientTransport,
   UnauthorizedError,
   finishAuth: (transport, query) => transport.finishAuth(query.get('code')),
+  stepsUp: false,
 });

@@ -9,4 +9,5 @@ await main({
   UnauthorizedError,
   // With the whole query the SDK checks `iss`.
   finishAuth: (transport, query) => transport.finishAuth(query),
+  stepsUp: true,
 });

@@ -28,7 +28,7 @@ pub fn check(name: &str, arguments: &[&str]) -> anyhow::Result<Count> {
     Ok(Count::ONE)
 }
 
-/// Runs a `cargo test` and counts what its runner says; shows the failed and the ignored ones.
+/// Runs a `cargo test` and counts what its runner says; shows the failed and the ignored ones, and figures.
 pub fn test(
     name: &str,
     arguments: &[&str],
@@ -43,6 +43,8 @@ pub fn test(
         if let Some(rest) = line.strip_prefix("test result:") {
             count.passed += figure(rest, "passed");
             count.failed += figure(rest, "failed");
+        } else if let Some(at) = line.find("figure: ") {
+            println!("    {}", &line[at..]);
         } else if line.starts_with("test ") && line.contains(" ... ignored") {
             println!("    not run here: {}", line.trim_start_matches("test "));
         } else if line.starts_with("test ") && line.ends_with(" ... FAILED") {

@@ -92,7 +92,7 @@ fn counts(counts: &'static [(&str, u32)]) -> impl Iterator<Item = (String, Strin
         .map(|(name, count)| ((*name).to_owned(), count.to_string()))
 }
 
-/// Every test that stands above the binary, but the Rust client's, which is with the other clients.
+/// Every test that stands above the binary, but those of other people's clients, which are a step of their own.
 pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
     let server = Postgres::start()?;
     let mut environment = vec![
@@ -105,10 +105,12 @@ pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
     let folder = project::root().join("tests/stack/tests");
     for file in std::fs::read_dir(folder)? {
         let path = file?.path();
+        let is_test =
+            path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").exists();
         let name = path
             .file_stem()
             .map(|name| name.to_string_lossy().into_owned());
-        if let Some(name) = name.filter(|name| path.is_file() && name != "rmcp_client") {
+        if let Some(name) = name.filter(|name| is_test && name != "interop") {
             arguments.extend(["--test".to_owned(), name]);
         }
     }

@@ -11,8 +11,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
-const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// A start on a disk that is slow on purpose takes a while.
+const START_LIMIT: Duration = Duration::from_secs(180);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// The line that `up --ready-json` prints when it serves.
 #[derive(Debug, Clone, Deserialize)]
@@ -42,6 +43,7 @@ impl Ready {
 /// A running binary. Killed when dropped.
 pub struct Up {
     child: Child,
+    program: PathBuf,
     data: PathBuf,
     /// Where everything is.
     pub ready: Ready,
@@ -93,7 +95,7 @@ impl Up {
             // Without a line it is about to end by itself, or it hangs.
             let _ = tokio::time::timeout(STOP_LIMIT, child.wait()).await;
             let _ = child.start_kill();
-            let _ = stderr.await;
+            let _ = tokio::time::timeout(STOP_LIMIT, stderr).await;
             bail!(
                 "up did not start: {}",
                 printed.lock().map_or(String::new(), |text| text.clone())
@@ -104,6 +106,7 @@ impl Up {
             serde_json::from_str(&line).with_context(|| format!("not a ready line: {line}"))?;
         Ok(Self {
             child,
+            program: program.to_owned(),
             data: data.to_owned(),
             ready,
             printed,
@@ -112,21 +115,41 @@ impl Up {
 
     /// Adds a person from the command line, beside the running server.
     pub async fn add_user(&self, email: &str, password: &str) -> anyhow::Result<()> {
-        let mut child = Command::new(binary())
-            .args(["users", "add", email, "--password-stdin", "--data-dir"])
+        let arguments = ["users", "add", email, "--password-stdin"];
+        self.run_with_input(&arguments, &format!("{password}\n"))
+            .await?;
+        Ok(())
+    }
+
+    /// Runs another command of the same binary on the same data directory, beside the running server; what it printed.
+    pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.run_with_input(arguments, "").await
+    }
+
+    async fn run_with_input(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        let mut child = Command::new(&self.program)
+            .args(arguments)
+            .arg("--data-dir")
             .arg(&self.data)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let mut stdin = child.stdin.take().context("standard input is piped")?;
-        stdin.write_all(format!("{password}\n").as_bytes()).await?;
+        stdin.write_all(input.as_bytes()).await?;
         drop(stdin);
-        let status = tokio::time::timeout(STOP_LIMIT, child.wait()).await??;
-        if !status.success() {
-            bail!("users add ended with {status}");
+        let output = tokio::time::timeout(STOP_LIMIT, child.wait_with_output()).await??;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            bail!(
+                "{} ended with {}: {printed}{}",
+                arguments.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
-        Ok(())
+        Ok(printed)
     }
 
     /// Everything it printed so far after its ready line, on both streams.
@@ -142,10 +165,19 @@ impl Up {
     }
 
     /// Asks it to stop, as Ctrl-C does.
-    pub async fn stop(mut self) -> anyhow::Result<(ExitStatus, String)> {
+    pub async fn stop(self) -> anyhow::Result<(ExitStatus, String)> {
+        self.end_with("-INT").await
+    }
+
+    /// Asks it to stop, as a service manager does.
+    pub async fn terminate(self) -> anyhow::Result<(ExitStatus, String)> {
+        self.end_with("-TERM").await
+    }
+
+    async fn end_with(mut self, signal: &str) -> anyhow::Result<(ExitStatus, String)> {
         let id = self.child.id().context("it has already ended")?;
         Command::new("kill")
-            .args(["-INT", &id.to_string()])
+            .args([signal, &id.to_string()])
             .status()
             .await?;
         let status = tokio::time::timeout(STOP_LIMIT, self.child.wait())
@@ -163,6 +195,13 @@ impl Up {
     /// Waits until it ends by itself.
     pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         Ok(self.child.wait().await?)
+    }
+
+    /// Whether it has ended by itself, or does within a second.
+    pub async fn has_ended(&mut self) -> bool {
+        tokio::time::timeout(Duration::from_secs(1), self.child.wait())
+            .await
+            .is_ok()
     }
 }
 

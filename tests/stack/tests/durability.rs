@@ -11,8 +11,11 @@ mod support;
 use std::time::{Duration, Instant};
 
 use base::Random as _;
+use stack_tests::binary;
 use support::ledger::Ledger;
-use support::{Portcullis, build_shim, count, seed, weakened_binary};
+use support::{
+    build_shim, count, first_start, seed, start_of, stop, try_start_of, weakened_binary,
+};
 use testkit::SeededRandom;
 
 fn below(random: &SeededRandom, bound: u64) -> u64 {
@@ -27,15 +30,15 @@ async fn killed_at_random_nothing_acknowledged_is_lost_and_nothing_is_spent_twic
     let seed = seed();
     let random = SeededRandom::new(seed);
     let directory = tempfile::tempdir().unwrap();
-    let mut server = Portcullis::first_start(directory.path()).await;
+    let mut server = first_start(binary(), directory.path()).await;
     let mut ledger = Ledger::begin(directory.path(), &server).await;
     for _ in 0..kills {
         let until = Duration::from_millis(100 + below(&random, 900));
         ledger
             .load_until(async { tokio::time::sleep(until).await }, &mut server)
             .await;
-        server.kill().await;
-        server = Portcullis::start(directory.path(), &[]).await;
+        server.kill().await.unwrap();
+        server = start_of(binary(), directory.path(), &[]).await;
         ledger.check_everything_acknowledged(&server).await;
     }
     ledger.check_nothing_is_spent_twice(&server).await;
@@ -50,7 +53,7 @@ async fn at_each_power_cut_nothing_acknowledged_is_lost() {
     }
     let points = count("PORTCULLIS_CRASH_POINTS", 6);
     let seed = seed();
-    let lost = power_cuts(&support::binary(), points, seed).await;
+    let lost = power_cuts(binary(), points, seed).await;
     assert_eq!(lost, Vec::<String>::new(), "seed {seed}");
     println!("power cuts: {points} crash points, seed {seed}, nothing acknowledged lost");
 }
@@ -81,9 +84,9 @@ async fn power_cuts(binary: &std::path::Path, points: u64, seed: u64) -> Vec<Str
     let mut lost = Vec::new();
     for _ in 0..points {
         let directory = tempfile::tempdir().unwrap();
-        let server = Portcullis::first_start_of(binary, directory.path()).await;
+        let server = first_start(binary, directory.path()).await;
         let mut ledger = Ledger::begin(directory.path(), &server).await;
-        server.stop().await;
+        stop(server).await;
         // A start costs some writes by itself; the range reaches from them into the load.
         let environment = [
             ("LD_PRELOAD", shim.display().to_string()),
@@ -100,9 +103,7 @@ async fn power_cuts(binary: &std::path::Path, points: u64, seed: u64) -> Vec<Str
                 below(&random, u64::MAX).to_string(),
             ),
         ];
-        if let Some(mut server) =
-            Portcullis::try_start_of(binary, directory.path(), &environment).await
-        {
+        if let Ok(mut server) = try_start_of(binary, directory.path(), &environment).await {
             ledger
                 .load_until(tokio::time::sleep(Duration::from_secs(60)), &mut server)
                 .await;
@@ -111,7 +112,7 @@ async fn power_cuts(binary: &std::path::Path, points: u64, seed: u64) -> Vec<Str
                 "the crash point was never reached"
             );
         }
-        let server = Portcullis::start_of(binary, directory.path(), &[]).await;
+        let server = start_of(binary, directory.path(), &[]).await;
         lost.extend(ledger.lost(&server).await);
     }
     lost
@@ -125,19 +126,19 @@ async fn no_answer_comes_before_its_write_is_on_disk() {
     }
     let delay = Duration::from_millis(count("PORTCULLIS_SYNC_DELAY_MS", 5000));
     let directory = tempfile::tempdir().unwrap();
-    let server = Portcullis::first_start(directory.path()).await;
+    let server = first_start(binary(), directory.path()).await;
     let mut ledger = Ledger::begin(directory.path(), &server).await;
     let begun = Instant::now();
     ledger.exchange_one(&server).await;
     let quick = begun.elapsed();
     assert!(quick < delay / 2, "the twin on a quick disk took {quick:?}");
-    server.stop().await;
+    stop(server).await;
 
     let environment = [
         ("LD_PRELOAD", build_shim("slow_sync").display().to_string()),
         ("PORTCULLIS_SYNC_DELAY_MS", delay.as_millis().to_string()),
     ];
-    let server = Portcullis::start(directory.path(), &environment).await;
+    let server = start_of(binary(), directory.path(), &environment).await;
     for what in ["code exchange", "refresh", "registration"] {
         let took = ledger.time_one(what, &server).await;
         assert!(

@@ -15,7 +15,9 @@ use serde_json::Value;
 use testkit::Connection;
 use testkit::person::{Code, Person, register, text};
 
-use super::{EMAIL, PASSWORD, Portcullis};
+use stack_tests::Up;
+
+use super::{EMAIL, PASSWORD};
 
 const WORKERS: usize = 4;
 
@@ -48,9 +50,9 @@ enum Sent {
 
 impl Ledger {
     /// Signs in once; the load approves again and again in that session.
-    pub async fn begin(directory: &Path, server: &Portcullis) -> Self {
-        let mut connection = Connection::open(&server.authority).await.unwrap();
-        let (person, _) = Person::sign_in(&mut connection, server.issuer(), EMAIL, PASSWORD)
+    pub async fn begin(directory: &Path, server: &Up) -> Self {
+        let mut connection = Connection::open(server.ready.address()).await.unwrap();
+        let (person, _) = Person::sign_in(&mut connection, &server.ready.issuer, EMAIL, PASSWORD)
             .await
             .unwrap();
         let file = File::options()
@@ -88,13 +90,13 @@ impl Ledger {
     }
 
     /// Runs the load until `end` resolves or the server is gone.
-    pub async fn load_until(&mut self, end: impl Future<Output = ()>, server: &mut Portcullis) {
-        let authority = server.authority.clone();
+    pub async fn load_until(&mut self, end: impl Future<Output = ()>, server: &mut Up) {
+        let authority = server.ready.address().to_owned();
         let workers = futures_util::future::join_all((0..WORKERS).map(|_| self.work(&authority)));
         tokio::select! {
             _ = workers => {}
             () = end => {}
-            () = server.ended() => {}
+            _ = server.ended() => {}
         }
     }
 
@@ -160,8 +162,8 @@ impl Ledger {
     }
 
     /// One exchange, acknowledged.
-    pub async fn exchange_one(&mut self, server: &Portcullis) {
-        let mut connection = Connection::open(&server.authority).await.unwrap();
+    pub async fn exchange_one(&mut self, server: &Up) {
+        let mut connection = Connection::open(server.ready.address()).await.unwrap();
         let code = self.person.approve(&mut connection).await.unwrap();
         let Sent::Answered(answer) = self
             .token(&mut connection, self.person.exchange_form(&code))
@@ -182,8 +184,8 @@ impl Ledger {
     }
 
     /// How long one answer of this kind takes.
-    pub async fn time_one(&mut self, what: &str, server: &Portcullis) -> Duration {
-        let mut connection = Connection::open(&server.authority).await.unwrap();
+    pub async fn time_one(&mut self, what: &str, server: &Up) -> Duration {
+        let mut connection = Connection::open(server.ready.address()).await.unwrap();
         let form = match what {
             "code exchange" => {
                 let code = self.person.approve(&mut connection).await.unwrap();
@@ -212,9 +214,9 @@ impl Ledger {
     }
 
     /// What was acknowledged and is gone, in words.
-    pub async fn lost(&mut self, server: &Portcullis) -> Vec<String> {
+    pub async fn lost(&mut self, server: &Up) -> Vec<String> {
         let mut lost = Vec::new();
-        let mut connection = Connection::open(&server.authority).await.unwrap();
+        let mut connection = Connection::open(server.ready.address()).await.unwrap();
         let chains: Vec<(usize, Vec<String>)> = {
             let acknowledged = self.acknowledged.lock().unwrap();
             acknowledged
@@ -277,13 +279,13 @@ impl Ledger {
         lost
     }
 
-    pub async fn check_everything_acknowledged(&mut self, server: &Portcullis) {
+    pub async fn check_everything_acknowledged(&mut self, server: &Up) {
         assert_eq!(self.lost(server).await, Vec::<String>::new());
     }
 
     /// Every code of the ledger was spent: with its right verifier it must be refused.
-    pub async fn check_nothing_is_spent_twice(&mut self, server: &Portcullis) {
-        let mut connection = Connection::open(&server.authority).await.unwrap();
+    pub async fn check_nothing_is_spent_twice(&mut self, server: &Up) {
+        let mut connection = Connection::open(server.ready.address()).await.unwrap();
         let codes: Vec<Code> = self
             .acknowledged
             .lock()
