@@ -303,7 +303,8 @@ fn consent_pages() -> Vec<(&'static str, String)> {
         sealed_request: "sealed",
         csrf: "csrf",
         switch_account_action: "/sign-out",
-        remember_note: Some("You are asked each time: nothing proves who this app is."),
+        lasts: "It stays connected for up to 365 days, and for 90 days without being used.",
+        remember_note: None,
     };
     let verified = ConsentPage {
         client_name: "Claude",
@@ -311,7 +312,7 @@ fn consent_pages() -> Vec<(&'static str, String)> {
         client_logo: Some(pages::assets::mark_path()),
         return_host: "claude.ai",
         return_kind: RedirectUriKind::Https,
-        remember_note: Some("Remembered for this app until you withdraw it."),
+        remember_note: Some("You are not asked again until it wants more."),
         withheld: vec![
             ("todo:delete", "Your role does not allow it."),
             ("todo:export", "This server has no such scope."),

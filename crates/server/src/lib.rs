@@ -15,6 +15,7 @@ pub mod policy_feed;
 mod respond;
 mod routes;
 mod same_origin;
+mod span;
 
 pub use app::{AppState, ConnectLines, Peer, Settings};
 pub use event::{Event, EventKind};

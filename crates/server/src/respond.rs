@@ -69,13 +69,19 @@ pub(crate) fn problem(status: StatusCode, error: &'static str, description: &str
         error: &'a str,
         error_description: &'a str,
     }
-    json(
+    let mut response = json(
         status,
         &Problem {
             error,
             error_description: description,
         },
-    )
+    );
+    // Browsers come here as well, by a mistyped address.
+    response.headers_mut().insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    response
 }
 
 /// There is nothing at this address.

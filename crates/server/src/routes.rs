@@ -76,7 +76,15 @@ pub fn router(app: AppState) -> Router {
 /// A name that somebody pointed at this address gets nothing, not even an error page that it could frame.
 async fn known_host(State(app): State<AppState>, request: Request, next: Next) -> Response {
     if app.hosts.accept(request.uri(), request.headers()) {
-        return next.run(request).await;
+        let mut response = next.run(request).await;
+        if app.authority.public_url().starts_with("https:") {
+            // A year. Names below ours are somebody else's to decide about.
+            response.headers_mut().insert(
+                header::STRICT_TRANSPORT_SECURITY,
+                HeaderValue::from_static("max-age=31536000"),
+            );
+        }
+        return response;
     }
     tracing::info!(reason = "unknown Host", "refused");
     respond::problem(

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use ::oauth::authorize::{self, Refusal};
 use ::oauth::consent::{self, Answer, Approval, Question};
 use ::oauth::csrf::{self, Form};
@@ -6,7 +8,7 @@ use ::oauth::session::SignedIn;
 use ::oauth::{ClientProof, Error, Parameters, SealedRequest, ServerContext, client_trust};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use domain::{Client, ClientRegistration};
+use domain::{Client, ClientRegistration, ServerSettings};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use wire::oauth::{RedirectUriKind, ScopeSet};
@@ -21,6 +23,7 @@ use crate::pages::{
 use crate::people::sign_in;
 use crate::respond::{self, PageKind, Step};
 use crate::same_origin::{self, Origin};
+use crate::span;
 
 /// The longest query that is read.
 const QUERY_BYTES_MAX: usize = 32 * 1024;
@@ -262,8 +265,20 @@ fn consent_page(
         sealed_request: &sealed.text,
         csrf: &consent_token(app, sealed, signed_in),
         switch_account_action: "/sign-out",
+        lasts: &lasts(&server.server.settings),
         remember_note: remember_note(sealed, question),
     })
+}
+
+/// When the last refresh token dies, as far as it can be said beforehand.
+fn lasts(settings: &ServerSettings) -> String {
+    let whole = span::in_words(Duration::from_secs(settings.family_seconds));
+    if settings.refresh_token_seconds < settings.family_seconds {
+        let unused = span::in_words(Duration::from_secs(settings.refresh_token_seconds));
+        format!("It stays connected for up to {whole}, and for {unused} without being used.")
+    } else {
+        format!("It stays connected for up to {whole}.")
+    }
 }
 
 fn remember_note(sealed: &SealedRequest, question: &Question) -> Option<&'static str> {

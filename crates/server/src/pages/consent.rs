@@ -47,6 +47,8 @@ pub struct ConsentPage<'a> {
     pub csrf: &'a str,
     /// Where "use another account" posts to.
     pub switch_account_action: &'a str,
+    /// How long the client stays connected without another question, in one sentence.
+    pub lasts: &'a str,
     /// What is remembered of this decision, in one sentence.
     pub remember_note: Option<&'a str>,
 }

@@ -44,6 +44,7 @@ fn consent_page<'a>(words: &'a str, value: &'a str) -> ConsentPage<'a> {
         sealed_request: value,
         csrf: value,
         switch_account_action: "/sign-out",
+        lasts: words,
         remember_note: Some(words),
     }
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use ::oauth::csrf::{self, Form};
 use ::oauth::session::SignedIn;
 use ::oauth::{Error, waiting_clients};
@@ -13,6 +11,7 @@ use super::{clients, own_form, tokens};
 use crate::app::{App, AppState};
 use crate::pages::{self, ConnectLine, HomePage, HomeServer, WaitingClient};
 use crate::respond::{self, PageKind, Step};
+use crate::span;
 
 /// `GET /`: people are taken to the dashboard; programs learn that there is nothing here.
 pub(crate) async fn root(headers: HeaderMap) -> Response {
@@ -116,7 +115,10 @@ fn waiting_line<'a>(
             let uris = client.redirect_uris.iter();
             uris.map(RedirectUri::as_str).collect()
         }),
-        since: for_how_long(app.authority.now().since(waiting.since)),
+        since: format!(
+            "for {}",
+            span::in_words(app.authority.now().since(waiting.since))
+        ),
         csrf: csrf::token(
             &app.authority,
             Form::Admin,
@@ -124,18 +126,6 @@ fn waiting_line<'a>(
             &own_form::about(&[server, id]),
         ),
     }
-}
-
-/// A span as people say it.
-fn for_how_long(span: Duration) -> String {
-    let minutes = span.as_secs() / 60;
-    let (count, unit) = match minutes {
-        0 => return "just now".to_owned(),
-        1..60 => (minutes, "minute"),
-        60..1440 => (minutes / 60, "hour"),
-        _ => (minutes / 1440, "day"),
-    };
-    format!("for {count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 fn failed(app: &App, headers: &HeaderMap, error: &Error) -> Response {

@@ -18,7 +18,7 @@ use portcullis_server::{AppState, Peer, Settings, router};
 use serde_json::{Value, json};
 use store::{DatabaseUrl, Store, StoreOptions};
 use tempfile::TempDir;
-use testkit::MovableClock;
+use testkit::{DocumentHost, MovableClock};
 use tower::ServiceExt as _;
 use url::form_urlencoded;
 
@@ -69,6 +69,15 @@ impl World {
     }
 
     pub async fn with(public_url: &str, settings: ServerSettings) -> Self {
+        Self::with_documents(public_url, settings, None).await
+    }
+
+    /// With a web host for client ID metadata documents, which is reached under its own names.
+    pub async fn with_documents(
+        public_url: &str,
+        settings: ServerSettings,
+        documents: Option<(&DocumentHost, &[&str])>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovableClock::default();
         let url = DatabaseUrl::Sqlite(folder.path().join("portcullis.db"));
@@ -79,8 +88,10 @@ impl World {
                 authority_id: "test".into(),
                 hash_threads: 1,
                 registrations_max: 50,
-                ca_file: None,
-                names: None,
+                ca_file: documents.map(|(host, _)| host.write_ca(folder.path())),
+                names: documents.map(|(host, names)| {
+                    egress::Names::fixed(names.iter().map(|name| (*name, host.address())))
+                }),
             },
             store.clone(),
             Arc::new(clock.clone()),
@@ -209,11 +220,16 @@ impl World {
 
     /// Registers Claude Code as it does it and gives its id.
     pub async fn register(&self) -> String {
+        self.register_named("Claude Code (todo)").await
+    }
+
+    /// The same under another name.
+    pub async fn register_named(&self, name: &str) -> String {
         let answer = self
             .post_json(
                 "/servers/todo/register",
                 &json!({
-                    "client_name": "Claude Code (todo)",
+                    "client_name": name,
                     "redirect_uris": ["http://localhost:51234/callback"],
                     "grant_types": ["authorization_code", "refresh_token"],
                     "response_types": ["code"],
@@ -458,6 +474,11 @@ impl Answer {
         assert!(description.contains(words), "{description}");
         assert!(body["correlation_id"].is_string());
         assert_eq!(self.header("cache-control"), "no-store");
+    }
+
+    #[track_caller]
+    pub fn assert_status(&self, status: u16) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
     }
 
     /// Asserts a page of ours, with `words`, that sends nobody anywhere.
