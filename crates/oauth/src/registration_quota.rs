@@ -190,3 +190,66 @@ impl Registrations {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::registration_metadata;
+
+    fn kinds_of(name: &str, software_id: Option<&str>, uris: &[&str]) -> Vec<(Key, Rate)> {
+        let mut body = json!({"client_name": name, "redirect_uris": uris});
+        if let Some(id) = software_id {
+            body["software_id"] = id.into();
+        }
+        let metadata = registration_metadata::read(body.to_string().as_bytes()).unwrap();
+        let uris: Vec<_> = uris
+            .iter()
+            .map(|uri| RedirectUri::parse(uri).unwrap())
+            .collect();
+        kinds(&ServerSlug::parse("todo").unwrap(), &metadata, &uris)
+    }
+
+    #[test]
+    fn a_flood_of_one_software_or_host_from_many_addresses_stops_and_others_still_register() {
+        let registrations = Registrations::default();
+        let now = Timestamp::from_unix_seconds(1_000);
+        let take = |name: &str, id, uris: &[&str], now| {
+            registrations.throttle.take(&kinds_of(name, id, uris), now)
+        };
+        for number in 0..KIND.burst {
+            let uri = format!("https://flood.example/{number}");
+            take(&format!("n{number}"), None, &[&uri], now).unwrap();
+        }
+        assert!(take("another", None, &["https://flood.example/x"], now).is_err());
+        assert!(take("another", None, &["https://FLOOD.example/x"], now).is_err());
+        take("another", None, &["https://honest.example/x"], now).unwrap();
+        for number in 0..KIND.burst {
+            let uri = format!("http://localhost/{number}");
+            take("Claude Code (x)", None, &[&uri], now).unwrap();
+        }
+        // The words in brackets are the person's; it is the same software.
+        assert!(take("Claude Code (y)", None, &["http://localhost/y"], now).is_err());
+        take("Codex", None, &["http://localhost/y"], now).unwrap();
+        let later = now.after(KIND.refill);
+        take("Claude Code (y)", None, &["http://localhost/y"], later).unwrap();
+    }
+
+    #[test]
+    fn loopback_addresses_are_everybodys_and_a_software_id_goes_before_the_name() {
+        assert_eq!(
+            kinds_of("a", None, &["http://localhost/x", "cursor://x"]).len(),
+            1
+        );
+        let same = |left: &[(Key, Rate)], right: &[(Key, Rate)]| left[0].0 == right[0].0;
+        let first = kinds_of("a", Some("id"), &["http://localhost/x"]);
+        assert!(same(
+            &first,
+            &kinds_of("b", Some("id"), &["http://localhost/x"])
+        ));
+        assert!(!same(&first, &kinds_of("a", None, &["http://localhost/x"])));
+    }
+}

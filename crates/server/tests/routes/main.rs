@@ -13,6 +13,7 @@ mod introspect;
 mod keys;
 mod machines;
 mod metadata;
+mod page_attacks;
 mod people;
 mod refresh;
 mod register;
