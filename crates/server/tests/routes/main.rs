@@ -20,6 +20,7 @@ mod register;
 mod register_rules;
 mod revoke;
 mod service_tokens;
+mod sessions;
 mod support;
 mod surface;
 mod token;
