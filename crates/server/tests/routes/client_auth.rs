@@ -329,6 +329,47 @@ async fn a_confidential_client_authenticates_for_the_code_and_for_each_refresh()
     .await;
 }
 
+/// TK-02: no grant goes around the state of its client, and none around what it may have.
+#[tokio::test]
+async fn a_blocked_client_is_refused_with_every_grant_and_with_its_right_proof() {
+    let world = World::new().await;
+    world.add_alice().await;
+    let client = world.secret_client("todo:read").await;
+    let post = async |fields: &[(&str, &str)]| {
+        world
+            .post_basic(TOKEN, &client.id, &client.secret, fields)
+            .await
+    };
+    let mut browser = Browser::default();
+    let exchange = async |code: &str| {
+        post(&[
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("code_verifier", VERIFIER),
+            ("redirect_uri", CALLBACK),
+        ])
+        .await
+    };
+    let code = world.code(&mut browser, &client.id).await;
+    let answer = exchange(&code).await;
+    assert_ok(&answer);
+    let token = answer.json()["refresh_token"].as_str().unwrap().to_owned();
+    let refresh = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", token.as_str()),
+    ];
+    assert_ok(&post(&[GRANT]).await);
+    let code = world.code(&mut browser, &client.id).await;
+    world.block_client(&client.id).await;
+    for answer in [
+        exchange(&code).await,
+        post(&refresh).await,
+        post(&[GRANT]).await,
+    ] {
+        answer.assert_error(401, "invalid_client", "");
+    }
+}
+
 /// Goes through both grants with proof, after each was refused without.
 async fn code_and_refresh(
     world: &World,

@@ -99,6 +99,107 @@ async fn a_spent_token_after_its_minute_with_a_used_successor_ends_the_family() 
     assert!(kinds.contains(&AuditEventKind::RefreshTokenReused));
 }
 
+/// Claude Desktop, Claude Code and a second window share one token store: none of them is a thief.
+#[tokio::test]
+async fn five_parallel_refreshes_all_succeed_with_one_successor_and_every_access_token_lives() {
+    let world = World::new().await;
+    let (client, first) = world.connected().await;
+    let first = refresh_token(&first);
+    let credential = world.credential("todo").await;
+    let racers = (0..5).map(|_| world.refresh(&client, &first));
+    let answers = crate::token::futures_join(racers).await;
+    let mut successors: Vec<String> = Vec::new();
+    for answer in answers {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let tokens = answer.json();
+        successors.push(refresh_token(&tokens));
+        let access = ("token", tokens["access_token"].as_str().unwrap());
+        let told = world
+            .post_basic(
+                "/servers/todo/introspect",
+                credential.id.as_str(),
+                credential.secret.expose(),
+                &[access],
+            )
+            .await;
+        assert_eq!(told.json()["active"], true, "{}", told.text);
+    }
+    successors.dedup();
+    assert_eq!(successors.len(), 1);
+    let kinds = world.audit_kinds().await;
+    let refreshed_once = AuditEventKind::TokenRefreshed;
+    let events = kinds.iter().filter(|kind| **kind == refreshed_once);
+    assert_eq!(events.count(), 1, "one rotation, however many asked");
+    refreshed(&world, &client, &successors[0]).await;
+}
+
+#[tokio::test]
+async fn a_laptop_that_slept_for_an_hour_repeats_its_refresh_and_goes_on() {
+    let world = World::new().await;
+    let (client, first) = world.connected().await;
+    let first = refresh_token(&first);
+    // The answer reached nobody: the lid was closed.
+    let lost = refreshed(&world, &client, &first).await;
+    world.clock.advance(Duration::from_secs(3600));
+    let again = refreshed(&world, &client, &first).await;
+    assert_eq!(again, lost);
+    let third = refreshed(&world, &client, &again).await;
+    world.clock.advance(DAY);
+    refreshed(&world, &client, &third).await;
+    assert!(world.revoked_grants().await.is_empty());
+}
+
+/// Somebody has to learn of it; a token that is dead for another reason says nothing of the kind.
+#[tokio::test]
+async fn a_reuse_is_told_to_everybody_who_refreshes_and_a_revocation_is_not_called_one() {
+    let told = "an old refresh token was used again after its successor";
+    let world = World::new().await;
+    let (client, first) = world.connected().await;
+    let first = refresh_token(&first);
+    let second = refreshed(&world, &client, &first).await;
+    let third = refreshed(&world, &client, &second).await;
+    world.clock.advance(Duration::from_secs(61));
+    for token in [&first, &third, &second] {
+        let answer = world.refresh(&client, token).await;
+        answer.assert_error(400, "invalid_grant", told);
+    }
+
+    let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    let token = refresh_token(&tokens);
+    let fields = [("token", token.as_str()), ("client_id", client.as_str())];
+    world.post_form("/servers/todo/revoke", &fields).await;
+    let answer = world.refresh(&client, &token).await;
+    answer.assert_error(400, "invalid_grant", "sign in again");
+    assert!(!answer.text.contains(told), "{}", answer.text);
+}
+
+/// RF-08: whatever was switched off since, the refresh notices, and says what the client has to do.
+#[tokio::test]
+async fn a_refresh_after_the_person_the_client_or_the_grant_was_ended_is_refused() {
+    let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    let token = refreshed(&world, &client, &refresh_token(&tokens)).await;
+    let claims = claims(tokens["access_token"].as_str().unwrap());
+    let user = domain::UserId::from_text(claims["sub"].as_str().unwrap());
+    world.disable_user(&user).await;
+    refused(&world, &client, &token).await;
+
+    let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    let token = refreshed(&world, &client, &refresh_token(&tokens)).await;
+    world.block_client(&client).await;
+    let answer = world.refresh(&client, &token).await;
+    answer.assert_error(401, "invalid_client", "register again");
+
+    let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    let token = refreshed(&world, &client, &refresh_token(&tokens)).await;
+    let fields = [("token", token.as_str()), ("client_id", client.as_str())];
+    world.post_form("/servers/todo/revoke", &fields).await;
+    refused(&world, &client, &token).await;
+}
+
 #[tokio::test]
 async fn strict_rotation_takes_any_repeat_for_theft() {
     let settings = ServerSettings {

@@ -419,3 +419,25 @@ async fn a_code_of_one_server_is_unknown_at_another() {
         .assert_error(401, "invalid_client", "not registered");
     fixture.assert_still_good().await;
 }
+
+/// CO-19: what changed while the code was on its way counts.
+#[tokio::test]
+async fn a_person_or_client_that_ends_before_the_code_is_redeemed_gets_nothing() {
+    for which in ["nobody", "person", "client"] {
+        let world = World::new().await;
+        let alice = world.add_alice().await;
+        let client = world.register().await;
+        let code = world.code(&mut Browser::default(), &client).await;
+        match which {
+            "person" => world.disable_user(&alice.id).await,
+            "client" => world.block_client(&client).await,
+            _ => {}
+        }
+        let answer = world.exchange(&client, &code).await;
+        match which {
+            "person" => answer.assert_error(400, "invalid_grant", "start the sign-in again"),
+            "client" => answer.assert_error(401, "invalid_client", "register again"),
+            _ => assert_eq!(answer.status, StatusCode::OK),
+        }
+    }
+}
