@@ -5,6 +5,7 @@
 
 mod app;
 mod body;
+mod cookie_weight;
 mod cookies;
 mod event;
 mod hosts;

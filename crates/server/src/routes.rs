@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use crate::app::AppState;
 use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
-use crate::{pages, respond};
+use crate::{cookie_weight, pages, respond};
 
 /// Everything the authority answers. Addresses of the MCP servers themselves belong to the gateway.
 pub fn router(app: AppState) -> Router {
@@ -62,9 +62,11 @@ pub fn router(app: AppState) -> Router {
         .route(tokens::PATH, get(tokens::get).post(tokens::create))
         .route(tokens::REVOKE_PATH, post(tokens::revoke))
         .route("/", get(home::root))
-        .route("/assets/{*name}", get(asset))
         .route(client_logo::PATH, get(client_logo::get))
-        .method_not_allowed_fallback(wrong_method);
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(cookie_weight::bearable))
+        // What the page about cookies looks like.
+        .route("/assets/{*name}", get(asset));
     for_programs
         .merge(for_servers)
         .merge(for_people)
