@@ -245,7 +245,7 @@ async fn a_name_that_rebinds_is_asked_once_and_the_address_that_was_checked_is_c
     let bench = Bench::new(|host, settings| {
         let address = host.address();
         settings.names = Names::with(move |_, _| {
-            let first = counter.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+            let first = counter.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
             let inside = SocketAddr::from(([169, 254, 169, 254], 443));
             Some(vec![if first { address } else { inside }])
         });
@@ -386,4 +386,89 @@ async fn a_head_without_end_is_left() {
         .set("/head", Reply::status(200).with("x-long", &some));
     bench.path("/head").await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+/// Each part of an IPv4 address in decimal, octal and hexadecimal, and the last parts run together.
+fn spellings(address: std::net::Ipv4Addr) -> Vec<String> {
+    let number = u32::from(address);
+    let mut spelled = Vec::new();
+    for parts in 1..=4_u32 {
+        let mut values: Vec<u32> = (0..parts - 1)
+            .map(|part| number >> (24 - 8 * part) & 0xff)
+            .collect();
+        values.push(number & (u32::MAX >> (8 * (parts - 1))));
+        for choice in 0..3_u32.pow(parts) {
+            let texts = values.iter().enumerate().map(|(place, value)| {
+                let place = u32::try_from(place).unwrap();
+                match choice / 3_u32.pow(place) % 3 {
+                    0 => format!("{value}"),
+                    1 => format!("0{value:o}"),
+                    _ => format!("0x{value:x}"),
+                }
+            });
+            spelled.push(texts.collect::<Vec<_>>().join("."));
+        }
+    }
+    let [a, b, c, d] = address.octets().map(u16::from);
+    let (high, low) = (a << 8 | b, c << 8 | d);
+    for inside in [
+        format!("::ffff:{high:x}:{low:x}"),
+        format!("::ffff:{address}"),
+        format!("::{address}"),
+        format!("64:ff9b::{high:x}:{low:x}"),
+        format!("64:ff9b:1::{high:x}:{low:x}"),
+        format!("2002:{high:x}:{low:x}::1"),
+        format!("2001:0:{high:x}:{low:x}::1"),
+        format!("::ffff:0:{high:x}:{low:x}"),
+        format!("fe80::{high:x}:{low:x}"),
+    ] {
+        spelled.push(format!("[{inside}]"));
+    }
+    spelled
+}
+
+#[tokio::test]
+async fn none_of_five_hundred_spellings_of_an_inside_address_is_connected_to() {
+    let bench = Bench::new(|_, settings| {
+        settings.addresses = AddressPolicy::Public;
+        settings.starts_per_minute = 100_000;
+    })
+    .await;
+    let port = bench.host.address().port();
+    let mut count = 0;
+    for address in ["127.0.0.1", "169.254.169.254", "10.0.0.1", "192.168.1.1"] {
+        for host in spellings(address.parse().unwrap()) {
+            let refusal = bench.get(&format!("https://{host}:{port}/good")).await;
+            let refused = matches!(
+                refusal,
+                Err(FetchError::Outgoing(
+                    Error::AddressRefused { .. } | Error::Url { .. } | Error::Resolve { .. }
+                ))
+            );
+            assert!(refused, "{host}: {refusal:?}");
+            count += 1;
+        }
+    }
+    assert!(count >= 500, "{count}");
+    assert_eq!(bench.host.connections(), 0);
+    Bench::usual().await.path("/good").await.unwrap();
+}
+
+#[test]
+fn proxies_of_the_environment_are_ignored() {
+    const INSIDE: &str = "PORTCULLIS_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async { Bench::usual().await.path("/good").await.unwrap() });
+        return;
+    }
+    // Nobody listens there: whoever asked a proxy would fail.
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "proxies_of_the_environment_are_ignored"]);
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        child.env(name, "http://127.0.0.1:9");
+        child.env(name.to_lowercase(), "http://127.0.0.1:9");
+    }
+    let output = child.env(INSIDE, "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }

@@ -128,6 +128,7 @@ impl<'a> ClientCredentials<'a> {
         let proven = self
             .prove(authority, server, &id, &client.authentication)
             .await?;
+        authority.client_documents().keep_up(&client).await;
         Ok(AuthenticatedClient {
             id,
             loaded: Some(Box::new(client)),

@@ -217,7 +217,7 @@ impl ClientDocuments {
     }
 
     /// Writes down what is held of a client, for the time after a restart and for when its host is away. Called when a
-    /// person approved the client, and when the client proved itself: a request of nobody writes nothing.
+    /// person approves the client: a request of nobody writes nothing.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -242,6 +242,37 @@ impl ClientDocuments {
                 .await?;
         }
         Ok(())
+    }
+
+    /// As [`ClientDocuments::keep`], for a client that somebody approved before: what was fetched anew since then is
+    /// written over what was kept. A failure is only logged, since nothing hangs on it now.
+    pub(crate) async fn keep_up(&self, client: &Client) {
+        if client.registration != ClientRegistration::MetadataDocument || !self.is_ahead(client) {
+            return;
+        }
+        let url = client.id.as_str();
+        let keeping = async {
+            let store = &self.0.store;
+            match store
+                .find_client_document(DocumentKind::Client, url)
+                .await?
+            {
+                Some(_) => self.keep(client).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = keeping.await {
+            tracing::warn!(client.id = url, %error, "a client's document is not kept");
+        }
+    }
+
+    /// Whether memory has something younger than the database.
+    fn is_ahead(&self, client: &Client) -> bool {
+        let is_ahead = |stored: Option<bool>| stored == Some(false);
+        let url = client.id.as_str();
+        is_ahead(self.0.clients.find(url).map(|held| held.is_stored))
+            || matches!(&client.authentication.keys, Some(ClientKeys::Remote(uri))
+                if is_ahead(self.0.keys.find(uri).map(|held| held.is_stored)))
     }
 
     async fn store_held<K: Kind>(

@@ -56,7 +56,8 @@ impl Conn {
 }
 
 impl Store {
-    /// The clients whose older access tokens are refused, while such a token may still live.
+    /// The clients whose older access tokens are refused, while such a token may still live. Of one that is still
+    /// refused itself it is every token: some may have been minted while the decision waited to be written.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -64,7 +65,14 @@ impl Store {
         &self,
         now: Timestamp,
     ) -> Result<Vec<ClientCutOff>, StoreError> {
-        let sql = "SELECT server, client_id, issued_before FROM client_cut_off WHERE remembered_until > $1";
+        let sql = "SELECT o.server, o.client_id, \
+                   CASE WHEN t.decision = 'blocked' \
+                        OR (k.id IS NULL AND o.client_id NOT LIKE 'https://%') \
+                        THEN o.remembered_until ELSE o.issued_before END \
+                   FROM client_cut_off o \
+                   LEFT JOIN client k ON k.id = o.client_id AND k.disabled_at IS NULL \
+                   LEFT JOIN client_trust t ON t.server = o.server AND t.client_id = o.client_id \
+                   WHERE o.remembered_until > $1";
         let rows = self
             .fetch_all(sql, Args::with_capacity(1).time(now))
             .await?;

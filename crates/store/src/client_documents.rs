@@ -1,4 +1,4 @@
-use base::{Digest, Timestamp};
+use base::Digest;
 use domain::{AuditEvent, ClientDocument, DocumentKind};
 
 use crate::values::{Args, RowReader, refuse_nul};
@@ -96,26 +96,6 @@ impl Store {
             .limit(limit);
         let rows = self.fetch_all(sql, args).await?;
         rows.iter().map(read).collect()
-    }
-
-    /// Deletes documents that were last good before `before`, at most `limit`, and says how many went.
-    ///
-    /// # Errors
-    /// When they cannot be deleted.
-    pub async fn forget_client_documents(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<u64, StoreError> {
-        self.write((before, limit), |conn, (before, limit)| {
-            Box::pin(async move {
-                let sql = "DELETE FROM client_document WHERE fetched_at < $1 AND url IN \
-                           (SELECT url FROM client_document WHERE fetched_at < $1 ORDER BY fetched_at LIMIT $2)";
-                let args = Args::with_capacity(2).time(*before).limit(*limit);
-                conn.execute(sql, args).await
-            })
-        })
-        .await
     }
 }
 

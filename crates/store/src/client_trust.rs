@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use base::Timestamp;
 use domain::{AuditEvent, ClientId, ClientTrust, FamilyEnd, ServerSlug, TrustDecision, UserId};
 
+use crate::client_cut_off::CutOff;
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
@@ -126,7 +129,7 @@ impl Store {
     }
 
     /// Writes a decision over what was decided before. Blocking ends every token family of the client at that
-    /// server; the feed carries them until `revocation_until`. Says how many it ended.
+    /// server and cuts it off; the feed carries that until `revocation_until`. Says how many it ended.
     ///
     /// # Errors
     /// When it cannot be written; there must be such a server.
@@ -149,15 +152,16 @@ impl Store {
                 conn.execute(sql, row(decided)).await?;
                 let mut ended = 0;
                 if decided.decision == TrustDecision::Blocked {
-                    let sql = "UPDATE token_family SET ended_at = $3, end_reason = $4, revocation_until = $5 \
-                               WHERE server = $1 AND client_id = $2 AND ended_at IS NULL AND expires_at > $3";
-                    let args = Args::with_capacity(5)
-                        .text(decided.server.as_str())
-                        .text(decided.client.as_str())
-                        .time(decided.at)
-                        .text(FamilyEnd::ClientBlocked.as_str())
-                        .time(*revocation_until);
-                    ended = conn.execute(sql, args).await?;
+                    let cut = CutOff {
+                        server: &decided.server,
+                        client: &decided.client,
+                        reason: FamilyEnd::ClientBlocked,
+                        now: decided.at,
+                        // `iat` counts whole seconds, and an answer may be under way.
+                        issued_before: decided.at.after(Duration::from_secs(1)),
+                        remembered_until: *revocation_until,
+                    };
+                    ended = conn.cut_off_client(cut).await?;
                 }
                 conn.record(event);
                 conn.count_change().await?;

@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// A code outlives its minute by a day, so that a replay is told from nonsense. A family goes after its refresh
 /// tokens, which never live longer than it does. Service tokens stay in sight for a season.
-const PURGES: [(&str, u32); 10] = [
+const PURGES: [(&str, u32); 11] = [
     (
         "DELETE FROM authorization_code WHERE digest IN \
          (SELECT digest FROM authorization_code WHERE expires_at < $1 LIMIT $2)",
@@ -62,6 +62,12 @@ const PURGES: [(&str, u32); 10] = [
         "DELETE FROM client_cut_off WHERE (server, client_id) IN \
          (SELECT server, client_id FROM client_cut_off WHERE remembered_until < $1 LIMIT $2)",
         1,
+    ),
+    (
+        // Whoever comes with one has it fetched again and again; these are of clients that nobody uses.
+        "DELETE FROM client_document WHERE fetched_at < $1 AND url IN \
+         (SELECT url FROM client_document WHERE fetched_at < $1 LIMIT $2)",
+        400,
     ),
 ];
 

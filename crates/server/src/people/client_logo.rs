@@ -31,10 +31,7 @@ pub(crate) async fn get(State(app): State<AppState>, Path(digest): Path<String>)
         ),
         (header::CONTENT_DISPOSITION, "inline; filename=\"logo\""),
         // The address is the digest of the picture.
-        (
-            header::CACHE_CONTROL,
-            "public, max-age=31536000, immutable",
-        ),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

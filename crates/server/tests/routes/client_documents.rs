@@ -730,7 +730,9 @@ async fn a_blocked_client_loses_what_it_holds_at_that_server_and_an_approved_one
             "{}",
             refreshed.text
         );
-        assert_eq!(bench.world.revoked_grants().await.is_empty(), is_welcome);
+        let now = bench.world.now();
+        let cut_off = bench.world.store.list_client_cut_offs(now).await.unwrap();
+        assert_eq!(cut_off.is_empty(), is_welcome);
     }
 }
 
@@ -980,4 +982,25 @@ async fn what_was_kept_is_there_after_a_restart_while_the_host_is_away() {
     let parameters = oauth::Parameters::parse(body.as_bytes()).unwrap();
     let response = oauth::token::token(&again, &server, &parameters, None).await;
     assert!(response.is_ok(), "{:?}", response.err());
+}
+
+#[tokio::test]
+async fn what_was_fetched_anew_for_an_approved_client_is_kept_and_for_others_is_not() {
+    let mut bench = Bench::new().await;
+    let tokens = bench.connected().await;
+    bench.world.clock.advance(HOUR * 2);
+    assert_eq!(bench.refreshed(&tokens).await.status, StatusCode::OK);
+    let kept = async |url: &str| {
+        let store = &bench.world.store;
+        let kept = store.find_client_document(DocumentKind::Client, url).await;
+        kept.unwrap().map(|kept| kept.fetched_at)
+    };
+    assert_eq!(kept(URL).await, Some(bench.world.now()));
+    // Whoever says to be a client at the token endpoint writes nothing.
+    let stranger = "https://client.example/stranger";
+    bench.host.set_json("/stranger", &document_at(stranger));
+    let answer = bench.world.refresh(stranger, "pcr_nothing").await;
+    assert_eq!(answer.json()["error"], "invalid_grant");
+    assert_eq!(bench.host.count("/stranger"), 1);
+    assert_eq!(kept(stranger).await, None);
 }
