@@ -61,7 +61,7 @@ pub enum Redeemed {
         /// The grant that the first redemption began.
         grant: GrantId,
     },
-    /// No such code, or its time is over. Nothing changed.
+    /// No such code, its time is over, or its person or client is refused by now. Nothing changed.
     Unknown,
 }
 
@@ -177,7 +177,8 @@ static INSERT: BulkStatement = BulkStatement::new(
     " ON CONFLICT (digest) DO NOTHING RETURNING digest",
 );
 
-/// The family's id is fixed by the code, so only one redemption can insert it: that is the spending.
+/// The family's id is fixed by the code, so only one redemption can insert it: that is the spending. Person and client
+/// are asked about again, since they may have been refused after they were read, and nothing would end the family then.
 static REDEEM: BulkStatement = BulkStatement::new(
     "INSERT INTO token_family \
      (id, server, client_id, user_id, scopes, withheld, authenticated_at, created_at, expires_at) \
@@ -186,7 +187,13 @@ static REDEEM: BulkStatement = BulkStatement::new(
      FROM (VALUES",
     3,
     ") AS v JOIN authorization_code c ON c.digest = v.column1 \
-     WHERE c.expires_at > v.column2 ON CONFLICT (id) DO NOTHING RETURNING id",
+     WHERE c.expires_at > v.column2 \
+     AND EXISTS (SELECT 1 FROM app_user u WHERE u.id = c.user_id AND u.disabled_at IS NULL) \
+     AND (EXISTS (SELECT 1 FROM client k WHERE k.id = c.client_id AND k.disabled_at IS NULL) \
+          OR (c.client_id LIKE 'https://%' \
+              AND NOT EXISTS (SELECT 1 FROM client_trust t WHERE t.server = c.server \
+                              AND t.client_id = c.client_id AND t.decision = 'blocked'))) \
+     ON CONFLICT (id) DO NOTHING RETURNING id",
 );
 
 static FIND: Lookup = Lookup::new(

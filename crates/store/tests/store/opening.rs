@@ -47,12 +47,10 @@ async fn a_database_of_a_newer_version_is_refused_and_one_of_this_version_opens(
         database
             .tamper("INSERT INTO schema_version (version, name, applied_at) VALUES (99, 'authority', 0)")
             .await;
-        assert_eq!(
-            open(&database.url).await.unwrap_err(),
-            StoreError::Newer {
-                found: 99,
-                known: 1
-            }
+        let refused = open(&database.url).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::Newer { found: 99, known: 5.. }),
+            "{refused:?}"
         );
         database
             .tamper("DELETE FROM schema_version WHERE version = 99")
