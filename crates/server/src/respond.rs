@@ -19,6 +19,9 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
+/// The header that every refusal carries: the id under which its reason is in the log.
+const CORRELATION_ID: HeaderName = HeaderName::from_static("portcullis-correlation-id");
+
 /// Where a request was refused, for the log and the terminal.
 #[derive(Clone, Copy)]
 pub(crate) struct Step<'a> {
@@ -116,9 +119,9 @@ pub(crate) fn oauth_error_with(
     let body = ErrorBody {
         error: error.code(),
         error_description: error.description().to_owned(),
-        correlation_id: Some(correlation_id),
+        correlation_id: Some(correlation_id.clone()),
     };
-    let mut response = json(status, &body);
+    let mut response = with_correlation_id(json(status, &body), &correlation_id);
     retry_after(&mut response, error);
     // RFC 6749 section 5.2: a client that tried the header is answered with its scheme.
     if status == StatusCode::UNAUTHORIZED && step.headers.contains_key(header::AUTHORIZATION) {
@@ -126,6 +129,14 @@ pub(crate) fn oauth_error_with(
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static("Basic realm=\"portcullis\""),
         );
+    }
+    response
+}
+
+/// Says under which id the log has the reason.
+pub(crate) fn with_correlation_id(mut response: Response, correlation_id: &str) -> Response {
+    if let Ok(value) = HeaderValue::try_from(correlation_id) {
+        response.headers_mut().insert(CORRELATION_ID, value);
     }
     response
 }
@@ -256,7 +267,8 @@ fn error_page_showing(
         what_to_do,
         correlation_id: &correlation_id,
     });
-    let mut response = page(status, PageKind::Plain, html);
+    let response = page(status, PageKind::Plain, html);
+    let mut response = with_correlation_id(response, &correlation_id);
     retry_after(&mut response, error);
     response
 }
@@ -280,8 +292,10 @@ pub(crate) fn refusal(app: &App, step: Step<'_>, refusal: &Refusal, after_form: 
             kind,
             client_name,
         } => {
-            report(app, step, error);
-            if after_form {
+            let correlation_id = report(app, step, error);
+            // RFC 6749 section 4.1.2.1 lets a client ignore what it does not know; a person can pass it on.
+            let address = &format!("{address}&correlation_id={correlation_id}");
+            let response = if after_form {
                 let html = pages::returning(&ReturningPage {
                     client_name,
                     url: address,
@@ -292,7 +306,8 @@ pub(crate) fn refusal(app: &App, step: Step<'_>, refusal: &Refusal, after_form: 
                 page(StatusCode::OK, PageKind::Plain, html)
             } else {
                 see_other(address)
-            }
+            };
+            with_correlation_id(response, &correlation_id)
         }
     }
 }
@@ -315,7 +330,8 @@ pub(crate) fn waiting(
         looks_again_at,
         ask,
     });
-    page(StatusCode::OK, PageKind::Form, html)
+    let response = page(StatusCode::OK, PageKind::Form, html);
+    with_correlation_id(response, &correlation_id)
 }
 
 /// 303: the browser follows with GET and never posts a password again.

@@ -126,9 +126,10 @@ async fn attempt(
     let csrf = form.get("csrf").unwrap_or_default();
     if !form_is_genuine(app, headers, Form::SignIn, csrf) {
         let error = Error::invalid_request("the form was not sent from the page that was shown");
-        respond::report(app, step, &error);
+        let id = respond::report(app, step, &error);
         let shown = shown("This form had expired. Please sign in again.");
-        return Ok(show(app, step, headers, StatusCode::FORBIDDEN, &shown).await);
+        let page = show(app, step, headers, StatusCode::FORBIDDEN, &shown).await;
+        return Ok(respond::with_correlation_id(page, &id));
     }
     let replaces = app.signed_in(headers).await?;
     let attempt = SignInAttempt {
@@ -142,12 +143,13 @@ async fn attempt(
         Ok(success) => Ok(signed_in(app, headers, sealed.as_ref(), &success)),
         Err(SignInRefusal::Wrong) => {
             let error = Error::access_denied("the e-mail address or the password is wrong");
-            respond::report(app, step, &error);
+            let id = respond::report(app, step, &error);
             let shown = shown(
                 "The e-mail address or the password is wrong. Only people the owner added can sign in; if you have no \
                  account, ask the owner.",
             );
-            Ok(show(app, step, headers, StatusCode::FORBIDDEN, &shown).await)
+            let page = show(app, step, headers, StatusCode::FORBIDDEN, &shown).await;
+            Ok(respond::with_correlation_id(page, &id))
         }
         Err(SignInRefusal::Throttled { retry_after }) => {
             Ok(throttled(app, step, headers, &shown, retry_after).await)
@@ -164,12 +166,12 @@ async fn throttled<'a>(
     wait: Duration,
 ) -> Response {
     let error = Error::temporarily_unavailable(wait, "too many failed sign-ins");
-    respond::report(app, step, &error);
+    let id = respond::report(app, step, &error);
     let shown = shown("There were too many failed sign-ins. Wait a minute, then try again.");
     let status = StatusCode::TOO_MANY_REQUESTS;
     let mut response = show(app, step, headers, status, &shown).await;
     respond::retry_after(&mut response, &error);
-    response
+    respond::with_correlation_id(response, &id)
 }
 
 fn signed_in(

@@ -245,3 +245,49 @@ async fn headers_of_a_proxy_prove_no_client() {
         StatusCode::OK
     );
 }
+
+/// One id in the answer's header, in its body or address, in the event, and with that in the log.
+#[tokio::test]
+async fn each_refusal_carries_the_id_under_which_its_reason_is_found() {
+    let world = World::new().await;
+    world.add_alice().await;
+    let client = world.register().await;
+    let mut events = world.state.events();
+    let mut browser = Browser::default();
+    let sign_in = browser.get(&world, "/sign-in").await;
+    let answers = [
+        world.token(&[]).await,
+        world.exchange("cli_unknown", CODE).await,
+        world.post_json("/servers/todo/register", &json!({})).await,
+        world.post_form("/servers/todo/revoke", &[]).await,
+        world.get(&authorize_path("cli_unknown", &[])).await,
+        world
+            .get(&authorize_path(&client, &[("response_type", None)]))
+            .await,
+        world
+            .sign_in(&mut browser, &sign_in, "a@example.com", "wrong")
+            .await,
+    ];
+    let mut refused = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let portcullis_server::EventKind::Refused { correlation_id, .. } = event.kind {
+            refused.push(correlation_id);
+        }
+    }
+    assert_eq!(refused.len(), answers.len());
+    for (answer, logged) in answers.iter().zip(&refused) {
+        let id = answer.header("portcullis-correlation-id");
+        assert_eq!(id, logged, "{}", answer.text);
+        assert!(id.len() >= 12);
+        if answer.header("content-type") == "application/json" {
+            assert_eq!(answer.json()["correlation_id"], id);
+        } else if answer.status == StatusCode::SEE_OTHER {
+            assert_eq!(answer.returned()["correlation_id"], id);
+        }
+    }
+    assert!(answers[4].text.contains(&refused[4]), "a page shows it");
+    // What is no refusal has none.
+    for good in [sign_in, world.get(&authorize_path(&client, &[])).await] {
+        assert_eq!(good.header("portcullis-correlation-id"), "");
+    }
+}
