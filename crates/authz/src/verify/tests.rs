@@ -575,26 +575,25 @@ fn five_parts_and_encrypted_tokens_are_not_opened() {
 #[test]
 fn a_token_of_16_kib_is_read_and_one_byte_more_is_not() {
     let keys = Keys::generate();
-    let with = |padding: usize| {
-        let padding = format!("\"{}\"", "x".repeat(padding));
-        keys.token("ec", EC_HEADER, &claims(&[("padding", &padding)]))
+    // Three bytes are four characters, so that header and claims together reach every length.
+    let with = |in_header: usize, in_claims: usize| {
+        let header = format!(
+            r#"{{"typ":"at+jwt","alg":"ES256","kid":"ec","x":"{}"}}"#,
+            "x".repeat(in_header)
+        );
+        let padding = format!("\"{}\"", "x".repeat(in_claims));
+        keys.token("ec", &header, &claims(&[("padding", &padding)]))
     };
-    let least = with(0).len();
-    // Three bytes of claims are four characters of the token.
-    let padding = (TOKEN_BYTES_MAX - least) / 4 * 3;
-    let longest = (padding..padding + 4)
-        .map(&with)
-        .filter(|token| token.len() <= TOKEN_BYTES_MAX)
-        .last()
-        .unwrap();
-    assert!(TOKEN_BYTES_MAX - longest.len() < 2, "{}", longest.len());
-    assert!(verify(&keys, &longest).is_ok());
-    let longer = with(padding + 4);
-    assert_eq!(
-        verify(&keys, &longer).unwrap_err(),
-        TokenRefusal::NotCompact
-    );
-    assert_eq!(TOKEN_BYTES_MAX, 16_384);
+    let least = with(0, 0).len();
+    let most = (TOKEN_BYTES_MAX - least) / 4 * 3;
+    for (bytes, is_read) in [(16_384, true), (16_385, false)] {
+        let token = (0..3)
+            .flat_map(|in_header| (most - 6..most + 6).map(move |in_claims| (in_header, in_claims)))
+            .map(|(in_header, in_claims)| with(in_header, in_claims))
+            .find(|token| token.len() == bytes)
+            .unwrap();
+        assert_eq!(verify(&keys, &token).is_ok(), is_read, "{bytes}");
+    }
 }
 
 #[test]

@@ -49,7 +49,10 @@ fn run(bytes: &[u8]) {
     };
     assert!(is_description(error.description()), "{error}");
     assert_ne!(error.code(), ErrorCode::ServerError, "{:?}", error.cause());
-    // An answer does not repeat what may be a secret.
+    // An answer does not repeat what may be a secret. Words of the answer itself are none.
+    let may_be_secret = |value: &&str| {
+        value.len() > 16 && !value.contains(' ') && value.contains(|c: char| c.is_ascii_digit())
+    };
     for name in [
         "code",
         "refresh_token",
@@ -57,7 +60,7 @@ fn run(bytes: &[u8]) {
         "client_secret",
         "client_assertion",
     ] {
-        for value in form.all(name).filter(|value| value.len() > 16) {
+        for value in form.all(name).filter(may_be_secret) {
             assert!(!error.description().contains(value), "{name} comes back");
         }
     }
