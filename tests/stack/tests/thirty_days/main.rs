@@ -11,10 +11,16 @@ use std::time::Duration;
 
 use base::{OsRandom, Random as _, Timestamp};
 use client::{Client, Habits, Loss as LostAnswer, Outcome, REDIRECT, Refused, Registration};
+use oauth::clients::{NewClient, NewClientProof};
+use oauth::keys::Rotation;
 use testkit::SeededRandom;
-use world::World;
+use testkit::document_host::Reply;
+use wire::oauth::ScopeSet;
+use world::{NOTICED, World};
 
 const DAYS: u64 = 30;
+/// How often a day the clients are looked at.
+const SLOTS: u64 = 28;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -57,7 +63,9 @@ async fn five(world: &World) -> anyhow::Result<Vec<(Client, Used)>> {
         sends_resource: true,
         sessions: 1,
     };
-    let by_hand = pre_registered(world, "A script in Python").await?;
+    let desktop = pre_registered(world, "Desktop", NewClientProof::Secret).await?;
+    let script = pre_registered(world, "A script in Python", NewClientProof::Public).await?;
+    let code = with_document(world, "Claude Code");
     let habits = [
         (
             Habits {
@@ -68,7 +76,8 @@ async fn five(world: &World) -> anyhow::Result<Vec<(Client, Used)>> {
         ),
         (
             Habits {
-                name: "a desktop application on the TypeScript client v2",
+                name: "a desktop application on the TypeScript client v2, with a secret",
+                registration: desktop,
                 ..usual.clone()
             },
             Used::EveryDay,
@@ -76,7 +85,7 @@ async fn five(world: &World) -> anyhow::Result<Vec<(Client, Used)>> {
         (
             Habits {
                 name: "a script on the Python SDK: refreshes on expiry, a 401 opens the browser",
-                registration: by_hand,
+                registration: script,
                 early: Some(Duration::ZERO),
                 refused: Refused::SendsThePersonToTheBrowser,
                 ..usual.clone()
@@ -86,6 +95,7 @@ async fn five(world: &World) -> anyhow::Result<Vec<(Client, Used)>> {
         (
             Habits {
                 name: "Claude Code: five minutes early, three sessions with one refresh token",
+                registration: code,
                 early: Some(5 * MINUTE),
                 sends_resource: false,
                 sessions: 3,
@@ -110,17 +120,49 @@ async fn five(world: &World) -> anyhow::Result<Vec<(Client, Used)>> {
     Ok(clients)
 }
 
-async fn pre_registered(world: &World, name: &str) -> anyhow::Result<Registration> {
+async fn pre_registered(
+    world: &World,
+    name: &str,
+    proof: NewClientProof,
+) -> anyhow::Result<Registration> {
     let store = world.store().await?;
     let server = world.server(&store).await?;
-    let redirects = [REDIRECT.to_owned()];
-    let client =
-        oauth::clients::add(&store, &world.clock, &OsRandom, &server, name, &redirects).await?;
+    let added = oauth::clients::create(
+        &store,
+        &world.clock,
+        &OsRandom,
+        &server,
+        NewClient {
+            name,
+            redirect_uris: &[REDIRECT.to_owned()],
+            proof,
+            service_scopes: ScopeSet::default(),
+        },
+    )
+    .await?;
     store.close().await;
     Ok(Registration::PreRegistered {
-        id: client.id.to_string(),
-        secret: None,
+        id: added.client.id.to_string(),
+        secret: added.secret.map(|secret| secret.expose().to_owned()),
     })
+}
+
+const DOCUMENT: &str = "/oauth/client.json";
+
+fn with_document(world: &World, name: &str) -> Registration {
+    let url = world.documents.url(DOCUMENT);
+    world.documents.set_json(
+        DOCUMENT,
+        &serde_json::json!({
+            "client_id": url,
+            "client_name": name,
+            "redirect_uris": [REDIRECT],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        }),
+    );
+    Registration::Document { url }
 }
 
 /// What happens besides calls, by day and hour.
@@ -135,11 +177,13 @@ enum Mishap {
     Rotation,
     /// The signing key is in wrong hands: what it signed is refused at once.
     Emergency,
+    /// The host of the metadata document is gone for good.
+    DocumentHostGone,
 }
 
 /// The first day is a Friday.
 fn mishaps() -> Vec<(u64, u64, Mishap)> {
-    use Mishap::{Emergency, Loss, Outage, Restart, Rotation};
+    use Mishap::{DocumentHostGone, Emergency, Loss, Outage, Restart, Rotation};
     use client::Loss::{CutOff, Discarded};
     vec![
         (0, 14, Loss(0, Discarded)),
@@ -154,6 +198,7 @@ fn mishaps() -> Vec<(u64, u64, Mishap)> {
         // The last answer of the week is lost, and the laptop sleeps until Monday.
         (7, 17, Loss(0, CutOff)),
         (7, 17, Loss(2, Discarded)),
+        (8, 12, DocumentHostGone),
         (10, 9, Outage),
         (11, 10, Loss(3, Discarded)),
         (11, 11, Restart),
@@ -201,12 +246,12 @@ async fn live(
     let mut due: Vec<Due<'_>> = Vec::new();
     for day in 0..days {
         let weekday = (day + 4) % 7;
-        for slot in 0..36 {
-            let hour = slot * 40 / 60;
+        for slot in 0..SLOTS {
+            let hour = slot * 24 / SLOTS;
             let then = begin
                 .after(DAY * u32::try_from(day)?)
-                .after(MINUTE * u32::try_from(slot * 40)?)
-                .after(Duration::from_millis(below(&random, 20 * 60_000)));
+                .after(MINUTE * u32::try_from(slot * 24 * 60 / SLOTS)?)
+                .after(Duration::from_millis(below(&random, 25 * 60_000)));
             let happening = mishaps
                 .extract_if(.., |(at, when, _)| (*at, *when) <= (day, hour))
                 .collect::<Vec<_>>();
@@ -235,12 +280,15 @@ async fn live(
                         away_until = Some(then.after(2 * 60 * MINUTE));
                     }
                     Mishap::Rotation => {
-                        world.rotate_keys().await?;
+                        world.change_keys(Rotation::Planned).await?;
                         month.rotations += 1;
                     }
                     Mishap::Emergency => {
-                        world.withdraw_the_key().await?;
+                        world.change_keys(Rotation::Emergency).await?;
                         month.emergencies += 1;
+                    }
+                    Mishap::DocumentHostGone => {
+                        world.documents.set(DOCUMENT, Reply::status(503));
                     }
                 }
             }
@@ -343,7 +391,7 @@ async fn in_thirty_days_nobody_signs_in_twice() -> anyhow::Result<()> {
     world
         .sleep_until(world.now().after(Duration::from_secs(1)))
         .await?;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(NOTICED).await;
     assert_eq!(
         leaving.tries_without_a_browser(&world).await?,
         (false, false),

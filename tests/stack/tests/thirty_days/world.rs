@@ -7,10 +7,12 @@ use std::time::Duration;
 use base::{Clock, OsRandom, Secret, Timestamp};
 use bytes::Bytes;
 use cli::{Stack, UpOptions};
-use domain::{AuditEventKind, EmailAddress, McpServer, UserRole};
+use domain::{AuditEventKind, EmailAddress, KeyPurpose, McpServer, UserRole};
 use http::{Request, Response, StatusCode, header};
+use oauth::keys::{self, Rotation};
+use oauth::{KeySealer, MasterKey};
 use store::{DatabaseUrl, Store, StoreOptions};
-use testkit::{Connection, MovableClock};
+use testkit::{Connection, DocumentHost, MovableClock};
 use tokio::io::AsyncWriteExt as _;
 
 pub const EMAIL: &str = "ada@example.com";
@@ -19,11 +21,17 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// How long, in real time, the stack may need to notice that the clock was moved.
 const SETTLING: Duration = Duration::from_secs(10);
 
+/// How long, in real time, a change by another process may take to be in force.
+pub const NOTICED: Duration = Duration::from_millis(750);
+
 /// Everything that is there besides the clients.
 pub struct World {
     pub clock: MovableClock,
+    folder: PathBuf,
     data: PathBuf,
     stack: Option<Stack>,
+    /// Where clients keep their metadata documents.
+    pub documents: DocumentHost,
     pub mcp_url: String,
     pub issuer: String,
     /// `host:port`.
@@ -35,13 +43,16 @@ impl World {
     /// The first start, with one person who may sign in.
     pub async fn begin(data: &Path) -> anyhow::Result<Self> {
         let clock = MovableClock::default();
-        let stack = Stack::start(options(data, &clock)).await?;
+        let documents = DocumentHost::start().await;
+        let stack = Stack::start(options(data, &clock, &documents)).await?;
         let world = Self {
-            data: data.to_owned(),
+            folder: data.to_owned(),
+            data: data.join("data"),
             mcp_url: stack.mcp_url.clone(),
             issuer: stack.issuer.clone(),
             address: format!("localhost:{}", stack.port),
             stack: Some(stack),
+            documents,
             clock,
             restarts: 0,
         };
@@ -77,7 +88,7 @@ impl World {
                 tokio::time::Instant::now() < until,
                 "still not awake at {then:?}"
             );
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(40)).await;
         }
         Ok(())
     }
@@ -89,7 +100,7 @@ impl World {
     }
 
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        let stack = Stack::start(options(&self.data, &self.clock)).await?;
+        let stack = Stack::start(options(&self.folder, &self.clock, &self.documents)).await?;
         anyhow::ensure!(stack.mcp_url == self.mcp_url, "the resource has moved");
         let (checks, findings) = stack.self_check();
         anyhow::ensure!(
@@ -117,17 +128,27 @@ impl World {
         };
         store.update_server(&server, event).await?;
         store.close().await;
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        tokio::time::sleep(NOTICED).await;
         Ok(())
     }
 
-    /// The next signing key, in good order: published, then used.
-    pub async fn rotate_keys(&self) -> anyhow::Result<()> {
-        Ok(())
-    }
-
-    /// The signing key is taken out of use at once, with all that it signed.
-    pub async fn withdraw_the_key(&self) -> anyhow::Result<()> {
+    /// The next signing key, in good order (published now, signing later) or at once, with the old one withdrawn.
+    pub async fn change_keys(&self, rotation: Rotation) -> anyhow::Result<()> {
+        let master = MasterKey::load(&self.data.join("keys/master.key"))?;
+        let sealer = KeySealer::new(&master);
+        let store = self.store().await?;
+        keys::rotate(
+            &store,
+            &sealer,
+            &OsRandom,
+            self.now(),
+            KeyPurpose::AccessToken,
+            rotation,
+        )
+        .await?;
+        store.close().await;
+        // A change by another hand is noticed a quarter of a second later.
+        tokio::time::sleep(NOTICED).await;
         Ok(())
     }
 
@@ -218,8 +239,9 @@ pub struct Form {
     pub basic: Option<String>,
 }
 
-fn options(data: &Path, clock: &MovableClock) -> UpOptions {
-    let mut options = UpOptions::new(data);
+fn options(data: &Path, clock: &MovableClock, documents: &DocumentHost) -> UpOptions {
+    let mut options = UpOptions::new(data.join("data"));
+    options.ca_file = Some(documents.write_ca(data));
     options.clock = Arc::new(clock.clone());
     options
 }
