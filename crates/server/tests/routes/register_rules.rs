@@ -94,6 +94,40 @@ async fn odd_members_of_real_clients_are_no_reason_to_refuse_and_come_back_witho
 }
 
 #[tokio::test]
+async fn an_address_that_differs_by_connector_or_tool_is_registered_and_is_then_the_only_one() {
+    let world = World::new().await;
+    for (name, uri, another) in [
+        (
+            "ChatGPT",
+            "https://chatgpt.com/connector/oauth/AbC_12-x",
+            "https://chatgpt.com/connector/oauth/other",
+        ),
+        (
+            "Copilot Studio",
+            "https://global.consent.azure-apim.net/redirect/my-20tool-5f1",
+            "https://global.consent.azure-apim.net/redirect/other",
+        ),
+        (
+            "Open WebUI",
+            "https://chat.example.org/oauth/clients/mcp:todo/callback",
+            "https://chat.example.com/oauth/clients/mcp:todo/callback",
+        ),
+    ] {
+        let body = json!({"client_name": name, "redirect_uris": [uri]});
+        let client = world.post_json(REGISTER, &body).await.json();
+        let page = async |uri: &str| {
+            let path = authorize_path(
+                client["client_id"].as_str().unwrap(),
+                &[("redirect_uri", Some(uri))],
+            );
+            Browser::default().get(&world, &path).await
+        };
+        page(uri).await.assert_status(200);
+        page(another).await.assert_status(400);
+    }
+}
+
+#[tokio::test]
 async fn a_program_on_another_port_is_the_same_client_and_hears_the_address_it_asked_for() {
     let world = World::new().await;
     let register = async |body: Value| world.post_json(REGISTER, &body).await.json();
