@@ -57,7 +57,7 @@ pub fn server_metadata(server: &McpServer, public_url: &str) -> AuthorizationSer
             != MetadataDocumentTrust::Off,
         subject_types_supported: words(&["public"]),
         id_token_signing_alg_values_supported: words(&["ES256"]),
-        service_documentation: None,
+        service_documentation: server.settings.documentation_url.clone(),
     }
 }
 

@@ -247,3 +247,19 @@ async fn pages_of_this_machine_may_read_the_challenge_and_foreign_ones_are_turne
     let sent = &rig.echo.requests()[0];
     assert!(!sent.headers.contains_key("origin"));
 }
+
+#[tokio::test]
+async fn the_resource_s_documentation_is_named_when_there_is_one() {
+    let rig = Rig::start().await;
+    let path = "/.well-known/oauth-protected-resource/mcp/notes";
+    let address = "https://docs.example.com/notes";
+    assert!(
+        !rig.raw_request(&format!("GET {path}"), "")
+            .await
+            .contains("resource_documentation")
+    );
+    rig.publish(|server| server.documentation_url = Some(address.into()));
+    let answer = rig.raw_request(&format!("GET {path}"), "").await;
+    let told = format!("\"resource_documentation\":\"{address}\"");
+    assert!(answer.contains(&told), "{answer}");
+}

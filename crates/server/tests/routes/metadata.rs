@@ -59,6 +59,27 @@ async fn a_server_without_dynamic_registration_does_not_advertise_it() {
 }
 
 #[tokio::test]
+async fn where_people_read_about_a_server_is_named_when_it_is_set() {
+    let address = "https://docs.example.com/todo";
+    let settings = ServerSettings {
+        documentation_url: Some(address.into()),
+        ..ServerSettings::default()
+    };
+    let world = World::with("http://localhost:4180", settings).await;
+    world.add_server("notes", ServerSettings::default()).await;
+    let metadata = world.get(ADDRESSES[0]).await.json();
+    assert_eq!(metadata["service_documentation"], address);
+    let feed = portcullis_server::policy_feed::snapshot(&world.authority)
+        .await
+        .unwrap();
+    let told = |slug: &str| feed.servers[slug].documentation_url.clone();
+    assert_eq!((told("todo"), told("notes")), (Some(address.into()), None));
+    let other = "/.well-known/oauth-authorization-server/servers/notes";
+    let metadata = world.get(other).await.json();
+    assert!(metadata.get("service_documentation").is_none());
+}
+
+#[tokio::test]
 async fn both_key_sets_are_published_with_one_key_each_and_no_private_part() {
     let world = World::new().await;
     let access = world.get("/jwks.json").await;
