@@ -44,7 +44,6 @@ pub enum OpaqueRefusal {
 
 /// One MCP server's way to its service tokens: each is asked about once at a time, bad ones rarely, strangers slowly.
 /// The access tokens themselves are kept by [`TokenCache`](crate::token_cache::TokenCache), like all others.
-#[derive(Debug)]
 pub(crate) struct OpaqueExchange {
     source: Arc<dyn OpaqueTokens>,
     slug: String,
@@ -53,7 +52,7 @@ pub(crate) struct OpaqueExchange {
 
 type Flight = Arc<OnceCell<Result<String, OpaqueRefusal>>>;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     flights: HashMap<Digest, Flight>,
     refused: HashMap<Digest, Timestamp>,
@@ -84,12 +83,17 @@ impl OpaqueExchange {
         digest: Digest,
         now: Timestamp,
     ) -> Result<String, OpaqueRefusal> {
-        let flight = self.board(digest, now)?;
+        let aboard = Aboard {
+            flight: Some(self.board(digest, now)?),
+            exchange: self,
+            digest,
+        };
+        let flight = aboard.flight.as_ref().expect("taken by the drop alone");
         let outcome = flight
             .get_or_init(|| self.source.exchange(&self.slug, token))
             .await
             .clone();
-        self.land(digest, &flight, &outcome, now);
+        self.land(digest, flight, &outcome, now);
         outcome
     }
 
@@ -153,6 +157,36 @@ impl OpaqueExchange {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits for a flight. Who gives up does not land; the last one takes the flight off the list.
+struct Aboard<'a> {
+    exchange: &'a OpaqueExchange,
+    digest: Digest,
+    flight: Option<Flight>,
+}
+
+impl Drop for Aboard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.exchange.state();
+        // Nobody boards while the list is locked: the flight that is left is the one on the list.
+        drop(self.flight.take());
+        let flight = state.flights.get(&self.digest);
+        if flight.is_some_and(|flight| Arc::strong_count(flight) == 1) {
+            state.flights.remove(&self.digest);
+        }
+    }
+}
+
+/// The tokens that are on their way are nobody's to read.
+impl fmt::Debug for OpaqueExchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OpaqueExchange")
+            .field("source", &self.source)
+            .field("slug", &self.slug)
+            .finish_non_exhaustive()
     }
 }
 
@@ -259,6 +293,29 @@ mod tests {
             assert_eq!(call.await.unwrap().unwrap(), "jwt");
         }
         assert_eq!(source.asked.load(Ordering::SeqCst), 1);
+    }
+
+    /// Whoever hangs up early must not fill the list, and who waits besides is answered all the same.
+    #[tokio::test]
+    async fn a_call_that_is_given_up_leaves_nothing_behind_and_takes_nobody_along() {
+        let (exchange, source) = exchange(false);
+        let give_up = async |number| {
+            let text = token(number);
+            let asking = exchange.exchange(&text, Digest::of(&text), at(10));
+            tokio::time::timeout(Duration::from_millis(1), asking).await
+        };
+        for number in 1..=20 {
+            assert!(give_up(number).await.is_err());
+        }
+        assert_eq!(exchange.state().flights.len(), 0);
+        let text = token(0);
+        let waiting = exchange.exchange(&text, Digest::of(&text), at(10));
+        let (answer, given_up) = tokio::join!(waiting, give_up(0));
+        assert!(given_up.is_err());
+        assert_eq!(answer.unwrap(), "jwt");
+        assert_eq!(exchange.state().flights.len(), 0);
+        assert_eq!(source.asked.load(Ordering::SeqCst), 21);
+        assert!(!format!("{exchange:?}").contains("jwt"));
     }
 
     #[tokio::test]
