@@ -22,10 +22,7 @@ const REVISION: &str = "2025-11-25";
 
 /// Checks of the authorization scenarios that we know we do not pass, and why. One that starts passing fails the run,
 /// so that this list only shrinks.
-const KNOWN: [(&str, &str); 1] = [(
-    "authorization-server-metadata-cimd",
-    "client id metadata documents are not offered yet, so the metadata does not promise them",
-)];
+const KNOWN: &[(&str, &str)] = &[];
 
 /// Scenario and check -> status.
 type Verdicts = BTreeMap<(String, String), String>;
