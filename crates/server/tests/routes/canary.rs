@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::machines::{JWT_BEARER, TOKEN};
 use crate::support::{Browser, CALLBACK, EMAIL, PASSWORD, VERIFIER, World, authorize_path, pkce};
 
 #[derive(Clone, Default)]
@@ -103,6 +104,8 @@ async fn no_log_event_or_audit_entry_ever_holds_a_secret() {
         ))
         .await;
 
+    let machines = machines(&world).await;
+
     let mut written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
     assert!(written.contains("refused"), "something was logged");
     while let Ok(event) = events.try_recv() {
@@ -126,6 +129,7 @@ async fn no_log_event_or_audit_entry_ever_holds_a_secret() {
         signature,
         setup_token,
     ];
+    canaries.extend(machines.iter().map(String::as_str));
     canaries.extend(browser.cookies.values().map(String::as_str));
     for canary in canaries {
         assert!(canary.len() >= 8);
@@ -139,4 +143,66 @@ async fn no_log_event_or_audit_entry_ever_holds_a_secret() {
         3,
         "all three cookies were looked for"
     );
+}
+
+/// The same for clients with secrets and keys, MCP servers that ask, and static tokens: gives their secrets.
+async fn machines(world: &World) -> Vec<String> {
+    let grant = ("grant_type", "client_credentials");
+    let client = world.secret_client("todo:read").await;
+    let answer = world
+        .post_basic(TOKEN, &client.id, &client.secret, &[grant])
+        .await;
+    let access = answer.json()["access_token"].as_str().unwrap().to_owned();
+    let wrong = client.secret[..46].to_owned();
+    world.post_basic(TOKEN, &client.id, &wrong, &[grant]).await;
+    let twice = [grant, ("client_secret", client.secret.as_str())];
+    world
+        .post_basic(TOKEN, &client.id, &client.secret, &twice)
+        .await;
+    let keys = world.key_client("todo:read").await;
+    let assertion = keys.assertion(world, "1");
+    let fields = [
+        grant,
+        ("client_assertion_type", JWT_BEARER),
+        ("client_assertion", assertion.as_str()),
+    ];
+    for _ in 0..2 {
+        world.post_form(TOKEN, &fields).await;
+    }
+    let credential = world.credential("todo").await;
+    let id = credential.id.as_str();
+    let secret = credential.secret.expose().clone();
+    let introspect = "/servers/todo/introspect";
+    let token = [("token", access.as_str())];
+    world.post_basic(introspect, id, &secret, &token).await;
+    world
+        .post_basic(introspect, id, &secret[..46], &token)
+        .await;
+    let server = world.authority.server("todo").unwrap();
+    let new = oauth::service_tokens::NewServiceToken {
+        server: &server.server,
+        owner: None,
+        name: "canary",
+        scopes: &server.server.policy.default_scopes,
+        lifetime: std::time::Duration::from_secs(3600),
+    };
+    let made =
+        oauth::service_tokens::create(&world.store, world.now(), &base::OsRandom, new, None).await;
+    let service_token = made.unwrap().text.expose().clone();
+    for text in [&service_token, &service_token[..46]] {
+        let exchanged = oauth::service_tokens::exchange(&world.authority, &server, text).await;
+        if let Err(error) = exchanged {
+            tracing::info!(%error, cause = error.cause(), "refused");
+        }
+    }
+    let revoke = [("token", service_token.as_str())];
+    world.post_form("/servers/todo/revoke", &revoke).await;
+    vec![
+        client.secret,
+        wrong,
+        access,
+        assertion,
+        secret,
+        service_token,
+    ]
 }
