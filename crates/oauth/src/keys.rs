@@ -1,3 +1,6 @@
+mod settings;
+mod states;
+
 use std::time::Duration;
 
 use base::{Random, Timestamp};
@@ -10,6 +13,9 @@ use crate::master_key::KeySealer;
 use crate::signer;
 use crate::signing_keys::{in_turn, seal_new};
 
+pub use settings::{KeySettings, save_settings, settings};
+pub use states::{KeyState, states};
+
 /// How long others may keep our JWK Sets.
 pub const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
 /// How long a new key is published before it signs: everybody who keeps the set for as long as they may has read it
@@ -21,21 +27,9 @@ const SKEW: Duration = Duration::from_secs(60);
 const KEYS_MAX: usize = 32;
 /// How long one `Portcullis-Identity` is good.
 const IDENTITY_SECONDS: u64 = 60;
+const PURPOSES: [KeyPurpose; 2] = [KeyPurpose::AccessToken, KeyPurpose::Identity];
 /// How often a rotation is tried again when another node was faster.
 const TRIES: usize = 5;
-
-const ALGORITHM_SETTING: &str = "signing_algorithm";
-const SCHEDULE_SETTING: &str = "key_rotation_seconds";
-const ROTATED_EVERY: Duration = Duration::from_secs(90 * 24 * 3600);
-
-/// How keys are to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeySettings {
-    /// What new keys for access tokens are. Keys for `Portcullis-Identity` are always ES256.
-    pub algorithm: KeyAlgorithm,
-    /// How old the newest key becomes until it is rotated by itself; `None` is never.
-    pub rotated_every: Option<Duration>,
-}
 
 /// How a key takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,53 +57,6 @@ pub enum RotateError {
     Contended,
     #[error("the thread that makes keys ended")]
     Thread,
-}
-
-/// What a key is good for at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyState {
-    /// In the JWK Set; it begins to sign then.
-    Published(Timestamp),
-    /// It signs.
-    Signs,
-    /// It verifies what it once signed, until then.
-    Verifies(Timestamp),
-    /// Under it nothing is good any more; what it signed would have ended then.
-    Withdrawn(Timestamp),
-}
-
-/// What each of `records` is good for now.
-pub fn states(records: &[SigningKeyRecord], now: Timestamp) -> Vec<(&SigningKeyRecord, KeyState)> {
-    let mut states = Vec::with_capacity(records.len());
-    for purpose in PURPOSES {
-        let turns: Vec<_> = in_turn(records, purpose).collect();
-        for (index, record) in turns.iter().enumerate() {
-            let successor = turns.get(index + 1).map(|next| next.signs_from);
-            states.push((
-                *record,
-                match successor.filter(|from| *from <= now) {
-                    Some(stopped) => KeyState::Verifies(last_token_ends(record, stopped)),
-                    None if record.signs_from > now && index > 0 => {
-                        KeyState::Published(record.signs_from)
-                    }
-                    None => KeyState::Signs,
-                },
-            ));
-        }
-    }
-    states.extend(records.iter().filter_map(|record| {
-        let at = record.withdrawn_at?;
-        Some((record, KeyState::Withdrawn(last_token_ends(record, at))))
-    }));
-    states
-}
-
-const PURPOSES: [KeyPurpose; 2] = [KeyPurpose::AccessToken, KeyPurpose::Identity];
-
-fn last_token_ends(record: &SigningKeyRecord, stopped: Timestamp) -> Timestamp {
-    stopped
-        .after(Duration::from_secs(record.token_seconds_max))
-        .after(SKEW)
 }
 
 /// Makes a key for whichever purpose has none that is good.
@@ -267,44 +214,6 @@ pub(crate) async fn note_token_lifetime(
         }
     }
     Ok(())
-}
-
-/// How keys are to be made.
-///
-/// # Errors
-/// When the store fails.
-pub async fn settings(store: &Store) -> Result<KeySettings, StoreError> {
-    let algorithm = store.find_setting(ALGORITHM_SETTING).await?;
-    let seconds = store.find_setting(SCHEDULE_SETTING).await?;
-    Ok(KeySettings {
-        algorithm: algorithm
-            .and_then(|name| KeyAlgorithm::parse(&name))
-            .unwrap_or(KeyAlgorithm::Es256),
-        rotated_every: match seconds.as_deref().map(str::parse) {
-            Some(Ok(0)) => None,
-            Some(Ok(seconds)) => Some(Duration::from_secs(seconds)),
-            None | Some(Err(_)) => Some(ROTATED_EVERY),
-        },
-    })
-}
-
-/// Says how keys are to be made from now on, also to a running authority.
-///
-/// # Errors
-/// When the store fails.
-pub async fn save_settings(
-    store: &Store,
-    settings: KeySettings,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let seconds = settings.rotated_every.map_or(0, |every| every.as_secs());
-    let values = vec![
-        (ALGORITHM_SETTING, settings.algorithm.as_str().to_owned()),
-        (SCHEDULE_SETTING, seconds.to_string()),
-    ];
-    let detail = format!("{}, every {seconds} seconds", settings.algorithm.as_str());
-    let event = event(AuditEventKind::KeySettingsChanged, now, detail);
-    store.put_key_settings(values, event).await
 }
 
 async fn algorithm(store: &Store, purpose: KeyPurpose) -> Result<KeyAlgorithm, StoreError> {
