@@ -104,6 +104,8 @@ export async function run({ name, version, Client, Transport, UnauthorizedError,
     if (added.isError) throw new Error(`add_todo: ${JSON.stringify(added.content)}`);
   };
 
+  if (process.env.NAPS) return day(provider, person, result, (await signIn()).connected);
+
   let { connected, transport } = await signIn(NARROW);
   if (!provider.metadata?.issuer) throw new Error('no authorization server was discovered');
   steps.push('discovered');
@@ -139,7 +141,7 @@ export async function run({ name, version, Client, Transport, UnauthorizedError,
   const { tools } = await connected.listTools();
   result.tools = tools.map((tool) => tool.name).sort();
 
-  await restart();
+  await want('restart');
   const granted = provider.saved.tokens;
   // A token that the gateway will not take makes the SDK refresh, as expiry would.
   provider.saved.tokens = { ...granted, access_token: 'spoiled' };
@@ -158,14 +160,29 @@ export async function run({ name, version, Client, Transport, UnauthorizedError,
   return result;
 }
 
-// Asks whoever started the driver to restart the server, and waits until that is done.
-async function restart() {
-  console.log(JSON.stringify({ want: 'restart' }));
-  const lines = createInterface({ input: process.stdin });
-  for await (const line of lines) {
-    if (line === 'restarted') break;
+// Sleeps as often and as long as it is told, while the clock of this machine moves, and calls a tool each time it wakes.
+async function day(provider, person, result, connected) {
+  result.steps.push('signed in');
+  let refreshes = 0;
+  for (const minutes of process.env.NAPS.split(' ')) {
+    await want(`sleep ${minutes}`);
+    const before = provider.saved.tokens.refresh_token;
+    await connected.callTool({ name: 'list_todos', arguments: {} });
+    if (provider.saved.tokens.refresh_token !== before) refreshes += 1;
+    if (person.did.length !== 2 || provider.authorizationUrl) throw new Error(`the person was asked again after ${minutes} minutes`);
+    result.steps.push(`slept ${minutes}`);
   }
-  lines.close();
+  result.steps.push(`refreshed ${refreshes}`);
+  return result;
+}
+
+const wishes = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+// Asks whoever started the driver for something, and waits until that is done.
+async function want(what) {
+  console.log(JSON.stringify({ want: what }));
+  const { value } = await wishes.next();
+  if (value !== 'done') throw new Error(`no ${what}: ${value}`);
 }
 
 // RFC 7009. The SDKs leave it to the application.

@@ -15,6 +15,7 @@ PERSON = [str(TESTS / "node_modules/.bin/node"), str(TESTS / "person.mjs")]
 NARROW = "todo:read"  # what the person leaves ticked when the client is to come back for more
 REVOCATION_SECONDS = 1.0  # how long a revocation may take to reach the gateway
 
+NAPS = os.environ.get("NAPS", "").split()
 CLIENT_ID = os.environ.get("CLIENT_ID")
 CLIENT_SECRET = os.environ.get("CLIENT_SECRET")
 CLIENT_METADATA_URL = os.environ.get("CLIENT_METADATA_URL")
@@ -27,7 +28,8 @@ class Browser:
         self.visits = 0
         self.steps = []
         self.result = None  # what was seen to happen before the browser was closed
-        os.environ["PERSON_SCOPES"] = NARROW
+        if not NAPS:
+            os.environ["PERSON_SCOPES"] = NARROW
 
     def opened(self):
         """Called with each visit; the person ticks everything that is asked for from the second one on."""
@@ -51,7 +53,10 @@ browser = Browser()
 
 
 async def use(client, context):
-    """Calls, comes back for more scope, refreshes after a restart, revokes, and ends with the error of being refused."""
+    """Sleeps through a day, or: calls, comes back for more scope, refreshes after a restart, revokes, and ends with the error of being refused."""
+    if NAPS:
+        await day(client, context)
+        return
     if context.oauth_metadata is None or context.protected_resource_metadata is None:
         raise RuntimeError("nothing was discovered")
     expected = CLIENT_ID or CLIENT_METADATA_URL
@@ -80,7 +85,7 @@ async def use(client, context):
     listed = await client.list_tools()
     tools = getattr(listed, "tools", listed)  # the SDK answers a result, FastMCP the list in it
 
-    await restart()
+    await want("restart")
     granted = context.current_tokens
     context.token_expiry_time = 1.0  # long ago
     after = await client.call_tool("list_todos", {})
@@ -101,12 +106,28 @@ async def use(client, context):
     raise RuntimeError("a revoked client was served")
 
 
-async def restart():
-    """Asks whoever started the driver to restart the server, and waits until that is done."""
-    print(json.dumps({"want": "restart"}), flush=True)
+async def day(client, context):
+    """Sleeps as often and as long as it is told, while the clock of this machine moves, and calls a tool each time it wakes."""
+    browser.steps.append("signed in")
+    refreshes = 0
+    for minutes in NAPS:
+        await want(f"sleep {minutes}")
+        before = context.current_tokens.refresh_token
+        await client.call_tool("list_todos", {})
+        refreshes += context.current_tokens.refresh_token != before
+        if browser.visits != 1:
+            raise RuntimeError(f"the person was asked again after {minutes} minutes")
+        browser.steps.append(f"slept {minutes}")
+    browser.steps.append(f"refreshed {refreshes}")
+    browser.result = {"steps": browser.steps, "tools": []}
+
+
+async def want(what):
+    """Asks whoever started the driver for something, and waits until that is done."""
+    print(json.dumps({"want": what}), flush=True)
     line = await asyncio.to_thread(sys.stdin.readline)
-    if line.strip() != "restarted":
-        raise RuntimeError(f"the server was not restarted: {line!r}")
+    if line.strip() != "done":
+        raise RuntimeError(f"no {what}: {line!r}")
 
 
 def revoke(context):
@@ -126,6 +147,7 @@ async def main(name, version, run):
     result = {"client": name, "version": version}
     try:
         await asyncio.wait_for(run(), 90)
+        result |= browser.result
     except BaseException as error:  # noqa: BLE001 - whatever it was, it belongs on the result line
         if browser.result and browser.visits == 3:
             # Revoked, it would send the person to the browser: there is no other way left.

@@ -10,6 +10,7 @@ use crate::tools;
 pub fn run(binary: &Path) -> anyhow::Result<Count> {
     tools::javascript()?;
     tools::python()?;
+    tools::faketime()?;
     let environment = [(
         "PORTCULLIS_BIN".to_owned(),
         binary.to_string_lossy().into_owned(),

@@ -52,6 +52,19 @@ pub fn python() -> anyhow::Result<()> {
     })
 }
 
+/// The library that moves a program's clock.
+pub fn faketime() -> anyhow::Result<()> {
+    let debian = format!(
+        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+        std::env::consts::ARCH
+    );
+    if std::env::var_os("PORTCULLIS_FAKETIME").is_some() || Path::new(&debian).exists() {
+        return Ok(());
+    }
+    packages(&["libfaketime"])
+        .context("libfaketime is missing; PORTCULLIS_FAKETIME may name libfaketimeMT.so.1")
+}
+
 /// A Chromium that a script can drive.
 pub fn chromium() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os("CHROMIUM") {

@@ -47,6 +47,7 @@ pub struct Identity {
 pub struct Cell {
     data: tempfile::TempDir,
     host: DocumentHost,
+    environment: Vec<(&'static str, String)>,
     pub up: Up,
     pub identity: Identity,
 }
@@ -58,10 +59,20 @@ impl Cell {
         registration: Registration,
         redirects: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::begin_in(name, registration, redirects, Vec::new()).await
+    }
+
+    /// With an environment of its own.
+    pub async fn begin_in(
+        name: &str,
+        registration: Registration,
+        redirects: &[&str],
+        environment: Vec<(&'static str, String)>,
+    ) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
         let host = DocumentHost::start().await;
         let ca = host.write_ca(data.path());
-        let up = start(data.path(), &ca).await?;
+        let up = start(data.path(), &ca, &environment).await?;
         up.add_user(EMAIL, PASSWORD).await?;
         let mut identity = Identity::default();
         match registration {
@@ -99,6 +110,7 @@ impl Cell {
         Ok(Self {
             data,
             host,
+            environment,
             up,
             identity,
         })
@@ -110,7 +122,7 @@ impl Cell {
         anyhow::ensure!(status.success(), "{status}");
         let ca = self.host.write_ca(self.data.path());
         Ok(Self {
-            up: start(self.data.path(), &ca).await?,
+            up: start(self.data.path(), &ca, &self.environment).await?,
             ..self
         })
     }
@@ -121,9 +133,17 @@ impl Cell {
     }
 }
 
-async fn start(folder: &Path, ca: &Path) -> anyhow::Result<Up> {
+async fn start(
+    folder: &Path,
+    ca: &Path,
+    environment: &[(&'static str, String)],
+) -> anyhow::Result<Up> {
     let ca = ca.to_str().context("the path is text")?;
-    Up::start(&folder.join("data"), &["--ca-file", ca], &[]).await
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    Up::start(&folder.join("data"), &["--ca-file", ca], &environment).await
 }
 
 /// The first word of `text` that begins so.

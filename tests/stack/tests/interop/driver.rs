@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::cell::{Cell, EMAIL, PASSWORD, Registration};
 
@@ -16,10 +16,10 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// Somebody else's client.
 #[derive(Clone, Copy)]
 pub struct Driver {
-    name: &'static str,
+    pub name: &'static str,
     script: &'static str,
-    version: &'static str,
-    redirect: &'static str,
+    pub version: &'static str,
+    pub redirect: &'static str,
     /// Whether it comes back for scope after a 403.
     steps_up: bool,
 }
@@ -61,18 +61,8 @@ pub const FASTMCP: Driver = Driver {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
-    Wish {
-        want: String,
-    },
-    Result {
-        client: String,
-        version: String,
-        #[serde(default)]
-        steps: Vec<String>,
-        #[serde(default)]
-        tools: Vec<String>,
-        error: Option<String>,
-    },
+    Wish { want: String },
+    Result(Outcome),
 }
 
 /// One client through its whole life.
@@ -83,80 +73,137 @@ pub async fn live(driver: Driver, registration: Registration) -> anyhow::Result<
         .with_context(|| format!("{} took longer than {LIMIT:?}", driver.name))?
 }
 
-async fn drive(driver: Driver, registration: Registration, cell: Cell) -> anyhow::Result<()> {
-    let home = tempfile::tempdir()?;
-    let mut command = Command::new(program(driver.script));
-    command
-        .arg(tests().join("interop").join(driver.script))
-        .env("MCP_URL", &cell.up.ready.mcp_url)
-        .env("PERSON_EMAIL", EMAIL)
-        .env("PERSON_PASSWORD", PASSWORD)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        // What one of them stores for itself must not reach the next.
-        .env("HOME", home.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
-    for (name, value) in [
-        ("CLIENT_ID", &cell.identity.id),
-        ("CLIENT_SECRET", &cell.identity.secret),
-        ("CLIENT_METADATA_URL", &cell.identity.metadata_url),
-    ] {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("{} cannot be started", driver.script))?;
-    let mut stdin = child.stdin.take().context("standard input is piped")?;
-    let mut lines =
-        BufReader::new(child.stdout.take().context("standard output is piped")?).lines();
-    let mut cell = cell;
+async fn drive(driver: Driver, registration: Registration, mut cell: Cell) -> anyhow::Result<()> {
+    let mut running = Running::start(driver, &cell, &[]).await?;
     let mut before = String::new();
-    while let Some(line) = lines.next_line().await? {
-        match serde_json::from_str(&line) {
-            Ok(Line::Wish { want }) => {
+    let result = loop {
+        match running.next().await? {
+            Said::Wish(want) => {
                 ensure!(want == "restart", "{want}");
                 before = cell.up.printed();
                 cell = cell.restart().await?;
-                stdin.write_all(b"restarted\n").await?;
+                running.done().await?;
             }
-            Ok(Line::Result {
-                client,
-                version,
-                steps,
-                tools,
-                error,
-            }) => {
-                if let Some(error) = error {
-                    bail!("{client}: {error}");
-                }
-                ensure!(client == driver.name);
-                ensure!(version == driver.version, "it is {version}");
-                judge(driver, registration, &steps, &tools)?;
-                ensure!(cell.document_was_fetched() == (registration == Registration::Document));
-                ensure!(
-                    before
-                        .lines()
-                        .any(|line| line.contains(&client) && line.contains("approved")),
-                    "the terminal does not show the handshake: {before}"
-                );
-                println!(
-                    "figure: {client} {version}, {}: {}",
-                    registration.words(),
-                    steps.join(", ")
-                );
-                return Ok(());
-            }
-            Err(_) => {}
+            Said::Result(result) => break result,
         }
-    }
-    bail!(
-        "{} ended with {:?} and no result",
+    };
+    judge(driver, registration, &result.steps, &result.tools)?;
+    ensure!(cell.document_was_fetched() == (registration == Registration::Document));
+    ensure!(
+        before
+            .lines()
+            .any(|line| line.contains(driver.name) && line.contains("approved")),
+        "the terminal does not show the handshake: {before}"
+    );
+    println!(
+        "figure: {} {}, {}: {}",
         driver.name,
-        child.wait().await?
-    )
+        driver.version,
+        registration.words(),
+        result.steps.join(", ")
+    );
+    Ok(())
+}
+
+/// What a driver did.
+#[derive(Deserialize)]
+pub struct Outcome {
+    client: String,
+    version: String,
+    #[serde(default)]
+    pub steps: Vec<String>,
+    #[serde(default)]
+    tools: Vec<String>,
+    error: Option<String>,
+}
+
+/// What a driver says.
+pub enum Said {
+    Wish(String),
+    Result(Outcome),
+}
+
+/// A driver at work. Killed when dropped.
+pub struct Running {
+    driver: Driver,
+    child: Child,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    _home: tempfile::TempDir,
+}
+
+impl Running {
+    /// Starts it as the client that `cell` expects.
+    pub async fn start(
+        driver: Driver,
+        cell: &Cell,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
+        let home = tempfile::tempdir()?;
+        let mut command = Command::new(program(driver.script));
+        command
+            .arg(tests().join("interop").join(driver.script))
+            .env("MCP_URL", &cell.up.ready.mcp_url)
+            .env("PERSON_EMAIL", EMAIL)
+            .env("PERSON_PASSWORD", PASSWORD)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            // What one of them stores for itself must not reach the next.
+            .env("HOME", home.path())
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        for (name, value) in [
+            ("CLIENT_ID", &cell.identity.id),
+            ("CLIENT_SECRET", &cell.identity.secret),
+            ("CLIENT_METADATA_URL", &cell.identity.metadata_url),
+        ] {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{} cannot be started", driver.script))?;
+        let stdout = child.stdout.take().context("standard output is piped")?;
+        Ok(Self {
+            driver,
+            stdin: child.stdin.take().context("standard input is piped")?,
+            lines: BufReader::new(stdout).lines(),
+            child,
+            _home: home,
+        })
+    }
+
+    /// What it says next; an error when it says that it failed.
+    pub async fn next(&mut self) -> anyhow::Result<Said> {
+        while let Some(line) = self.lines.next_line().await? {
+            match serde_json::from_str(&line) {
+                Ok(Line::Wish { want }) => return Ok(Said::Wish(want)),
+                Ok(Line::Result(result)) => {
+                    if let Some(error) = &result.error {
+                        bail!("{}: {error}", result.client);
+                    }
+                    ensure!(result.client == self.driver.name);
+                    ensure!(
+                        result.version == self.driver.version,
+                        "it is {}",
+                        result.version
+                    );
+                    return Ok(Said::Result(result));
+                }
+                // What a library prints for people.
+                Err(_) => {}
+            }
+        }
+        let status = self.child.wait().await?;
+        bail!("{} ended with {status} and no result", self.driver.name)
+    }
+
+    /// Tells it that its wish was granted.
+    pub async fn done(&mut self) -> anyhow::Result<()> {
+        Ok(self.stdin.write_all(b"done\n").await?)
+    }
 }
 
 /// What each of them must have done, in this order, and with which tools in sight.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod cell;
+mod day;
 mod driver;
 mod rmcp;
 
@@ -126,4 +127,28 @@ async fn rmcp_is_configured() -> anyhow::Result<()> {
 #[tokio::test]
 async fn rmcp_is_configured_with_a_secret() -> anyhow::Result<()> {
     rmcp::live(ConfiguredWithSecret).await
+}
+
+#[tokio::test]
+#[ignore = "needs the clients, and the library that moves the clock, that cargo xtask test installs"]
+async fn typescript_v1_sleeps_through_a_day() -> anyhow::Result<()> {
+    day::live(TYPESCRIPT_V1).await
+}
+
+#[tokio::test]
+#[ignore = "needs the clients, and the library that moves the clock, that cargo xtask test installs"]
+async fn typescript_v2_sleeps_through_a_day() -> anyhow::Result<()> {
+    day::live(TYPESCRIPT_V2).await
+}
+
+#[tokio::test]
+#[ignore = "needs the clients, and the library that moves the clock, that cargo xtask test installs"]
+async fn python_sleeps_through_a_day() -> anyhow::Result<()> {
+    day::live(PYTHON).await
+}
+
+#[tokio::test]
+#[ignore = "needs the clients, and the library that moves the clock, that cargo xtask test installs"]
+async fn fastmcp_sleeps_through_a_day() -> anyhow::Result<()> {
+    day::live(FASTMCP).await
 }
