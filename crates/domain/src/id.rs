@@ -178,4 +178,14 @@ mod tests {
         assert!(text.starts_with("gra_01a1f640bc00"), "{text}");
         assert_eq!(text.len(), 38);
     }
+
+    #[test]
+    fn no_id_that_is_made_here_reads_as_the_address_of_a_document() {
+        for milliseconds in (0..4_000_000_000_000).step_by(1_000_000_007) {
+            let made = ClientId::at(Timestamp::from_unix_ms(milliseconds), &OsRandom);
+            assert!(!made.is_metadata_document(), "{made}");
+        }
+        assert!(!ClientId::random(&OsRandom).is_metadata_document());
+        assert!(ClientId::from_text("https://client.example/oauth.json").is_metadata_document());
+    }
 }

@@ -88,15 +88,21 @@ impl Budget {
         now: Instant,
     ) -> Result<Slot, FetchError> {
         let mut state = budget.state();
-        // A stranger leaves the last quarter to addresses that were good before.
-        let reserve = if known { 0 } else { 1 };
-        let running_max = budget.running_max - reserve * budget.running_max / 4;
-        if state.running >= running_max {
+        // A stranger leaves the last quarter, of everything and of each host, to addresses that were good before: whoever
+        // makes us fetch nonsense cannot keep us from what matters.
+        let most = |count: usize| if known { count } else { count - count / 4 };
+        let least = |capacity: u32| {
+            if known {
+                1.0
+            } else {
+                1.0 + f64::from(capacity / 4)
+            }
+        };
+        if state.running >= most(budget.running_max) {
             return Err(FetchError::Busy("as many as may run at once are running"));
         }
         state.all.refill(budget.per_minute, now);
-        let kept = f64::from(budget.per_minute) / 4.0;
-        if state.all.left < 1.0 + if known { 0.0 } else { kept } {
+        if state.all.left < least(budget.per_minute) {
             return Err(FetchError::Busy("as many as may begin in a minute began"));
         }
         if state.hosts.len() >= HOSTS_REMEMBERED {
@@ -109,13 +115,13 @@ impl Budget {
             running: 0,
             bucket: Bucket::full(budget.per_host_per_minute, now),
         });
-        if entry.running >= budget.running_per_host_max {
+        if entry.running >= most(budget.running_per_host_max) {
             return Err(FetchError::Busy(
                 "as many as may run at once for one host are running",
             ));
         }
         entry.bucket.refill(budget.per_host_per_minute, now);
-        if entry.bucket.left < 1.0 {
+        if entry.bucket.left < least(budget.per_host_per_minute) {
             return Err(FetchError::Busy(
                 "as many as may begin in a minute for one host began",
             ));
@@ -186,15 +192,22 @@ mod tests {
     #[test]
     fn strangers_leave_a_quarter_to_addresses_that_were_good_before() {
         let now = Instant::now();
-        let budget = budget(8, 8, 1000, 1000);
-        let mut slots = Vec::new();
-        for _ in 0..6 {
-            slots.push(start(&budget, "evil.example", false, now).unwrap());
+        // Of all, then of each host: running, then begun.
+        for (budget, strangers) in [
+            (budget(8, 8, 1000, 1000), 6),
+            (budget(1000, 8, 1000, 1000), 6),
+            (budget(1000, 1000, 8, 1000), 6),
+            (budget(1000, 1000, 1000, 8), 6),
+        ] {
+            let mut slots = Vec::new();
+            for _ in 0..strangers {
+                slots.push(start(&budget, "a.example", false, now).unwrap());
+            }
+            assert!(start(&budget, "a.example", false, now).is_err());
+            slots.push(start(&budget, "a.example", true, now).unwrap());
+            slots.push(start(&budget, "a.example", true, now).unwrap());
+            assert!(start(&budget, "a.example", true, now).is_err());
         }
-        assert!(start(&budget, "new.example", false, now).is_err());
-        slots.push(start(&budget, "good.example", true, now).unwrap());
-        slots.push(start(&budget, "good.example", true, now).unwrap());
-        assert!(start(&budget, "good.example", true, now).is_err());
     }
 
     #[test]

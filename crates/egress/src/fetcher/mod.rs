@@ -68,7 +68,7 @@ impl Default for FetcherSettings {
             ca_file: None,
             total_timeout: Duration::from_secs(5),
             running_max: 64,
-            running_per_host_max: 4,
+            running_per_host_max: 8,
             starts_per_minute: 600,
             starts_per_host_per_minute: 30,
         }

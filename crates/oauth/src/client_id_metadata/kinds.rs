@@ -57,7 +57,15 @@ impl Kind for Keys {
 
     fn read(_: &str, headers: &HeaderMap, body: &[u8]) -> Result<JwkSet, Refused> {
         must_be_json(headers)?;
-        key_set::read(body).map_err(secret)
+        let set = key_set::read(body).map_err(secret)?;
+        // Somebody emptied it, or broke it: the keys that were good go on for a while, not for long.
+        if set.keys.is_empty() {
+            return Err(Refused {
+                words: "it holds no key that could be used".to_owned(),
+                may_be_told: true,
+            });
+        }
+        Ok(set)
     }
 
     fn to_text(body: &[u8]) -> Option<String> {
