@@ -47,6 +47,27 @@ impl TestDatabase {
         .unwrap()
     }
 
+    /// What the first release left: its tables with `rows` in them.
+    pub async fn of_the_first_release(&self, tables_and_rows: &'static str) {
+        match &self.url {
+            // A file of ours that nothing was written to.
+            DatabaseUrl::Sqlite(path) => {
+                std::fs::write(path, "").unwrap();
+                self.tamper("PRAGMA application_id = 0x5074636c").await;
+            }
+            DatabaseUrl::Postgres { url, schema } => {
+                let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
+                let make = format!("CREATE SCHEMA {}", schema.as_ref().unwrap());
+                sqlx::raw_sql(sqlx::AssertSqlSafe(make))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+        self.tamper(tables_and_rows).await;
+    }
+
     /// Runs a statement beside the store, as somebody who edits the database by hand.
     pub async fn tamper(&self, sql: &'static str) {
         match &self.url {

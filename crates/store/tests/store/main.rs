@@ -21,3 +21,4 @@ mod races;
 mod refused_meanwhile;
 mod servers;
 mod tokens;
+mod upgrade;
