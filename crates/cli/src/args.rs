@@ -211,6 +211,18 @@ pub enum UsersCommand {
     },
     /// List the people
     List,
+    /// Sign a person out everywhere within a second, and end every token on their behalf
+    Disable {
+        /// Who
+        #[arg(value_parser = EmailAddress::parse)]
+        email: EmailAddress,
+    },
+    /// Let a person in again; what they had granted stays ended
+    Enable {
+        /// Who
+        #[arg(value_parser = EmailAddress::parse)]
+        email: EmailAddress,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -222,8 +234,8 @@ pub enum KeysCommand {
         /// What signs access tokens from this rotation on [default: what it was]
         #[arg(long, value_name = "ALGORITHM")]
         algorithm: Option<KeyAlgorithmArgument>,
-        /// A key was stolen: sign with the new ones at once and refuse whatever the old ones signed. Clients refresh by
-        /// themselves; nobody has to sign in again
+        /// A key was stolen: sign with the new ones at once and refuse whatever the old ones signed. Refresh tokens live
+        /// on, and clients that use them after a 401, as nearly all do, ask nobody to sign in again
         #[arg(long)]
         now: bool,
     },
