@@ -4,9 +4,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use base::{OsRandom, Secret, SystemClock};
-use comfy_table::{ContentArrangement, Table, presets};
-use domain::{EmailAddress, McpServer, ServerSlug, UserRole};
+use base::{Clock as _, OsRandom, Secret, SystemClock};
+use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use domain::{EmailAddress, McpServer, ServerSlug, User, UserRole};
 use store::{Store, StoreOptions};
 use url::Url;
 
@@ -44,6 +44,8 @@ impl Maintenance {
         match command {
             UsersCommand::Add { email, .. } => self.add_user(email, out).await,
             UsersCommand::List => self.list_users(out).await,
+            UsersCommand::Disable { email } => self.disable_user(&email, out).await,
+            UsersCommand::Enable { email } => self.enable_user(&email, out).await,
         }
     }
 
@@ -94,6 +96,32 @@ impl Maintenance {
             user.role.as_str()
         ));
         Ok(())
+    }
+
+    async fn disable_user(&self, email: &EmailAddress, out: &Terminal) -> anyhow::Result<()> {
+        let user = self.user(email).await?;
+        let now = SystemClock.now();
+        let done = oauth::users::disable(&self.store, now, &user).await;
+        out.line(match done.context("users disable")? {
+            true => format!("{email} is disabled"),
+            false => format!("{email} was disabled before"),
+        });
+        Ok(())
+    }
+
+    async fn enable_user(&self, email: &EmailAddress, out: &Terminal) -> anyhow::Result<()> {
+        let user = self.user(email).await?;
+        let done = oauth::users::enable(&self.store, SystemClock.now(), &user).await?;
+        out.line(match done {
+            true => format!("{email} may sign in again"),
+            false => format!("{email} was not disabled"),
+        });
+        Ok(())
+    }
+
+    async fn user(&self, email: &EmailAddress) -> anyhow::Result<User> {
+        let user = self.store.find_user_by_email(email).await?;
+        user.ok_or_else(|| usage(format!("{email}: there is no such person")))
     }
 
     async fn list_users(&self, out: &Terminal) -> anyhow::Result<()> {
@@ -201,7 +229,12 @@ pub(crate) fn table(out: &Terminal, heads: &[&str]) -> Table {
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(u16::try_from(out.width).unwrap_or(u16::MAX));
     }
-    table.set_header(heads.iter().map(|head| out.paint.bold(head)));
+    // The table must know what is style and what is text, or it would count and break escape sequences.
+    let bold = out.paint.bold("") != "";
+    table.set_header(heads.iter().map(|head| match bold {
+        true => Cell::new(head).add_attribute(Attribute::Bold),
+        false => Cell::new(head),
+    }));
     table
 }
 

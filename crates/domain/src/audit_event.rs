@@ -29,6 +29,7 @@ pub struct AuditEvent {
 pub enum AuditEventKind {
     UserAdded,
     UserDisabled,
+    UserEnabled,
     UserSignedIn,
     SignInRefused,
     SignedOut,
@@ -69,6 +70,7 @@ impl AuditEventKind {
         match self {
             Self::UserAdded => "user_added",
             Self::UserDisabled => "user_disabled",
+            Self::UserEnabled => "user_enabled",
             Self::UserSignedIn => "user_signed_in",
             Self::SignInRefused => "sign_in_refused",
             Self::SignedOut => "signed_out",
@@ -109,9 +111,10 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 34] = [
+    const ALL: [Self; 35] = [
         Self::UserAdded,
         Self::UserDisabled,
+        Self::UserEnabled,
         Self::UserSignedIn,
         Self::SignInRefused,
         Self::SignedOut,

@@ -1,8 +1,9 @@
-use base::{Clock, Random, Secret};
+use base::{Clock, Random, Secret, Timestamp};
 use domain::{AuditEvent, AuditEventKind, EmailAddress, User, UserId, UserRole};
 use store::{InsertUser, Store, StoreError};
 
 use crate::password::{self, PasswordError, Workspace};
+use crate::revoke::remembered_for;
 
 /// Why a person was not added.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,71 @@ pub async fn add(
     match store.insert_user(&user, added_event(&user)).await? {
         InsertUser::Inserted => Ok(user),
         InsertUser::EmailTaken => Err(AddUserError::EmailTaken(user.email)),
+    }
+}
+
+/// Why a person was not disabled.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says it")]
+pub enum DisableUserError {
+    #[error("{0} is the only owner; make another one first")]
+    OnlyOwner(EmailAddress),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Disables a person: within a second they are signed out everywhere, and every token on their behalf ends, service
+/// tokens included. False when they were disabled before.
+///
+/// # Errors
+/// When nobody would be left to open the dashboard, or the store fails.
+pub async fn disable(store: &Store, now: Timestamp, user: &User) -> Result<bool, DisableUserError> {
+    if user.role == UserRole::Owner && !has_other_owner(store, user).await? {
+        return Err(DisableUserError::OnlyOwner(user.email.clone()));
+    }
+    let servers = store.list_servers().await?;
+    let lifetimes = servers
+        .iter()
+        .map(|server| server.settings.access_token_lifetime());
+    let until = remembered_for(lifetimes.max().unwrap_or_default(), now);
+    let event = changed_event(AuditEventKind::UserDisabled, user, now);
+    Ok(store.disable_user(&user.id, until, event).await?)
+}
+
+/// Lets a person in again; false when they were not disabled. What they had granted stays ended.
+///
+/// # Errors
+/// When the store fails.
+pub async fn enable(store: &Store, now: Timestamp, user: &User) -> Result<bool, StoreError> {
+    let event = changed_event(AuditEventKind::UserEnabled, user, now);
+    store.enable_user(&user.id, event).await
+}
+
+async fn has_other_owner(store: &Store, user: &User) -> Result<bool, StoreError> {
+    let mut after = None;
+    loop {
+        let page = store
+            .list_users(after.as_ref(), store::PAGE_ROWS_MAX)
+            .await?;
+        let other = page.iter().any(|other| {
+            other.role == UserRole::Owner && other.disabled_at.is_none() && other.id != user.id
+        });
+        if other || page.len() < store::PAGE_ROWS_MAX {
+            return Ok(other);
+        }
+        after = page.last().map(|last| last.id.clone());
+    }
+}
+
+fn changed_event(kind: AuditEventKind, user: &User, now: Timestamp) -> AuditEvent {
+    AuditEvent {
+        at: now,
+        kind,
+        server: None,
+        user: Some(user.id.clone()),
+        client: None,
+        grant: None,
+        detail: user.email.to_string(),
     }
 }
 

@@ -127,8 +127,31 @@ impl Store {
                     .text(FamilyEnd::Revoked.as_str())
                     .time(*revocation_until);
                 conn.execute(sql, args).await?;
+                let sql = "UPDATE service_token SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+                conn.execute(sql, user_and_now()).await?;
                 conn.record(event);
                 conn.count_change().await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    /// Lets a person in again who was disabled; false when they were not. What they had granted stays ended.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn enable_user(&self, user: &UserId, event: AuditEvent) -> Result<bool, StoreError> {
+        refuse_nul(&[("detail", &event.detail)])?;
+        self.write((user.clone(), event), |conn, (user, event)| {
+            Box::pin(async move {
+                let sql =
+                    "UPDATE app_user SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
+                let args = Args::with_capacity(1).text(user.as_str());
+                if conn.execute(sql, args).await? == 0 {
+                    return Ok(false);
+                }
+                conn.record(event);
                 Ok(true)
             })
         })

@@ -139,6 +139,46 @@ async fn a_disabled_owner_takes_it_along_and_a_machines_own_lives_on() {
     assert!(world.exchanged("todo", own.text.expose()).await.is_ok());
 }
 
+/// Somebody has to be able to open the dashboard.
+#[tokio::test]
+async fn a_person_is_disabled_and_enabled_again_and_the_only_owner_is_not() {
+    let world = World::new().await;
+    let alice = world.add_alice().await;
+    let password = base::Secret::new(crate::support::PASSWORD.to_owned());
+    let owner = oauth::users::add(
+        &world.store,
+        &world.clock,
+        &OsRandom,
+        domain::EmailAddress::parse("owner@example.com").unwrap(),
+        &password,
+        domain::UserRole::Owner,
+    );
+    let owner = owner.await.unwrap();
+    let now = world.now();
+    let refused = oauth::users::disable(&world.store, now, &owner).await;
+    assert!(refused.unwrap_err().to_string().contains("only owner"));
+    let hers = world
+        .service_token(Some(&alice.id), "todo:read", HOUR)
+        .await
+        .unwrap();
+    let disabled = oauth::users::disable(&world.store, now, &alice).await;
+    assert!(disabled.unwrap());
+    world.assert_dead(hers.text.expose()).await;
+    assert_eq!(world.revoked_grants().await, [hers.token.grant.as_str()]);
+    assert!(
+        oauth::users::enable(&world.store, now, &alice)
+            .await
+            .unwrap()
+    );
+    // What ended stays ended, and a new one is good.
+    world.assert_dead(hers.text.expose()).await;
+    let again = world
+        .service_token(Some(&alice.id), "todo:read", HOUR)
+        .await
+        .unwrap();
+    assert!(world.exchanged("todo", again.text.expose()).await.is_ok());
+}
+
 #[tokio::test]
 async fn each_wrong_wish_is_refused_alone() {
     use CreateServiceTokenError as No;

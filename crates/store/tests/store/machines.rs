@@ -340,13 +340,30 @@ async fn a_disabled_person_loses_sessions_and_grants_and_nobody_else_does() {
             .await
             .unwrap()
             .unwrap();
-        assert!(found.user_disabled && found.ended);
+        assert!(found.user_disabled && found.ended && found.token.revoked_at.is_some());
         let found = store.find_service_token(own.digest).await.unwrap().unwrap();
         assert!(!found.user_disabled && !found.ended);
         let ended = store.list_revoked_grants(at(11)).await.unwrap();
         assert_eq!(ended.len(), 2);
         let again = store.disable_user(&fixture.user.id, at(500), gone);
         assert!(!again.await.unwrap());
+
+        let back = event(AuditEventKind::UserEnabled);
+        let enabled = store.enable_user(&fixture.user.id, back.clone());
+        assert!(enabled.await.unwrap());
+        assert!(!store.enable_user(&fixture.user.id, back).await.unwrap());
+        let found = store
+            .find_refresh_token(token.digest)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!found.user_disabled && found.family.ended.is_some());
+        let found = store
+            .find_service_token(hers.digest)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!found.user_disabled && found.ended);
     })
     .await;
 }
