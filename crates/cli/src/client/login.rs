@@ -11,6 +11,7 @@ use super::discover::Discovery;
 use super::http_client::HttpClient;
 use super::redirect_listener::{RedirectListener, with_query};
 use super::tokens::Saved;
+use crate::public_url::is_loopback;
 use crate::terminal::plain;
 
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
@@ -35,6 +36,7 @@ pub async fn sign_in(
     scope: &ScopeSet,
     earlier: Option<&Saved>,
 ) -> anyhow::Result<Saved> {
+    warn_of_other_hosts(settings, discovery);
     let listener = RedirectListener::bind(earlier.map(|saved| saved.redirect_port)).await?;
     let redirect_uri = listener.redirect_uri();
     let redirect_port = listener.port();
@@ -205,7 +207,7 @@ async fn register(
 }
 
 /// Spec: RFC 9207 section 2.4.
-fn check_issuer(came: Option<&str>, discovery: &Discovery) -> anyhow::Result<()> {
+pub(super) fn check_issuer(came: Option<&str>, discovery: &Discovery) -> anyhow::Result<()> {
     let expected = discovery.server.issuer.as_str();
     match came {
         Some(came) => ensure!(
@@ -226,9 +228,54 @@ fn endpoint_of(discovery: &Discovery) -> anyhow::Result<Url> {
     endpoint(&discovery.server.token_endpoint, "token_endpoint")
 }
 
-fn endpoint(address: &str, member: &str) -> anyhow::Result<Url> {
-    Url::parse(address)
-        .with_context(|| format!("the authorization server's {member} {address:?} is no URL"))
+/// An address that a stranger's document names, and that a browser is opened with: only the web, without credentials.
+pub(super) fn endpoint(address: &str, member: &str) -> anyhow::Result<Url> {
+    let url = Url::parse(address)
+        .with_context(|| format!("the authorization server's {member} {address:?} is no URL"))?;
+    ensure!(
+        url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)),
+        "the authorization server's {member} {address:?} is not followed: it must be https, except on localhost"
+    );
+    ensure!(
+        url.username().is_empty() && url.password().is_none(),
+        "the authorization server's {member} {address:?} is not followed: it has a user name or password"
+    );
+    Ok(url)
+}
+
+/// Metadata that names somebody else's host beside its own is how a sign-in is led astray; some large providers do so
+/// honestly, so the person is told instead of stopped.
+fn warn_of_other_hosts(settings: &ClientSettings, discovery: &Discovery) {
+    for other in other_hosts(discovery) {
+        settings.progress.line(format!(
+            "Note: {} sends this sign-in to {} as well. Go on only if you trust both.",
+            plain(&discovery.server.issuer, 200),
+            plain(&other, 200)
+        ));
+    }
+}
+
+/// The hosts that the metadata names and that are not the issuer's.
+pub(super) fn other_hosts(discovery: &Discovery) -> Vec<String> {
+    let host = |address: &str| {
+        let url = Url::parse(address).ok()?;
+        url.host_str().map(str::to_owned)
+    };
+    let server = &discovery.server;
+    let own = host(&server.issuer);
+    let mut others: Vec<String> = [
+        Some(&server.authorization_endpoint),
+        Some(&server.token_endpoint),
+        server.registration_endpoint.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .filter_map(|address| host(address))
+    .filter(|other| Some(other) != own.as_ref())
+    .collect();
+    others.sort_unstable();
+    others.dedup();
+    others
 }
 
 fn expiry(settings: &ClientSettings, token: &TokenResponse) -> Timestamp {

@@ -5,6 +5,8 @@
 
 mod authorized;
 mod discover;
+#[cfg(test)]
+mod hostile_metadata;
 mod http_client;
 mod login;
 mod print;

@@ -86,6 +86,10 @@ impl TokenFile {
     /// When the file cannot be written.
     pub fn put(&self, _lock: &TokenLock, issuer: &str, saved: Saved) -> anyhow::Result<()> {
         let mut contents = self.read()?;
+        // An MCP server that went over to another issuer: what the old one gave is for nothing any more.
+        contents
+            .issuers
+            .retain(|known, kept| known == issuer || kept.resource != saved.resource);
         contents.issuers.insert(issuer.to_owned(), saved);
         let text = serde_json::to_vec_pretty(&contents).expect("plain fields serialise");
         write_private(&self.path, &text)
@@ -185,6 +189,27 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_issuer_gave_for_a_resource_is_forgotten_and_for_another_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(directory.path().join("tokens.json"));
+        let lock = file.lock(&Terminal::memory()).await.unwrap();
+        let of_other = Saved {
+            resource: "other".into(),
+            ..saved("kept")
+        };
+        file.put(&lock, "a first issuer", saved("old")).unwrap();
+        file.put(&lock, "another server's", of_other).unwrap();
+        file.put(&lock, "the new issuer", saved("new")).unwrap();
+        let (issuer, found) = file.find("r").unwrap().unwrap();
+        assert_eq!(
+            (issuer.as_str(), found.access_token.as_deref()),
+            ("the new issuer", Some("new"))
+        );
+        let (_, found) = file.find("other").unwrap().unwrap();
+        assert_eq!(found.access_token.as_deref(), Some("kept"));
     }
 
     #[tokio::test]

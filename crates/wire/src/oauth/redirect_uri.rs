@@ -598,4 +598,40 @@ mod tests {
         assert_eq!(serde_json::to_string(&uri).unwrap(), text);
         assert!(serde_json::from_str::<RedirectUri>("\"javascript:x\"").is_err());
     }
+
+    #[test]
+    fn two_that_accept_each_other_are_the_same_for_any_port() {
+        let stem = |text: &str| {
+            RedirectUri::parse(text)
+                .unwrap()
+                .for_any_port()
+                .into_owned()
+        };
+        for (text, expected) in [
+            ("http://localhost:51234/cb?x=1", "http://localhost/cb?x=1"),
+            ("http://LocalHost", "http://localhost/"),
+            ("http://[::1]:1/cb", "http://[::1]/cb"),
+            ("https://a.example:8443/cb", "https://a.example:8443/cb"),
+            ("cursor://x:1/cb", "cursor://x:1/cb"),
+        ] {
+            assert_eq!(stem(text), expected);
+        }
+        let all = [
+            "http://localhost/cb",
+            "http://localhost:9/cb",
+            "http://127.0.0.1/cb",
+            "http://localhost/cb/",
+            "https://localhost/cb",
+            "cursor://localhost/cb",
+        ];
+        for one in all {
+            for other in all {
+                assert_eq!(
+                    accepts(one, other),
+                    stem(one) == stem(other),
+                    "{one} {other}"
+                );
+            }
+        }
+    }
 }
