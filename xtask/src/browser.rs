@@ -1,4 +1,4 @@
-//! A person in Chromium.
+//! A person in Chromium, the ways in which clients open a browser, and hostile texts on every page.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use crate::cargo;
 use crate::command;
 use crate::project;
 use crate::stack::Stack;
@@ -14,20 +15,61 @@ use crate::steps::Count;
 use crate::tools;
 
 const LIMIT: Duration = Duration::from_secs(300);
+/// Thousands of pages are shown.
+const PAYLOADS_LIMIT: Duration = Duration::from_secs(1200);
 
-/// Signs in and consents in four variants; the screenshots go to `target/screenshots`.
+/// Signs in and consents in four variants, opens the browser as clients and attackers do, and shows it every page with
+/// hostile texts; the screenshots go to `target/screenshots`.
 pub fn run(binary: &Path) -> anyhow::Result<Count> {
     tools::javascript()?;
     let chromium = tools::chromium()?;
+
     let stack = Stack::start(binary, "browser", &[])?;
     let screenshots = project::target().join("screenshots");
+    let mut person = driver("person_in_chromium.mjs", &chromium);
+    person.arg(&screenshots).env("READY", stack.ready_line());
+    let mut passed = drive("browser-driver", person, LIMIT)?;
+    stack.stop()?;
+    println!("    screenshots in {}", screenshots.display());
+
+    let stack = Stack::start(binary, "browser-clients", &[])?;
+    let mut clients = driver("clients_in_chromium.mjs", &chromium);
+    clients
+        .env("READY", stack.ready_line())
+        .env("PORTCULLIS", stack.binary())
+        .env("DATA", stack.data());
+    passed += drive("browser-clients-driver", clients, LIMIT)?;
+    stack.stop()?;
+
+    let pages = project::logs().join("payloads");
+    let folder = pages.to_str().context("the target folder is no UTF-8")?;
+    let example = [
+        "run",
+        "--quiet",
+        "--package",
+        "portcullis-server",
+        "--example",
+        "payloads",
+        "--",
+        folder,
+    ];
+    cargo::check("browser-payloads", &example)?;
+    let mut payloads = driver("payloads_in_chromium.mjs", &chromium);
+    payloads.arg(&pages);
+    passed += drive("browser-payloads-driver", payloads, PAYLOADS_LIMIT)?;
+    Ok(Count::passed(passed))
+}
+
+fn driver(script: &str, chromium: &Path) -> Command {
     let mut driver = Command::new(project::node());
     driver
-        .arg(project::root().join("tests/browser/person_in_chromium.mjs"))
-        .arg(&screenshots)
-        .env("READY", stack.ready_line())
+        .arg(project::root().join("tests/browser").join(script))
         .env("CHROMIUM", chromium);
-    let outcome = command::run("browser-driver", &mut driver, LIMIT)?;
+    driver
+}
+
+fn drive(name: &str, mut driver: Command, limit: Duration) -> anyhow::Result<u64> {
+    let outcome = command::run(name, &mut driver, limit)?;
     let line: Value = outcome
         .output
         .lines()
@@ -38,9 +80,5 @@ pub fn run(binary: &Path) -> anyhow::Result<Count> {
         outcome.check("the browser test")?;
         bail!("the browser test failed");
     }
-    stack.stop()?;
-    println!("    screenshots in {}", screenshots.display());
-    Ok(Count::passed(
-        line["passed"].as_u64().context("no result line")?,
-    ))
+    line["passed"].as_u64().context("no result line")
 }

@@ -102,6 +102,16 @@ impl Stack {
         &self.process.first_line
     }
 
+    /// The binary that runs.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Adds the person that every driver signs in as.
     pub fn add_person(&self) -> anyhow::Result<()> {
         let mut child = Command::new(&self.binary)

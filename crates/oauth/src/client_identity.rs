@@ -67,9 +67,14 @@ mod tests {
             registration,
             authentication: ClientAuthentication::none(),
             service_scopes: None,
-            metadata: serde_json::from_value(
-                serde_json::json!({"client_id": id, "redirect_uris": []}),
-            )
+            metadata: serde_json::from_value(serde_json::json!({
+                "client_id": id,
+                "client_id_issued_at": 0,
+                "redirect_uris": [],
+                "token_endpoint_auth_method": "none",
+                "grant_types": ["authorization_code"],
+                "response_types": ["code"],
+            }))
             .unwrap(),
             created_at: Timestamp::from_unix_ms(0),
             waiting_since: None,

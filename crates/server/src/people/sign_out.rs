@@ -49,6 +49,16 @@ async fn sign_out(app: &App, body: &[u8], headers: &HeaderMap) -> Result<Respons
         Some(text) => Some(SealedRequest::open(&app.authority, text)?),
         None => None,
     };
+    let refused = || {
+        Refusal::page(
+            Error::invalid_request("this form was not sent from a page of ours"),
+            "You are still signed in. Open the dashboard and sign out there.",
+        )
+    };
+    // Another site's form brings no cookie along, but the answer to it could still clear ours.
+    if same_origin::of_request(app, headers) == Origin::Foreign {
+        return Err(refused());
+    }
     if let Some(signed_in) = app.signed_in(headers).await? {
         let session_id = signed_in.session.id.as_str();
         let presented = form.get("csrf").unwrap_or_default();
@@ -58,11 +68,8 @@ async fn sign_out(app: &App, body: &[u8], headers: &HeaderMap) -> Result<Respons
             Some(_) => csrf::is_valid(&app.authority, Form::Consent, session_id, about, presented),
             None => csrf::is_valid(&app.authority, Form::SignOut, session_id, about, presented),
         };
-        if same_origin::of_request(app, headers) == Origin::Foreign || !genuine {
-            return Err(Refusal::page(
-                Error::invalid_request("this form was not sent from a page of ours"),
-                "You are still signed in. Open the dashboard and sign out there.",
-            ));
+        if !genuine {
+            return Err(refused());
         }
         session::end(&app.authority, &signed_in).await?;
     }

@@ -279,3 +279,19 @@ async fn a_name_of_ten_thousand_letters_and_every_trick_pushes_nothing_away() {
     let registered = world.post_json("/servers/todo/register", &body).await;
     assert_ne!(registered.status, StatusCode::INTERNAL_SERVER_ERROR);
 }
+
+#[tokio::test]
+async fn another_site_signs_nobody_out_even_without_their_cookie() {
+    let world = World::new().await;
+    world.add_alice().await;
+    for (site, cleared) in [(Some("cross-site"), false), (Some("same-origin"), true)] {
+        let mut browser = Browser {
+            fetch_site: site,
+            ..Browser::default()
+        };
+        let answer = browser.post(&world, "/sign-out", &[]).await;
+        let clears = answer.header("set-cookie").contains("Max-Age=0");
+        assert_eq!(clears, cleared, "{site:?}");
+        assert_eq!(answer.status == StatusCode::OK, cleared, "{site:?}");
+    }
+}
