@@ -1,11 +1,12 @@
 //! Clients as they are found: each refreshes at its own moment, in its own words, and draws its own conclusions.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use base::{Digest, OsRandom, Random as _, Timestamp, base64url};
+use base::{Digest, OsRandom, Random as _, Timestamp, base64url, base64url_decode};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -90,6 +91,8 @@ pub struct Client {
     secret: Option<String>,
     tokens: Mutex<Option<Tokens>>,
     lose: Mutex<Option<Loss>>,
+    /// The keys that signed what it was given.
+    keys_seen: Mutex<BTreeSet<String>>,
     pub browser_visits: AtomicUsize,
     pub refreshes: AtomicUsize,
     pub lost: AtomicUsize,
@@ -110,12 +113,28 @@ impl Client {
             secret,
             tokens: Mutex::default(),
             lose: Mutex::default(),
+            keys_seen: Mutex::default(),
             browser_visits: AtomicUsize::new(0),
             refreshes: AtomicUsize::new(0),
             lost: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             later: AtomicUsize::new(0),
         })
+    }
+
+    /// The keys that signed its access tokens.
+    pub fn keys_seen(&self) -> BTreeSet<String> {
+        lock(&self.keys_seen).clone()
+    }
+
+    fn keep(&self, tokens: &Tokens) {
+        let head = tokens.access.split('.').next().unwrap_or_default();
+        let head: Option<Value> =
+            base64url_decode(head).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(key) = head.as_ref().and_then(|head| head["kid"].as_str()) {
+            lock(&self.keys_seen).insert(key.to_owned());
+        }
+        *lock(&self.tokens) = Some(tokens.clone());
     }
 
     /// The next answer to a refresh is lost.
@@ -197,7 +216,7 @@ impl Client {
     async fn renew(&self, world: &World, old: &Tokens) -> anyhow::Result<Result<Tokens, String>> {
         Ok(match self.refresh(world, old).await? {
             Refresh::Fresh(tokens) => {
-                *lock(&self.tokens) = Some((*tokens).clone());
+                self.keep(&tokens);
                 Ok(*tokens)
             }
             Refresh::Lost => Err("the answer was lost".into()),
@@ -280,7 +299,7 @@ impl Client {
             ("resource", world.mcp_url.clone()),
         ]);
         let tokens = read_tokens(world, &world.post("token", &form).await?)?;
-        *lock(&self.tokens) = Some(tokens.clone());
+        self.keep(&tokens);
         Ok(tokens)
     }
 

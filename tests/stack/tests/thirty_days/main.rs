@@ -6,6 +6,7 @@
 mod client;
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -374,6 +375,20 @@ async fn in_thirty_days_nobody_signs_in_twice() -> anyhow::Result<()> {
         assert_eq!(visits, 1, "{}", client.habits.name);
         assert!(!client.still_to_lose(), "{}", client.habits.name);
     }
+    // What the authority wrote down says the same.
+    let audited = world.audited().await?;
+    let times = |kind: &str| audited.get(kind).copied().unwrap_or(0);
+    assert_eq!(times("user_signed_in"), clients.len(), "{audited:?}");
+    assert_eq!(times("refresh_token_reused"), 0, "{audited:?}");
+    let keys: BTreeSet<_> = clients
+        .iter()
+        .flat_map(|(client, _)| client.keys_seen())
+        .collect();
+    assert_eq!(
+        keys.len(),
+        1 + month.rotations + month.emergencies,
+        "each key signed something"
+    );
     let losses = mishaps()
         .iter()
         .filter(|(_, _, mishap)| matches!(mishap, Mishap::Loss(..)))

@@ -1,5 +1,6 @@
 //! The stack on a clock that is moved by hand: it is restarted, cut off and moved through the month.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,6 +151,27 @@ impl World {
         // A change by another hand is noticed a quarter of a second later.
         tokio::time::sleep(NOTICED).await;
         Ok(())
+    }
+
+    /// How often each kind of thing was written down.
+    pub async fn audited(&self) -> anyhow::Result<BTreeMap<String, usize>> {
+        let store = self.store().await?;
+        let mut counts = BTreeMap::new();
+        let mut after = 0;
+        loop {
+            let events = store.list_audit_events(after, 500).await?;
+            let Some(last) = events.last() else { break };
+            after = last.id;
+            for event in &events {
+                *counts
+                    .entry(event.event.kind.as_str().to_owned())
+                    .or_default() += 1;
+            }
+        }
+        let broken = store.check_integrity().await?;
+        anyhow::ensure!(broken.is_empty(), "{broken:?}");
+        store.close().await;
+        Ok(counts)
     }
 
     /// A second door to the database, as a command beside the running server has.
