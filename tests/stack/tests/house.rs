@@ -143,3 +143,16 @@ fn only_cli_has_a_binary_and_only_store_and_todo_speak_sql() {
         );
     }
 }
+
+/// RUSTSEC-2023-0071: the one pure library whose private RSA operations tell the key by their time. Ours is AWS-LC.
+#[test]
+fn private_keys_are_used_by_one_library_alone() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for leaking in ["rsa", "openssl", "native-tls"] {
+        assert!(
+            !lock.contains(&format!("name = \"{leaking}\"\n")),
+            "{leaking} is among the dependencies"
+        );
+    }
+    assert!(lock.contains("name = \"aws-lc-rs\"\n"));
+}

@@ -244,3 +244,48 @@ fn a_key_without_an_id_verifies_an_assertion_that_names_none_and_no_access_token
     assert_eq!(check(&verifying, &named), Err(AssertionRefusal::UnknownKey));
     assert_eq!(VerifyingKeys::from_jwks(&keys.jwks).len(), 2);
 }
+
+#[test]
+fn an_empty_key_id_is_no_key_id() {
+    let keys = Keys::generate();
+    let mut jwks = keys.jwks.clone();
+    for key in &mut jwks.keys {
+        key.kid = None;
+    }
+    let nameless = VerifyingKeys::from_client_jwks(&jwks);
+    let without = keys.token("ec", r#"{"alg":"ES256"}"#, &claims(&[]));
+    assert!(check(&nameless, &without).is_ok());
+    for kid in ["\"\"", "null", "7"] {
+        let header = format!(r#"{{"alg":"ES256","kid":{kid}}}"#);
+        let assertion = keys.token("ec", &header, &claims(&[]));
+        assert_eq!(
+            check(&nameless, &assertion).unwrap_err(),
+            AssertionRefusal::UnknownKey,
+            "{kid}"
+        );
+    }
+}
+
+#[test]
+fn an_assertion_of_8_kib_is_read_and_one_byte_more_is_not() {
+    let keys = Keys::generate();
+    let verifying = VerifyingKeys::from_client_jwks(&keys.jwks);
+    // Three bytes are four characters, so that header and claims together reach every length.
+    let with = |in_header: usize, in_claims: usize| {
+        let header = format!(
+            r#"{{"alg":"ES256","kid":"ec","x":"{}"}}"#,
+            "x".repeat(in_header)
+        );
+        let padding = format!("\"{}\"", "x".repeat(in_claims));
+        keys.token("ec", &header, &claims(&[("padding", &padding)]))
+    };
+    let most = (8 * 1024 - with(0, 0).len()) / 4 * 3;
+    for (bytes, is_read) in [(8192, true), (8193, false)] {
+        let assertion = (0..3)
+            .flat_map(|in_header| (most - 6..most + 6).map(move |in_claims| (in_header, in_claims)))
+            .map(|(in_header, in_claims)| with(in_header, in_claims))
+            .find(|assertion| assertion.len() == bytes)
+            .unwrap();
+        assert_eq!(check(&verifying, &assertion).is_ok(), is_read, "{bytes}");
+    }
+}
