@@ -1004,3 +1004,157 @@ async fn what_was_fetched_anew_for_an_approved_client_is_kept_and_for_others_is_
     assert_eq!(bench.host.count("/stranger"), 1);
     assert_eq!(kept(stranger).await, None);
 }
+
+#[tokio::test]
+async fn an_emptied_or_broken_key_set_wipes_no_good_keys_at_once_and_does_after_its_time() {
+    for (reply, hours) in [
+        (Reply::json(&json!({"keys": []})), 1),
+        (Reply::json(&json!({"keys": [{"kty": "new"}]})), 1),
+        (Reply::status(404), 1),
+        (Reply::status(500), 24),
+        (Reply::typed("text/html", "<h1>Are you human?</h1>"), 24),
+        (Reply::Large { bytes: 10 << 20 }, 24),
+    ] {
+        let bench = keyed(&AssertionKey::generate()).await;
+        let documents = bench.world.authority.client_documents();
+        let address = "https://client.example/jwks.json";
+        assert!(documents.keys(address, Some("k1")).await.is_ok());
+        bench.host.set("/jwks.json", reply.clone());
+        bench.world.clock.advance(HOUR * hours);
+        assert!(
+            documents.keys(address, Some("k1")).await.is_ok(),
+            "{reply:?}"
+        );
+        bench.world.clock.advance(MINUTE * 20);
+        let gone = documents.keys(address, Some("k1")).await.unwrap_err();
+        assert_eq!(gone.code().as_str(), "temporarily_unavailable", "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_is_seen_within_a_minute_while_others_ask_for_nonsense() {
+    let key = AssertionKey::generate();
+    let bench = keyed(&key).await;
+    let documents = bench.world.authority.client_documents();
+    let address = "https://client.example/jwks.json";
+    assert!(documents.keys(address, Some("k1")).await.is_ok());
+    set_keys(&bench, &key, "k2");
+    bench.world.clock.advance(MINUTE);
+    // Key ids that nobody has, and addresses of the same host that nobody knows.
+    for number in 0..100 {
+        let id = format!("https://client.example/{number}");
+        assert!(!bench.is_welcome(&id).await);
+    }
+    let mut is_seen = false;
+    for number in 0..1000 {
+        let set = documents
+            .keys(address, Some(&number.to_string()))
+            .await
+            .unwrap();
+        is_seen |= set.keys[0].kid.as_deref() == Some("k2");
+    }
+    assert!(is_seen);
+    assert_eq!(bench.host.count("/jwks.json"), 2);
+}
+
+#[tokio::test]
+async fn a_return_address_on_another_origin_than_the_document_is_shown_and_not_remembered() {
+    let mut bench = Bench::new().await;
+    let mut document = document();
+    document["redirect_uris"] = json!([
+        "https://elsewhere.example/callback",
+        "https://client.example/callback"
+    ]);
+    bench.host.set_json(PATH, &document);
+    for (address, host, is_asked_again) in [
+        (
+            "https://elsewhere.example/callback",
+            "elsewhere.example",
+            true,
+        ),
+        ("https://client.example/callback", "client.example", false),
+    ] {
+        let changes = [("redirect_uri", Some(address))];
+        let page = bench
+            .world
+            .consent_page(&mut bench.browser, URL, &changes)
+            .await;
+        assert!(page.text.contains(host), "{address}");
+        let answer = bench
+            .world
+            .decide(&mut bench.browser, &page, "approve", None)
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let path = authorize_path(URL, &changes);
+        let again = bench.browser.get(&bench.world, &path).await;
+        let asks = again.text.contains("value=\"approve\"");
+        assert_eq!(asks, is_asked_again, "{address}: {}", again.text);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_nobody_decided_about_waits_and_only_a_form_puts_it_on_the_list() {
+    let mut bench = Bench::with(PUBLIC_URL, trusting(MetadataDocumentTrust::Ask), &[NAME]).await;
+    let store = bench.world.store.clone();
+    let listed = async || store.list_client_trust(None, 10).await.unwrap();
+    let path = authorize_path(URL, &[]);
+    let page = bench.browser.get(&bench.world, &path).await;
+    let signed_in = bench
+        .world
+        .sign_in(
+            &mut bench.browser,
+            &page,
+            crate::support::EMAIL,
+            crate::support::PASSWORD,
+        )
+        .await;
+    let page = bench.browser.get(&bench.world, signed_in.location()).await;
+    assert!(!page.text.contains("value=\"approve\""), "{}", page.text);
+    assert!(listed().await.is_empty());
+    let server = bench.world.authority.server("todo").unwrap();
+    let user = store.list_users(None, 1).await.unwrap().remove(0);
+    let id = ClientId::from_text(URL);
+    for _ in 0..2 {
+        oauth::client_trust::ask(&bench.world.authority, &server, &id, &user.id)
+            .await
+            .unwrap();
+    }
+    let waiting = listed().await;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].decision, TrustDecision::Waiting);
+    assert_eq!(bench.audit(AuditEventKind::ClientAskedFor).await.len(), 1);
+    // A client that waits gets no token either.
+    let answer = bench.world.refresh(URL, "pcr_nothing").await;
+    assert_ne!(answer.status, StatusCode::OK);
+    let now = bench.world.now();
+    let slug = &server.server.slug;
+    oauth::client_trust::decide(&store, now, slug, &id, TrustDecision::Approved, None)
+        .await
+        .unwrap();
+    bench.connected().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_was_remembered_counts_no_more_when_the_document_changed() {
+    for (name, is_asked_again) in [("Example", false), ("Somebody else", true)] {
+        let mut bench = Bench::new().await;
+        let changes = [("redirect_uri", Some("https://client.example/callback"))];
+        let page = bench
+            .world
+            .consent_page(&mut bench.browser, URL, &changes)
+            .await;
+        let answer = bench
+            .world
+            .decide(&mut bench.browser, &page, "approve", None)
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let mut document = document();
+        document["client_name"] = json!(name);
+        bench.host.set_json(PATH, &document);
+        bench.world.clock.advance(HOUR * 2);
+        let path = authorize_path(URL, &changes);
+        let again = bench.browser.get(&bench.world, &path).await;
+        let asks = again.text.contains("value=\"approve\"");
+        assert_eq!(asks, is_asked_again, "{name}: {}", again.text);
+    }
+}
