@@ -122,7 +122,7 @@ mod tests {
             format!("{file} {this}, a_test_that_is_gone"),
             format!("{file} missing"),
             format!("`tests/stack/src/gone.rs` {this}"),
-            format!("{file}"),
+            file.to_owned(),
             this.to_owned(),
             String::new(),
         ] {
