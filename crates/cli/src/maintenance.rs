@@ -230,7 +230,7 @@ pub(crate) fn table(out: &Terminal, heads: &[&str]) -> Table {
             .set_width(u16::try_from(out.width).unwrap_or(u16::MAX));
     }
     // The table must know what is style and what is text, or it would count and break escape sequences.
-    let bold = out.paint.bold("") != "";
+    let bold = out.paint.colour;
     table.set_header(heads.iter().map(|head| match bold {
         true => Cell::new(head).add_attribute(Attribute::Bold),
         false => Cell::new(head),

@@ -59,15 +59,18 @@ pub async fn register(
     let fingerprint = metadata.fingerprint(&redirect_uris);
     let room =
         registration_quota::room(authority, slug, &metadata, &redirect_uris, address, now).await;
-    if let Err(full) = room {
-        // Who is registered already takes no more room.
-        let same = authority.store();
-        let same = same.find_same_registration(slug, fingerprint).await?;
-        return match same {
-            Some(same) => registered_before(authority, server, same, &redirect_uris).await,
-            None => Err(full),
-        };
-    }
+    let taken = match room {
+        Ok(taken) => taken,
+        Err(full) => {
+            // Who is registered already takes no more room.
+            let same = authority.store();
+            let same = same.find_same_registration(slug, fingerprint).await?;
+            return match same {
+                Some(same) => registered_before(authority, server, same, &redirect_uris).await,
+                None => Err(full),
+            };
+        }
+    };
 
     let client = new_client(authority, server, metadata, redirect_uris, now);
     let event = AuditEvent {
@@ -94,6 +97,7 @@ pub async fn register(
             })
         }
         Registered::Same(same) => {
+            taken.give_back(authority);
             registered_before(authority, server, *same, &client.redirect_uris).await
         }
     }

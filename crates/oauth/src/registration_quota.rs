@@ -65,10 +65,10 @@ pub(crate) async fn room(
     redirect_uris: &[RedirectUri],
     address: Option<IpAddr>,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<Taken, Error> {
     below_the_whole(authority, server, now).await?;
     if address.is_none() {
-        return Ok(());
+        return Ok(Taken(Vec::new()));
     }
     let keys = kinds(server, metadata, redirect_uris);
     authority
@@ -80,7 +80,19 @@ pub(crate) async fn room(
                 wait,
                 "too many registrations of this software, or with this return address",
             )
-        })
+        })?;
+    Ok(Taken(keys))
+}
+
+/// What a registration was counted against.
+#[derive(Debug)]
+pub(crate) struct Taken(Vec<(Key, Rate)>);
+
+impl Taken {
+    /// It made no new record after all. Otherwise whoever repeats one without end keeps out what is new of that software.
+    pub fn give_back(&self, authority: &Authority) {
+        authority.registrations().throttle.give_back(&self.0);
+    }
 }
 
 fn kinds(

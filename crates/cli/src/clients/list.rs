@@ -1,44 +1,27 @@
-use domain::{ClientRegistration, ClientTrust};
+use domain::{Client, ClientRegistration, ClientTrust};
 
 use super::{state, trust_state};
 use crate::maintenance::{Maintenance, PAGE, date, table};
 use crate::terminal::{Terminal, plain};
 
+/// One client of the list.
+struct Row {
+    id: String,
+    name: String,
+    server: String,
+    how: &'static str,
+    state: &'static str,
+    redirect_uris: Vec<String>,
+    since: String,
+}
+
 impl Maintenance {
     pub(super) async fn list_clients(&self, out: &Terminal) -> anyhow::Result<()> {
-        let mut table = table(
-            out,
-            &[
-                "ID",
-                "NAME",
-                "SERVER",
-                "HOW",
-                "STATE",
-                "REDIRECT URIS",
-                "SINCE",
-            ],
-        );
-        let mut waiting = 0_usize;
+        let mut rows = Vec::new();
         let mut after = None;
         loop {
             let page = self.store().list_clients(after.as_ref(), PAGE).await?;
-            for client in &page {
-                let uris: Vec<String> = client
-                    .redirect_uris
-                    .iter()
-                    .map(|uri| plain(uri.as_str(), 200))
-                    .collect();
-                waiting += usize::from(state(client) == "waits");
-                table.add_row([
-                    client.id.to_string(),
-                    plain(&client.name, 60),
-                    client.server.to_string(),
-                    client.registration.as_str().into(),
-                    state(client).into(),
-                    uris.join("\n"),
-                    date(client.created_at),
-                ]);
-            }
+            rows.extend(page.iter().map(Row::of_client));
             after = page.last().map(|client| client.id.clone());
             if page.len() < PAGE {
                 break;
@@ -48,31 +31,103 @@ impl Maintenance {
         loop {
             let behind = after.as_ref().map(|trust| (&trust.server, &trust.client));
             let page = self.store().list_client_trust(behind, PAGE).await?;
-            for trust in &page {
-                let known = known_clients::by_metadata_document(trust.client.as_str());
-                waiting += usize::from(trust_state(trust.decision) == "waits");
-                table.add_row([
-                    plain(trust.client.as_str(), 200),
-                    known.map_or_else(String::new, |known| known.name.clone()),
-                    trust.server.to_string(),
-                    ClientRegistration::MetadataDocument.as_str().into(),
-                    trust_state(trust.decision).into(),
-                    String::new(),
-                    date(trust.at),
-                ]);
-            }
+            rows.extend(page.iter().map(Row::of_trust));
             let full = page.len() == PAGE;
             after = page.into_iter().last();
             if !full {
                 break;
             }
         }
-        out.line(table.trim_fmt());
-        if waiting > 0 && out.interactive {
-            out.line(out.paint.warn(format!(
-                "{waiting} wait for you: portcullis clients approve CLIENT_ID, or block"
-            )));
+        match out.interactive {
+            true => tell(&rows, out),
+            false => print(&rows, out),
         }
         Ok(())
+    }
+}
+
+impl Row {
+    fn of_client(client: &Client) -> Self {
+        Self {
+            id: client.id.to_string(),
+            name: plain(&client.name, 60),
+            server: client.server.to_string(),
+            how: client.registration.as_str(),
+            state: state(client),
+            redirect_uris: client
+                .redirect_uris
+                .iter()
+                .map(|uri| plain(uri.as_str(), 200))
+                .collect(),
+            since: date(client.created_at),
+        }
+    }
+
+    fn of_trust(trust: &ClientTrust) -> Self {
+        let known = known_clients::by_metadata_document(trust.client.as_str());
+        Self {
+            id: plain(trust.client.as_str(), 200),
+            name: known.map_or_else(String::new, |known| known.name.clone()),
+            server: trust.server.to_string(),
+            how: ClientRegistration::MetadataDocument.as_str(),
+            state: trust_state(trust.decision),
+            redirect_uris: Vec::new(),
+            since: date(trust.at),
+        }
+    }
+}
+
+/// For a program: a line each, in columns.
+fn print(rows: &[Row], out: &Terminal) {
+    let heads = [
+        "ID",
+        "NAME",
+        "SERVER",
+        "HOW",
+        "STATE",
+        "REDIRECT URIS",
+        "SINCE",
+    ];
+    let mut table = table(out, &heads);
+    for row in rows {
+        table.add_row([
+            row.id.as_str(),
+            &row.name,
+            &row.server,
+            row.how,
+            row.state,
+            &row.redirect_uris.join(" "),
+            &row.since,
+        ]);
+    }
+    out.line(table.trim_fmt());
+}
+
+/// For a person: ids are copied, so no line of one is ever broken.
+fn tell(rows: &[Row], out: &Terminal) {
+    for row in rows {
+        let state = match row.state {
+            "blocked" => out.paint.bad(row.state),
+            "waits" => out.paint.warn(row.state),
+            other => other.to_owned(),
+        };
+        let words = [out.paint.bold(&row.id), row.name.clone(), state];
+        let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        out.line(words.join("  "));
+        let mut about = vec![format!("{}, {}, {}", row.server, row.how, row.since)];
+        about.extend(row.redirect_uris.iter().cloned());
+        for line in about {
+            out.line(out.paint.dim(format!("    {line}")));
+        }
+    }
+    let waiting = rows.iter().filter(|row| row.state == "waits").count();
+    if rows.is_empty() {
+        out.line("no client yet: clients add themselves when people connect them");
+    } else if waiting > 0 {
+        out.line("");
+        out.line(out.paint.warn(format!(
+            "{waiting} {} for you: portcullis clients approve CLIENT_ID, or block",
+            if waiting == 1 { "waits" } else { "wait" }
+        )));
     }
 }

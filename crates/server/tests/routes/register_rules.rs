@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use domain::{
     AuditEventKind, ClientId, NativeSchemes, RegistrationMode, ServerSettings,
     ServerSettingsChange, ServerSlug,
 };
-use http::StatusCode;
+use http::{Method, StatusCode, header};
 use oauth::client_decision::{ClientDecision, Decided, decide};
-use portcullis_server::policy_feed;
+use portcullis_server::{Peer, policy_feed};
 use serde_json::{Value, json};
 
-use crate::support::{Browser, PUBLIC_URL, World, authorize_path, claims};
+use crate::support::{Browser, PUBLIC_URL, World, authorize_path, claims, request};
 
 const REGISTER: &str = "/servers/todo/register";
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -141,6 +142,29 @@ async fn a_program_on_another_port_is_the_same_client_and_hears_the_address_it_a
     let other = register(codex(41000, "/elsewhere")).await;
     assert_ne!(first["client_id"], other["client_id"]);
     assert_eq!(world.store.list_clients(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_registration_repeated_without_end_keeps_out_nothing_new_of_its_software() {
+    let world = World::new().await;
+    let register = async |body: Value, address: String| {
+        let request = request(Method::POST, REGISTER)
+            .header(header::CONTENT_TYPE, "application/json")
+            .extension(Peer(address.parse().unwrap()));
+        let body = Body::from(body.to_string());
+        world.send(request.body(body).unwrap()).await.status
+    };
+    let codex = |path: &str| json!({"client_name": "Codex", "redirect_uris": [format!("http://127.0.0.1{path}")]});
+    // More often than new records of one software may come, and from fewer addresses than one may use.
+    for number in 0..700 {
+        let address = format!("203.0.113.{}:9", number / 100);
+        assert_eq!(
+            register(codex("/callback"), address).await,
+            StatusCode::CREATED
+        );
+    }
+    let new = register(codex("/callback/new"), "203.0.113.99:9".into()).await;
+    assert_eq!(new, StatusCode::CREATED);
 }
 
 #[tokio::test]
