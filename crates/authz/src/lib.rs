@@ -37,5 +37,5 @@ pub use revoked::revoked;
 pub use snapshot::{FeedSnapshot, Revocations, ServerSnapshot};
 pub use step_up::challenge_scopes;
 pub use verify::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
-pub use verifying_keys::VerifyingKeys;
+pub use verifying_keys::{CLIENT_KEYS_MAX, VerifyingKeys};
 pub use visible::{ListStepUp, visible};

@@ -11,8 +11,8 @@ use wire::oauth::{Jwk, JwkSet};
 
 /// The most keys that are read from one set.
 const KEYS_MAX: usize = 64;
-/// The most keys of a client: an assertion that names none is tried with each.
-const CLIENT_KEYS_MAX: usize = 16;
+/// The most keys that are read of a client: an assertion that names none is tried with each.
+pub const CLIENT_KEYS_MAX: usize = 32;
 /// The longest key id that is read, in bytes.
 const KEY_ID_BYTES_MAX: usize = 256;
 /// RSA moduli have 2048 bits, which is the least that is trusted, to 4096: longer ones cost more than they protect.

@@ -264,3 +264,15 @@ fn a_client_may_leave_its_keys_without_ids_and_an_issuer_may_not() {
     assert_eq!(keys.of_client(Some("b"), Algorithm::Es256).count(), 0);
     assert_eq!(keys.of_client(None, Algorithm::Rs256).count(), 0);
 }
+
+/// Whoever accepts a key set of a client counts to the same number; a key beyond would be there and never found.
+#[test]
+fn the_last_key_that_a_client_may_have_is_found_and_one_more_is_not() {
+    let pair = generate();
+    let ids: Vec<String> = (0..=CLIENT_KEYS_MAX).map(|n| n.to_string()).collect();
+    let keys = ids.iter().map(|id| ec_jwk(id, &pair, 32)).collect();
+    let keys = VerifyingKeys::from_client_jwks(&JwkSet { keys });
+    let found = |id: &String| keys.of_client(Some(id), Algorithm::Es256).count();
+    assert_eq!(found(&ids[CLIENT_KEYS_MAX - 1]), 1);
+    assert_eq!(found(&ids[CLIENT_KEYS_MAX]), 0);
+}

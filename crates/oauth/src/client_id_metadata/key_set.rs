@@ -1,3 +1,4 @@
+use authz::CLIENT_KEYS_MAX as KEYS_MAX;
 use serde_json::Value;
 use wire::mcp::json::{Limits, parse_strict};
 use wire::oauth::{Jwk, JwkSet};
@@ -10,8 +11,6 @@ const LIMITS: Limits = Limits {
     depth_max: 8,
     values_max: 2048,
 };
-
-const KEYS_MAX: usize = 32;
 
 /// What only a private key has (RFC 7518 sections 6.2.2, 6.3.2 and 6.4; RFC 8037 section 2), and a shared one.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
