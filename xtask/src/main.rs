@@ -15,6 +15,7 @@ mod conformance;
 mod evidence;
 mod fuzz;
 mod interop;
+mod mutants;
 mod person;
 mod postgres;
 mod project;
@@ -66,6 +67,11 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Small faults put into the functions that check, each of which a test must notice
+    Mutants {
+        /// Only this group of files
+        group: Option<String>,
+    },
     /// The time from clone to the first authorized call, release build included
     Time,
 }
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
         Task::Prove { only, seed } => prove::run(&only, seed),
         Task::Bench { arguments } => bench::run(&arguments).map(|()| true),
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Task::Mutants { group } => mutants::run(group.as_deref()),
         Task::Time => clone_time::run().map(|()| true),
     };
     match outcome {
