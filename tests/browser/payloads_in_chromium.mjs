@@ -72,9 +72,15 @@ async function show(pages) {
   await page.goto(`${origin}/sheet`, { waitUntil: 'load', timeout: PATIENCE_MS });
 }
 
+const checks = [];
+async function check(name, work) {
+  await work();
+  checks.push(name);
+}
+
 let failure = null;
 let count = 0;
-try {
+async function hostileTexts() {
   let batch = [];
   for await (const line of lines) {
     batch.push(JSON.parse(line));
@@ -90,13 +96,20 @@ try {
   assert.deepEqual(dialogs, []);
   assert.deepEqual(foreign.slice(0, 5), []);
   assert.ok(count >= 500 * 10, `only ${count} pages were shown`);
+}
 
+async function openPage() {
   // The twin: the same page with one text put in as it came is noticed at once.
   const hostile = '<p>Hello <script>alert(1)</script><img src=//evil.example/x></p>';
   await show([{ name: 'unescaped', html: `<!doctype html><title>x</title>${hostile}` }]);
   await page.waitForTimeout(500);
   assert.ok(reports.length >= 2, `a page that is open to it gave ${reports.length} reports`);
   assert.deepEqual(dialogs, []);
+}
+
+try {
+  await check('no hostile text runs or reaches a stranger on any page', hostileTexts);
+  await check('a page that is open to it is reported', openPage);
 } catch (error) {
   console.error(error);
   failure = String(error.message ?? error);
@@ -105,5 +118,5 @@ try {
   server.close();
 }
 console.log(`figure: ${count} hostile pages were shown to Chromium, ${failure ? 'and failed' : 'with 0 reports of the policy'}`);
-console.log(JSON.stringify({ passed: failure ? 0 : 2, pages: count, ...(failure ? { error: failure } : {}) }));
+console.log(JSON.stringify({ passed: checks.length, checks, pages: count, ...(failure ? { error: failure } : {}) }));
 process.exit(failure ? 1 : 0);
