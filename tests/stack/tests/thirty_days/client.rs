@@ -1,6 +1,6 @@
 //! Clients as they are found: each refreshes at its own moment, in its own words, and draws its own conclusions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -90,7 +90,7 @@ pub struct Client {
     id: String,
     secret: Option<String>,
     tokens: Mutex<Option<Tokens>>,
-    lose: Mutex<Option<Loss>>,
+    lose: Mutex<VecDeque<Loss>>,
     /// The keys that signed what it was given.
     keys_seen: Mutex<BTreeSet<String>>,
     pub browser_visits: AtomicUsize,
@@ -139,12 +139,12 @@ impl Client {
 
     /// The next answer to a refresh is lost.
     pub fn lose_an_answer(&self, loss: Loss) {
-        *lock(&self.lose) = Some(loss);
+        lock(&self.lose).push_back(loss);
     }
 
     /// Whether an answer is still to be lost: it has not refreshed since.
     pub fn still_to_lose(&self) -> bool {
-        lock(&self.lose).is_some()
+        !lock(&self.lose).is_empty()
     }
 
     /// One call by each of its sessions at the same time.
@@ -240,7 +240,7 @@ impl Client {
             fields.push(("resource", world.mcp_url.clone()));
         }
         let form = self.form(fields);
-        let loss = lock(&self.lose).take();
+        let loss = lock(&self.lose).pop_front();
         if loss == Some(Loss::CutOff) {
             world.post_and_vanish("token", &form).await?;
             self.lost.fetch_add(1, Ordering::Relaxed);
