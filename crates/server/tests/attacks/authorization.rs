@@ -207,3 +207,39 @@ async fn a_narrow_request_after_a_wide_grant_gets_the_narrow_scope() {
     assert_eq!(scope(&tokens), "todo:read");
     assert!(!encode(&fields).is_empty());
 }
+
+/// Whoever runs on the person's machine can send a known client's id and listen on its loopback address.
+#[tokio::test]
+async fn a_known_clients_name_on_this_machine_is_asked_about_each_time_and_on_its_host_once() {
+    const CLAUDE: &str = "https://claude.ai/oauth/client.json";
+    const ON_ITS_HOST: &str = "https://claude.ai/api/mcp/auth_callback";
+    const ON_THIS_MACHINE: &str = "http://localhost:51999/callback";
+    let host = testkit::DocumentHost::start_as(&["claude.ai"]).await;
+    let document = json!({
+        "client_id": CLAUDE,
+        "client_name": "Claude",
+        "redirect_uris": [ON_ITS_HOST, "http://localhost/callback"],
+        "token_endpoint_auth_method": "none",
+    });
+    host.set_json("/oauth/client.json", &document);
+    let settings = domain::ServerSettings::default();
+    let documents = Some((&host, &["claude.ai"][..]));
+    let world = World::with_documents(crate::support::PUBLIC_URL, settings, documents).await;
+    world.add_alice().await;
+    let mut browser = Browser::default();
+    for (address, shown, is_asked_again) in [
+        (ON_ITS_HOST, "claude.ai", false),
+        (ON_THIS_MACHINE, "localhost", true),
+    ] {
+        let changes = [("redirect_uri", Some(address))];
+        let page = world.consent_page(&mut browser, CLAUDE, &changes).await;
+        assert!(page.text.contains(shown), "{address}");
+        let answer = world.decide(&mut browser, &page, "approve", None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        for _ in 0..2 {
+            let again = browser.get(&world, &authorize_path(CLAUDE, &changes)).await;
+            let asks = again.text.contains("value=\"approve\"");
+            assert_eq!(asks, is_asked_again, "{address}");
+        }
+    }
+}
