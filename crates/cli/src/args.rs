@@ -26,6 +26,7 @@ pub struct Arguments {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct GlobalArguments {
     /// Where the authority keeps everything it knows [default: $XDG_DATA_HOME/portcullis]
     #[arg(long, global = true, value_name = "DIR", env = "PORTCULLIS_DATA_DIR")]
