@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use base::Timestamp;
 use domain::{Client, ClientId, ServerSlug, UserRole};
 
@@ -5,10 +8,13 @@ use crate::client_decision::{self, ClientDecision};
 use crate::client_trust::DecideError;
 use crate::find_client::find_client;
 use crate::session::SignedIn;
-use crate::{Authority, Error, client_id_metadata};
+use crate::{Authority, Error, ServerContext, client_id_metadata};
 
 /// The most that are shown at once; the others follow when these are decided.
 const SHOWN_MAX: usize = 50;
+
+/// How long the list waits for the documents of those on it, all at once. The fetches go on, for the next look.
+const DOCUMENT_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// A client that waits for an owner.
 #[derive(Debug)]
@@ -55,15 +61,21 @@ pub async fn list(
             client: Some(client),
         })
         .collect();
+    let mut asked_for = Vec::new();
     for trust in store.list_waiting_client_trust(SHOWN_MAX).await? {
-        let Some(server) = authority.server(trust.server.as_str()) else {
-            continue;
-        };
+        if let Some(server) = authority.server(trust.server.as_str()) {
+            let describing = tokio::spawn(described(
+                authority.clone(),
+                Arc::clone(&server),
+                trust.client.clone(),
+            ));
+            asked_for.push((trust, server, describing));
+        }
+    }
+    for (trust, server, describing) in asked_for {
         waiting.push(WaitingClient {
             document_host: client_id_metadata::host(&trust.client),
-            client: find_client(authority, &server, &trust.client)
-                .await
-                .unwrap_or_default(),
+            client: describing.await.unwrap_or_default(),
             server_name: server.server.name.clone(),
             server: trust.server,
             id: trust.client,
@@ -73,6 +85,18 @@ pub async fn list(
     waiting.sort_by_key(|client| client.since);
     waiting.truncate(SHOWN_MAX);
     Ok(waiting)
+}
+
+/// What a client says about itself, when its host tells it soon. Hosts that drip must not keep an owner from deciding
+/// about them.
+async fn described(
+    authority: Authority,
+    server: Arc<ServerContext>,
+    id: ClientId,
+) -> Option<Client> {
+    let finding = find_client(&authority, &server, &id);
+    let found = tokio::time::timeout(DOCUMENT_PATIENCE, finding).await;
+    found.ok()?.ok()?
 }
 
 /// Carries out what an owner decided. Deciding again what was decided changes nothing.

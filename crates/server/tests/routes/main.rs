@@ -21,6 +21,7 @@ mod register_rules;
 mod revoke;
 mod service_tokens;
 mod sessions;
+mod slow_hosts;
 mod support;
 mod surface;
 mod token;

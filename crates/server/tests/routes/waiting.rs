@@ -14,7 +14,7 @@ use crate::support::{Answer, Browser, EMAIL, PASSWORD, PUBLIC_URL, World, author
 const OWNER: &str = "owner@example.com";
 const CLAUDE: &str = "https://claude.ai/oauth/client.json";
 
-async fn signed_in(world: &World, email: &str) -> Browser {
+pub async fn signed_in(world: &World, email: &str) -> Browser {
     let mut browser = Browser::default();
     let page = browser.get(world, "/sign-in").await;
     let fields = owned(&[
@@ -27,7 +27,7 @@ async fn signed_in(world: &World, email: &str) -> Browser {
     browser
 }
 
-async fn owner(world: &World) -> Browser {
+pub async fn owner(world: &World) -> Browser {
     oauth::users::add(
         &world.store,
         &world.clock,
