@@ -120,3 +120,30 @@ pub async fn forget_idle_clients(store: Store, clock: Arc<dyn Clock>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::MovableClock;
+
+    async fn is_due(turns: &mut Every) -> bool {
+        // Longer than the pause between two looks.
+        let looking = LOOK_EVERY + Duration::from_millis(300);
+        tokio::time::timeout(looking, turns.next()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_chore_is_due_when_the_clock_has_moved_and_not_when_we_have_waited() {
+        let hour = Duration::from_secs(3600);
+        let clock = MovableClock::default();
+        let begin = clock.now();
+        let mut turns = Every::new(Arc::new(clock.clone()), hour);
+        assert!(is_due(&mut turns).await, "the first turn is at once");
+        assert!(!is_due(&mut turns).await, "the clock stands still");
+        clock.advance(8 * hour);
+        assert!(is_due(&mut turns).await, "a night has passed");
+        assert!(!is_due(&mut turns).await, "and is made up for once");
+        clock.set(begin);
+        assert!(is_due(&mut turns).await, "the clock was set back");
+    }
+}
