@@ -17,9 +17,10 @@ const REFUSED_FOR: Duration = Duration::from_secs(60);
 const REFUSED_MAX: usize = 4096;
 /// How many tokens that were good once are remembered: their owners are not made to wait for strangers.
 const KNOWN_MAX: usize = 4096;
-/// How many tokens that were never good here are asked about in a second, and how many at once after a quiet time.
-const STRANGERS_PER_SECOND: i64 = 10;
-const STRANGERS_AT_ONCE: i64 = 50;
+/// How many tokens that were never good here are asked about in a second, and how many at once after a quiet time. After
+/// a restart everybody is a stranger: a fleet of machines that comes back together is let in at once.
+const STRANGERS_PER_SECOND: i64 = 100;
+const STRANGERS_AT_ONCE: i64 = 1000;
 
 /// Turns service tokens, which machines hold that cannot do OAuth, into access tokens. Whoever knows the authority
 /// implements it.
@@ -347,18 +348,21 @@ mod tests {
             exchange.exchange(&text, Digest::of(&text), now).await
         };
         assert!(ask(0, at(10)).await.is_ok());
-        let flood: Vec<_> = (1..=200).map(|number| ask(number, at(10))).collect();
+        let (at_once, in_a_second) = (1000, 100);
+        let flood: Vec<_> = (1..=2 * at_once)
+            .map(|number| ask(number, at(10)))
+            .collect();
         let mut refused = 0;
         for one in futures_util::future::join_all(flood).await {
-            refused += usize::from(one == Err(OpaqueRefusal::Invalid));
+            refused += u32::from(one == Err(OpaqueRefusal::Invalid));
         }
-        assert_eq!(refused, 49, "and the known one made fifty");
-        assert_eq!(source.asked.load(Ordering::SeqCst), 50);
+        assert_eq!(refused, at_once - 1, "and the known one made them full");
+        assert_eq!(source.asked.load(Ordering::SeqCst), 1000);
         assert!(ask(0, at(10)).await.is_ok(), "it was good before");
-        // A second later there is room for ten more.
-        let later: Vec<_> = (300..400).map(|number| ask(number, at(11))).collect();
+        // A second later there is room for some more.
+        let later: Vec<_> = (3000..4000).map(|number| ask(number, at(11))).collect();
         let answers = futures_util::future::join_all(later).await;
         let invalid = |answer: &&Result<_, _>| **answer == Err(OpaqueRefusal::Invalid);
-        assert_eq!(answers.iter().filter(invalid).count(), 10);
+        assert_eq!(answers.iter().filter(invalid).count(), in_a_second);
     }
 }
