@@ -128,11 +128,6 @@ impl ClientDocuments {
         url: &DocumentUrl,
         age: Age,
     ) -> Result<(Arc<Document>, Timestamp), Error> {
-        if url.is_of(&self.0.public_url) {
-            return Err(Error::invalid_client(
-                "client_id is an address of this server itself",
-            ));
-        }
         let held = match self.get::<Clients>(url.as_str(), age, false).await {
             Ok(held) => return Ok((held.value, held.changed_at)),
             Err(missing) => missing,
@@ -338,6 +333,10 @@ impl ClientDocuments {
     where
         Inner: HasShelf<K>,
     {
+        if url::is_of(url, &self.0.public_url) {
+            let words = "it is an address of this server itself".to_owned();
+            return Err(Missing::Unacceptable(words));
+        }
         let shelf = self.0.shelf();
         let now = self.now();
         let held = match shelf.find(url) {

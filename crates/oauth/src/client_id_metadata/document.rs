@@ -205,6 +205,7 @@ fn keys(members: &Members) -> Result<Option<ClientKeys>, Refused> {
 fn is_fetchable(address: &str) -> bool {
     address.len() <= ADDRESS_BYTES_MAX
         && address.starts_with("https://")
+        && address.bytes().all(|byte| matches!(byte, 0x21..=0x7e))
         && !address.contains('#')
         && Url::parse(address)
             .is_ok_and(|url| url.username().is_empty() && url.password().is_none())

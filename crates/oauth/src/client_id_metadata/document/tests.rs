@@ -182,6 +182,8 @@ fn the_list_of_methods_counts_before_the_one_method_and_none_is_the_default() {
         json!({"jwks_uri": "http://client.example/jwks.json"}),
         json!({"jwks_uri": "https://user@client.example/jwks.json"}),
         json!({"jwks_uri": "file:///etc/passwd"}),
+        json!({"jwks_uri": "https://client.example/jwks json"}),
+        json!({"jwks_uri": "https://client.example/\n"}),
         json!({"jwks_uri": 7}),
     ] {
         assert!(methods(bad.clone()).is_err(), "{bad}");
