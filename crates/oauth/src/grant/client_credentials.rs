@@ -91,6 +91,11 @@ fn granted(
     asked: Option<&str>,
 ) -> Result<(ScopeSet, Vec<WithheldScope>), Error> {
     let allowed = service_scopes.intersection(&server.declared_scopes);
+    if allowed.is_empty() {
+        return Err(Error::invalid_scope(
+            "the server has none of the scopes any more that were given to this client",
+        ));
+    }
     let Some(asked) = asked else {
         return Ok((allowed, Vec::new()));
     };

@@ -84,6 +84,31 @@ async fn scopes_are_asked_of_the_clients_of_the_servers_and_never_more() {
 }
 
 #[tokio::test]
+async fn a_client_whose_scopes_all_left_the_server_gets_no_token_and_another_does() {
+    let world = World::new().await;
+    let reads = world.secret_client("todo:read").await;
+    let writes = world.secret_client("todo:write").await;
+    let server = world.authority.server("todo").unwrap();
+    let mut policy = server.server.policy.clone();
+    policy
+        .scopes
+        .retain(|scope| scope.name.as_str() != "todo:write");
+    policy.tools.remove("add_todo");
+    let event = world.event(AuditEventKind::PolicyPublished);
+    let published = world
+        .store
+        .publish_policy(&server.server.slug, 1, &policy, event);
+    published.await.unwrap();
+    world.authority.reload().await.unwrap();
+    for (client, status) in [(&reads, StatusCode::OK), (&writes, StatusCode::BAD_REQUEST)] {
+        let answer = world
+            .post_basic(TOKEN, &client.id, &client.secret, &[GRANT])
+            .await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn only_a_client_with_proof_and_scopes_of_its_own_may() {
     let world = World::new().await;
     let public = world.add_client(&[CALLBACK]).await;
