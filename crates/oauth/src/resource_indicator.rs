@@ -84,13 +84,12 @@ impl CanonicalResource {
     }
 }
 
-/// As it may stand in an error text (RFC 6749 section 5.2).
+/// As it may stand in an error text, which makes apostrophes of quotes (RFC 6749 section 5.2).
 fn shown(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(SHOWN_CHARS_MAX)
         .map(|character| match character {
-            '"' | '\\' => '\'',
             '!'..='~' => character,
             _ => '?',
         })
@@ -170,6 +169,14 @@ mod tests {
         ] {
             assert!(!local.is_named_by(foreign), "{foreign}");
         }
+        // 2,048 bytes are taken apart, and one more is not.
+        let long = |bytes: usize| format!("https://a.example/{}", "x".repeat(bytes - 18));
+        for (bytes, is_taken_apart) in [(2048, true), (2049, false)] {
+            let own = CanonicalResource::new(&long(bytes));
+            assert!(own.is_named_by(&long(bytes)));
+            let spelled = long(bytes).replace("https", "HTTPS");
+            assert_eq!(own.is_named_by(&spelled), is_taken_apart, "{bytes}");
+        }
         let origin = CanonicalResource::new("https://mcp.example.com");
         assert!(origin.is_named_by("https://mcp.example.com/"));
         assert!(origin.is_named_by("https://MCP.example.com:443"));
@@ -221,6 +228,8 @@ mod tests {
         assert_eq!(cause("https://a/"), "resource \"https://a/\" was asked");
         assert!(cause(&"\u{1b}[31m".repeat(10_000)).len() < 1000);
         assert!(!cause("\u{1b}[31m").contains('\u{1b}'));
+        assert!(cause(&"a".repeat(201)).contains("\"… was asked"));
+        assert!(cause(&"a".repeat(200)).contains("aa\" was asked"));
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(crate) const SETUP_TOKEN: &str = "pcs_";
 /// then not looked up at all.
 pub(crate) fn digest(text: &str, prefix: &str) -> Option<Digest> {
     let body = text.strip_prefix(prefix)?;
-    if body.len() != 43 || base64url_decode(body)?.len() != 32 {
+    // 32 bytes have one text of base64url without padding, of 43 characters.
+    if base64url_decode(body)?.len() != 32 {
         return None;
     }
     Some(Digest::of(text))

@@ -328,3 +328,6 @@ fn event(kind: AuditEventKind, family: &TokenFamily, now: Timestamp) -> AuditEve
         detail: String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;
