@@ -247,8 +247,10 @@ async fn complete(
         server: server.server.slug.clone(),
         client: client.id.clone(),
         redirect_uri: request.redirect_uri.as_str().to_owned(),
+        // What was asked now is as it was answered now: something unticked is not given by itself the next time.
         scopes: before
             .map_or_else(ScopeSet::new, |consent| consent.scopes)
+            .difference(&request.scopes)
             .union(&scopes),
         approved_at: now,
     };
@@ -323,9 +325,10 @@ pub async fn deny(
         signed_in,
         authority.now(),
     );
+    // An earlier yes does not outlive it: the next request is asked about.
     authority
         .store()
-        .insert_audit_event(event)
+        .withdraw_consent(&client.id, request.redirect_uri.as_str(), event)
         .await
         .map_err(Error::from)?;
     let error = Error::access_denied("the person did not approve");

@@ -1,9 +1,9 @@
-use domain::{ClientId, Consent, ServerSlug, UserId};
+use domain::{AuditEvent, ClientId, Consent, ServerSlug, UserId};
 use wire::oauth::ScopeSet;
 
 use crate::bulk::BulkStatement;
 use crate::conn::Conn;
-use crate::values::{Args, RowReader};
+use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
 impl Conn {
@@ -57,5 +57,35 @@ impl Store {
             scopes: ScopeSet::parse_lenient(row.text(4)?),
             approved_at: row.time(5)?,
         }))
+    }
+
+    /// Forgets what a person approved for this client with this return address, since they said no now. Person and MCP
+    /// server are those of `event`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn withdraw_consent(
+        &self,
+        client: &ClientId,
+        redirect_uri: &str,
+        event: AuditEvent,
+    ) -> Result<(), StoreError> {
+        refuse_nul(&[("redirect_uri", redirect_uri), ("detail", &event.detail)])?;
+        let work = (client.clone(), redirect_uri.to_owned(), event);
+        self.write(work, |conn, (client, redirect_uri, event)| {
+            Box::pin(async move {
+                let sql = "DELETE FROM client_consent \
+                           WHERE user_id = $1 AND client_id = $2 AND redirect_uri = $3 AND server = $4";
+                let args = Args::with_capacity(4)
+                    .optional_text(event.user.as_ref().map(UserId::as_str))
+                    .text(client.as_str())
+                    .text(redirect_uri)
+                    .optional_text(event.server.as_ref().map(ServerSlug::as_str));
+                conn.execute(sql, args).await?;
+                conn.record(event);
+                Ok(())
+            })
+        })
+        .await
     }
 }

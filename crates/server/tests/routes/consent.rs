@@ -378,3 +378,34 @@ async fn who_carries_the_code_by_hand_is_sent_nowhere_and_has_five_minutes() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_a_person_unticks_or_denies_later_is_not_given_by_itself_the_next_time() {
+    let (world, _host) = with_claude(ServerSettings::default()).await;
+    let mut browser = Browser::default();
+    sign_in(&world, &mut browser, EMAIL).await;
+    let page = browser.get(&world, &claude(&[])).await;
+    world.decide(&mut browser, &page, "approve", None).await;
+    let anew = claude(&[("prompt", Some("consent"))]);
+
+    // Asked again and left as it was: remembered as before.
+    let page = browser.get(&world, &anew).await;
+    world.decide(&mut browser, &page, "approve", None).await;
+    assert_eq!(kind(&browser.get(&world, &claude(&[])).await), "goes on");
+
+    // Asked again and narrowed: the rest is not given behind the person's back.
+    let page = browser.get(&world, &anew).await;
+    let ticked: &[&str] = &["todo:read"];
+    world
+        .decide(&mut browser, &page, "approve", Some(ticked))
+        .await;
+    assert_eq!(kind(&browser.get(&world, &claude(&[])).await), "asks");
+    let narrow = claude(&[("scope", Some("todo:read"))]);
+    assert_eq!(kind(&browser.get(&world, &narrow).await), "goes on");
+
+    // Asked again about the narrow part and denied: a no is not a yes the next time.
+    let narrow_anew = claude(&[("scope", Some("todo:read")), ("prompt", Some("consent"))]);
+    let page = browser.get(&world, &narrow_anew).await;
+    world.decide(&mut browser, &page, "deny", None).await;
+    assert_eq!(kind(&browser.get(&world, &narrow).await), "asks");
+}
