@@ -41,8 +41,9 @@ pub(crate) async fn refresh(
         disabled: state.client_disabled,
         authentication: state.client_authentication.as_ref(),
     });
+    // Whether the client waits for an owner is not asked: what was approved before the owner wanted to be asked goes
+    // on, until they block it.
     let client = credentials.authenticate(authority, server, holder).await?;
-    client.may_get_tokens()?;
     let Some(state) = state else {
         return Err(refused("the refresh token is unknown"));
     };

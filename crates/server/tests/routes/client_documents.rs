@@ -1091,6 +1091,38 @@ async fn a_return_address_on_another_origin_than_the_document_is_shown_and_not_r
 }
 
 #[tokio::test]
+async fn an_owner_who_wants_to_be_asked_from_now_on_signs_nobody_out_and_a_block_does() {
+    let mut bench = Bench::new().await;
+    let tokens = bench.connected().await;
+    let slug = domain::ServerSlug::parse("todo").unwrap();
+    let change = domain::ServerSettingsChange {
+        metadata_documents: Some(MetadataDocumentTrust::Ask),
+        ..domain::ServerSettingsChange::default()
+    };
+    let event = bench.world.event(AuditEventKind::ServerChanged);
+    let store = bench.world.store.clone();
+    store
+        .change_server_settings(&slug, change, event)
+        .await
+        .unwrap();
+    bench.world.authority.reload().await.unwrap();
+    let refreshed = bench.refreshed(&tokens).await;
+    assert_eq!(refreshed.status, StatusCode::OK, "{}", refreshed.text);
+    let page = bench
+        .browser
+        .get(&bench.world, &authorize_path(URL, &[]))
+        .await;
+    assert!(!page.text.contains("value=\"approve\""), "{}", page.text);
+    let now = bench.world.now();
+    let id = ClientId::from_text(URL);
+    oauth::client_trust::decide(&store, now, &slug, &id, TrustDecision::Blocked, None)
+        .await
+        .unwrap();
+    let refused = bench.refreshed(&refreshed.json()).await;
+    refused.assert_error(401, "invalid_client", "blocked");
+}
+
+#[tokio::test]
 async fn a_client_that_nobody_decided_about_waits_and_only_a_form_puts_it_on_the_list() {
     let mut bench = Bench::with(PUBLIC_URL, trusting(MetadataDocumentTrust::Ask), &[NAME]).await;
     let store = bench.world.store.clone();
