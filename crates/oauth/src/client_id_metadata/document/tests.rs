@@ -303,6 +303,7 @@ fn readers_cannot_differ_on_what_is_read() {
         let pad = " ".repeat(length - good.len());
         read(format!("{good}{pad}").as_bytes())
     };
+    assert_eq!(BYTES_MAX, 5_120);
     assert!(of_length(BYTES_MAX).is_ok());
     assert!(of_length(BYTES_MAX + 1).is_err());
     assert!(with("x", json!([[[[[[[[1]]]]]]]])).is_err());
@@ -321,7 +322,9 @@ fn what_matters_for_those_who_approved_is_told_apart_from_the_rest() {
             "redirect_uris",
         ),
     ] {
-        assert_eq!(with(name, value).unwrap().what_changed(&before), [expected]);
+        let after = with(name, value).unwrap();
+        assert_eq!(after.what_changed(&before), [expected]);
+        assert!(!after.says_the_same(&before));
     }
     let mut keyed = usual();
     keyed["token_endpoint_auth_method"] = json!("private_key_jwt");
