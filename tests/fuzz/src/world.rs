@@ -1,13 +1,18 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use base::{Clock as _, OsRandom};
-use domain::{AuditEvent, AuditEventKind, McpServer, ServerSettings, ServerSlug, Upstream};
+use base::{Clock as _, Digest, OsRandom, Secret, random_token};
+use domain::{
+    AuditEvent, AuditEventKind, AuthorizationCode, ClientId, Consent, EmailAddress, GrantId,
+    McpServer, ServerSettings, ServerSlug, SessionId, Upstream, UserId, UserRole,
+};
 use oauth::{Authority, AuthoritySettings, MasterKey, ServerContext};
 use serde_json::json;
 use store::{DatabaseUrl, Store, StoreOptions};
 use tempfile::TempDir;
 use testkit::MovableClock;
 use tokio::runtime::Runtime;
+use wire::oauth::{CodeChallenge, ScopeSet};
 
 /// An authority with one server and one client, for targets that need more than a function. Its clock stands still.
 pub struct World {
@@ -15,12 +20,16 @@ pub struct World {
     pub server: Arc<ServerContext>,
     /// The client's id, for `{client}` in an input.
     pub client: String,
+    user: UserId,
     runtime: Runtime,
     _folder: TempDir,
 }
 
 pub const ISSUER: &str = "http://localhost:4180/servers/todo";
 pub const LOOPBACK: &str = "http://127.0.0.1:7000/callback";
+/// The pair of RFC 7636 appendix B.
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 pub const HTTPS: &str = "https://client.example/callback?app=1";
 
 impl World {
@@ -31,11 +40,12 @@ impl World {
             .build()
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let (authority, client) = runtime.block_on(open(&folder));
+        let (authority, client, user) = runtime.block_on(open(&folder));
         Self {
             server: authority.server("todo").unwrap(),
             authority,
             client,
+            user,
             runtime,
             _folder: folder,
         }
@@ -48,6 +58,57 @@ impl World {
     /// The input with the client's id put in.
     pub fn fill_in(&self, bytes: &[u8]) -> Vec<u8> {
         replace(bytes, b"{client}", self.client.as_bytes())
+    }
+}
+
+impl World {
+    /// A code that is good now, for the client at its loopback address.
+    pub fn live_code(&self) -> String {
+        let text = random_token(&OsRandom, "pcc_");
+        let now = self.authority.now();
+        let client = ClientId::from_text(&self.client);
+        let server = self.server.server.slug.clone();
+        let scopes = ScopeSet::parse_lenient("todo:read");
+        let consent = Consent {
+            user: self.user.clone(),
+            server: server.clone(),
+            client: client.clone(),
+            redirect_uri: LOOPBACK.into(),
+            scopes: scopes.clone(),
+            approved_at: now,
+        };
+        let code = AuthorizationCode {
+            digest: Digest::of(&text),
+            server,
+            client,
+            user: self.user.clone(),
+            session: SessionId::from_text("ses_fuzz"),
+            redirect_uri: LOOPBACK.into(),
+            code_challenge: CodeChallenge::parse(CHALLENGE).unwrap(),
+            scopes,
+            withheld: Vec::new(),
+            authenticated_at: now,
+            grant: GrantId::at(now, &OsRandom),
+            issued_at: now,
+            expires_at: now.after(Duration::from_secs(60)),
+            redeemed_at: None,
+        };
+        let event = event(now, AuditEventKind::ConsentGiven);
+        self.wait(self.authority.store().insert_code(code, consent, event))
+            .unwrap();
+        text
+    }
+}
+
+fn event(at: base::Timestamp, kind: AuditEventKind) -> AuditEvent {
+    AuditEvent {
+        at,
+        kind,
+        server: None,
+        user: None,
+        client: None,
+        grant: None,
+        detail: String::new(),
     }
 }
 
@@ -67,7 +128,7 @@ pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     filled
 }
 
-async fn open(folder: &TempDir) -> (Authority, String) {
+async fn open(folder: &TempDir) -> (Authority, String, UserId) {
     let clock = MovableClock::default();
     let url = DatabaseUrl::Sqlite(folder.path().join("portcullis.db"));
     let store = Store::open(StoreOptions::new(url), &clock).await.unwrap();
@@ -107,20 +168,22 @@ async fn open(folder: &TempDir) -> (Authority, String) {
         policy_revision: 1,
         created_at: clock.now(),
     };
-    let event = AuditEvent {
-        at: clock.now(),
-        kind: AuditEventKind::ServerAdded,
-        server: None,
-        user: None,
-        client: None,
-        grant: None,
-        detail: String::new(),
-    };
+    let event = event(clock.now(), AuditEventKind::ServerAdded);
     store.insert_server(&server, event).await.unwrap();
     authority.reload().await.unwrap();
     let uris = [LOOPBACK.to_owned(), HTTPS.to_owned()];
     let client = oauth::clients::add(&store, &clock, &OsRandom, &server, "Fuzz", &uris)
         .await
         .unwrap();
-    (authority, client.id.as_str().to_owned())
+    let user = oauth::users::add(
+        &store,
+        &clock,
+        &OsRandom,
+        EmailAddress::parse("fuzz@example.com").unwrap(),
+        &Secret::new("four words will do".to_owned()),
+        UserRole::Member,
+    )
+    .await
+    .unwrap();
+    (authority, client.id.as_str().to_owned(), user.id)
 }

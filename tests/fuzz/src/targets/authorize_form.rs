@@ -149,3 +149,22 @@ fn is_the_loopback_address(asked: &str) -> bool {
                     .is_some_and(|digits| digits.parse::<u16>().is_ok_and(|port| port != 0))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or the target would hold for an endpoint that refuses everybody.
+    #[test]
+    fn the_honest_seeds_are_asked_about() {
+        for seed in [
+            &include_bytes!("../../../../fuzz/seeds/authorize_form/loopback")[..],
+            include_bytes!("../../../../fuzz/seeds/authorize_form/https"),
+        ] {
+            let query = WORLD.fill_in(seed);
+            let parameters = Parameters::parse(&query).unwrap();
+            let answer = WORLD.wait(validate(&WORLD.authority, &WORLD.server, &parameters, None));
+            assert!(answer.is_ok(), "{answer:?}");
+        }
+    }
+}

@@ -6,10 +6,10 @@ use wire::oauth::ErrorCode;
 
 use crate::Target;
 use crate::rules::is_description;
-use crate::world::World;
+use crate::world::{LOOPBACK, VERIFIER, World, replace};
 
-/// The body of `POST /token`; `{client}` stands for the id of the one client there is. No code and no refresh token is
-/// alive, so no body at all may be answered with tokens.
+/// The body of `POST /token`; `{client}` stands for the id of the one client there is, and `{code}` for a code that is
+/// good now. Nothing else is alive, so tokens are for who has that code, its verifier and its address, and once.
 pub const TARGET: Target = Target {
     name: "token_form",
     run,
@@ -24,6 +24,7 @@ pub const TARGET: Target = Target {
         "&redirect_uri=http://127.0.0.1:7000/callback",
         "&resource=http://localhost:4180/mcp/todo",
         "&scope=todo:read",
+        "{code}",
         "&client_secret=",
         "&client_assertion=",
         "&client_assertion_type=",
@@ -39,13 +40,23 @@ pub const TARGET: Target = Target {
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
 
 fn run(bytes: &[u8]) {
-    let body = WORLD.fill_in(bytes);
+    const PLACE: &[u8] = b"{code}";
+    let mut body = WORLD.fill_in(bytes);
+    let live = body.windows(PLACE.len()).any(|piece| piece == PLACE);
+    let code = live.then(|| WORLD.live_code());
+    if let Some(code) = &code {
+        body = replace(&body, PLACE, code.as_bytes());
+    }
     let Ok(form) = Parameters::parse(&body) else {
         return;
     };
-    let answer = WORLD.wait(token(&WORLD.authority, &WORLD.server, &form, None));
-    let Err(error) = answer else {
-        panic!("tokens for nothing");
+    let ask = || WORLD.wait(token(&WORLD.authority, &WORLD.server, &form, None));
+    let error = match ask() {
+        Err(error) => error,
+        Ok(_) => {
+            may_have_tokens(&form, code.as_deref().expect("tokens for nothing"));
+            ask().expect_err("a code is good once")
+        }
     };
     assert!(is_description(error.description()), "{error}");
     assert_ne!(error.code(), ErrorCode::ServerError, "{:?}", error.cause());
@@ -70,5 +81,41 @@ fn run(bytes: &[u8]) {
             && form.get("client_assertion").is_none()
             && form.get("client_assertion_type").is_none();
         assert!(form.get("client_id") != Some(WORLD.client.as_str()) || !plain);
+    }
+}
+
+/// RFC 6749 section 4.1.3 and RFC 7636 section 4.6, by name and letter.
+fn may_have_tokens(form: &Parameters<'_>, code: &str) {
+    let all = |name: &str| form.all(name).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(all("grant_type"), ["authorization_code"]);
+    assert_eq!(all("code"), [code]);
+    assert_eq!(all("code_verifier"), [VERIFIER]);
+    assert_eq!(all("client_id"), [WORLD.client.as_str()]);
+    assert!(all("redirect_uri").iter().all(|uri| uri == LOOPBACK));
+    for name in ["client_secret", "client_assertion"] {
+        assert_eq!(all(name), Vec::<String>::new());
+    }
+    let own = &WORLD.server.server.resource;
+    for resource in all("resource") {
+        assert!(oauth::doors::resource_is_named_by(own, &resource));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or the target would hold for an endpoint that answers nobody.
+    #[test]
+    fn the_honest_seed_is_answered_with_tokens() {
+        let seed = include_bytes!("../../../../fuzz/seeds/token_form/live_code");
+        let body = replace(
+            &WORLD.fill_in(seed),
+            b"{code}",
+            WORLD.live_code().as_bytes(),
+        );
+        let form = Parameters::parse(&body).unwrap();
+        let answer = WORLD.wait(token(&WORLD.authority, &WORLD.server, &form, None));
+        assert!(answer.is_ok(), "{answer:?}");
     }
 }
