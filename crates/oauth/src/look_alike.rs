@@ -1,3 +1,5 @@
+mod letters;
+
 use domain::Client;
 use wire::oauth::{RedirectUri, RedirectUriKind};
 
@@ -60,71 +62,9 @@ fn as_seen(name: &str) -> String {
     let letters: String = name
         .chars()
         .flat_map(char::to_lowercase)
-        .filter_map(as_seen_alone)
+        .filter_map(letters::as_seen)
         .collect();
     letters.replace("rn", "m").replace("vv", "w")
-}
-
-fn as_seen_alone(character: char) -> Option<char> {
-    Some(match character {
-        // Full-width and mathematical letters stand in the order of the alphabet.
-        '\u{ff41}'..='\u{ff5a}' => return shifted(character, 0xff41),
-        '\u{1d400}'..='\u{1d6a3}' => {
-            let letter = (u32::from(character) - 0x1d400) % 26;
-            return as_seen_alone(char::from_u32(0x61 + letter)?);
-        }
-        'à'..='å' | 'ā' | 'ă' | 'ą' | 'ǎ' | 'ɑ' | 'α' | 'а' | 'ạ' | 'ả' => 'a',
-        'ß' | 'в' | 'β' | 'ь' | 'ƅ' => 'b',
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' | 'с' | 'ϲ' | 'ƈ' | 'ᴄ' => 'c',
-        'ď' | 'đ' | 'ԁ' | 'ɗ' => 'd',
-        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' | 'е' | 'ё' | 'є' | 'ε' | 'ẹ' | 'ҽ' => {
-            'e'
-        }
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' | 'ɡ' | 'ց' | 'ǥ' => 'g',
-        'ĥ' | 'ħ' | 'һ' | 'հ' | 'н' => 'h',
-        'ì'..='ï'
-        | 'ĩ'
-        | 'ī'
-        | 'ĭ'
-        | 'į'
-        | 'ı'
-        | 'і'
-        | 'ї'
-        | 'ι'
-        | 'ɩ'
-        | 'i'
-        | 'l'
-        | '1'
-        | '|'
-        | 'ĺ'
-        | 'ļ'
-        | 'ľ'
-        | 'ł'
-        | 'ӏ'
-        | 'ⅼ'
-        | 'ǀ'
-        | 'ⅰ' => 'l',
-        'ķ' | 'к' | 'κ' => 'k',
-        'м' | 'ⅿ' => 'm',
-        'ñ' | 'ń' | 'ņ' | 'ň' | 'ո' | 'п' | 'η' => 'n',
-        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' | 'о' | 'ο' | 'օ' | '0' | 'σ' | 'ọ' => 'o',
-        'р' | 'ρ' | 'þ' => 'p',
-        'ŕ' | 'ŗ' | 'ř' | 'г' | 'ᴦ' => 'r',
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ѕ' | '5' | 'ƽ' => 's',
-        'ţ' | 'ť' | 'ŧ' | 'т' | 'τ' => 't',
-        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' | 'υ' | 'ս' | 'ц' | 'ʋ' => 'u',
-        'ν' | 'ѵ' | 'ⅴ' => 'v',
-        'ŵ' | 'ѡ' | 'ԝ' | 'ω' => 'w',
-        'х' | 'χ' | 'ⅹ' | '×' => 'x',
-        'ý' | 'ÿ' | 'ŷ' | 'у' | 'ү' | 'γ' => 'y',
-        'ź' | 'ż' | 'ž' | 'ᴢ' => 'z',
-        letter if letter.is_ascii_alphanumeric() => letter,
-        _ => return None,
-    })
-}
-
-fn shifted(character: char, first: u32) -> Option<char> {
-    as_seen_alone(char::from_u32(0x61 + u32::from(character) - first)?)
 }
 
 #[cfg(test)]
@@ -185,6 +125,21 @@ mod tests {
             }
         }
         assert!(tried >= 200, "{tried}");
+        // Whole alphabets that look like ours.
+        for name in [
+            "ᴄʟᴀᴜᴅᴇ ᴄᴏᴅᴇ",
+            "Ⓒⓛⓐⓤⓓⓔ",
+            "ᶜˡᵃᵘᵈᵉ",
+            "🅒🅛🅐🅤🅓🅔",
+            "🄲🄻🄰🅄🄳🄴",
+            "ꓚꓡꓮꓴꓓꓰ",
+            "ℭ𝔩𝔞𝔲𝔡𝔢",
+            "ꓚꓴꓣꓢꓳꓣ",
+            "ᏟᏞᎪUᎠᎬ",
+            "𝟢penCode",
+        ] {
+            assert!(product_named(name).is_some(), "{name}");
+        }
         for other in [
             "",
             "Acme Robot",
