@@ -339,3 +339,16 @@ fn what_matters_for_those_who_approved_is_told_apart_from_the_rest() {
         assert!(with(name, value).unwrap().says_the_same(&before), "{name}");
     }
 }
+
+#[test]
+fn lists_are_kept_as_they_came_and_empty_or_absent_ones_have_their_defaults() {
+    let grants = |value: Value| with("grant_types", value).map(|read| read.metadata.grant_types);
+    let listed = json!(["authorization_code", "urn:x"]);
+    assert_eq!(grants(listed).unwrap(), ["authorization_code", "urn:x"]);
+    let default = grants(Value::Null).unwrap();
+    assert!(default.contains(&"authorization_code".to_owned()));
+    assert_eq!(grants(json!([])).unwrap(), default);
+    let refused = grants(json!(["authorization_code", "a\0b"])).unwrap_err();
+    assert!(refused.words.contains("grant_types"), "{}", refused.words);
+    assert!(grants(json!(["authorization_code", "a b"])).is_ok());
+}
