@@ -241,13 +241,22 @@ impl Client {
         }
         let form = self.form(fields);
         let loss = lock(&self.lose).pop_front();
+        // While nobody answers, no answer can be lost: the next one is.
+        let not_yet = || {
+            if let Some(loss) = loss {
+                lock(&self.lose).push_front(loss);
+            }
+            Ok(Refresh::Later("nobody answers".into()))
+        };
         if loss == Some(Loss::CutOff) {
-            world.post_and_vanish("token", &form).await?;
+            if world.post_and_vanish("token", &form).await.is_err() {
+                return not_yet();
+            }
             self.lost.fetch_add(1, Ordering::Relaxed);
             return Ok(Refresh::Lost);
         }
         let Ok(answer) = world.post("token", &form).await else {
-            return Ok(Refresh::Later("nobody answers".into()));
+            return not_yet();
         };
         match answer.status() {
             StatusCode::OK if loss.is_some() => {
@@ -258,7 +267,7 @@ impl Client {
                 self.refreshes.fetch_add(1, Ordering::Relaxed);
                 Ok(Refresh::Fresh(Box::new(read_tokens(world, &answer)?)))
             }
-            StatusCode::SERVICE_UNAVAILABLE => Ok(Refresh::Later("503".into())),
+            StatusCode::SERVICE_UNAVAILABLE => not_yet(),
             StatusCode::BAD_REQUEST if error_of(&answer) == "invalid_grant" => Ok(Refresh::Dead),
             status => anyhow::bail!(
                 "{}: the refresh answered {status}: {}",
