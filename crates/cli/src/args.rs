@@ -233,7 +233,7 @@ pub enum KeysCommand {
     /// Make new keys: published now and signing ten minutes later, while the old ones go on verifying what they signed
     Rotate {
         /// What signs access tokens from this rotation on [default: what it was]
-        #[arg(long, value_name = "ALGORITHM")]
+        #[arg(long, value_name = "ALGORITHM", ignore_case = true)]
         algorithm: Option<KeyAlgorithmArgument>,
         /// A key was stolen: sign with the new ones at once and refuse whatever the old ones signed. Refresh tokens live
         /// on, and clients that use them after a 401, as nearly all do, ask nobody to sign in again

@@ -9,7 +9,8 @@ use oauth::KeySealer;
 use oauth::keys::{self, KeyState, Rotation};
 
 use crate::args::{KeyAlgorithmArgument, KeysCommand};
-use crate::maintenance::{Maintenance, date, table};
+use crate::id_list::IdList;
+use crate::maintenance::{Maintenance, date};
 use crate::master_key::MasterKeySource;
 use crate::terminal::Terminal;
 
@@ -37,22 +38,24 @@ impl Maintenance {
 
     async fn list_keys(&self, out: &Terminal) -> anyhow::Result<()> {
         let records = self.store().list_signing_keys().await?;
-        let mut table = table(out, &["ID", "FOR", "ALGORITHM", "MADE", "STATE"]);
+        let heads = ["ID", "FOR", "ALGORITHM", "MADE", "STATE"];
+        let mut list = IdList::new(out, &heads);
         for (record, state) in keys::states(&records, SystemClock.now()) {
-            table.add_row([
+            let state = match state {
+                KeyState::Published(from) => format!("published, signs from {}", date(from)),
+                KeyState::Signs => "signs".to_owned(),
+                KeyState::Verifies(until) => format!("verifies until {}", date(until)),
+                KeyState::Withdrawn(_) => "withdrawn".to_owned(),
+            };
+            list.add([
                 record.id.to_string(),
                 record.purpose.as_str().to_owned(),
                 record.algorithm.as_str().to_owned(),
                 date(record.created_at),
-                match state {
-                    KeyState::Published(from) => format!("published, signs from {}", date(from)),
-                    KeyState::Signs => "signs".to_owned(),
-                    KeyState::Verifies(until) => format!("verifies until {}", date(until)),
-                    KeyState::Withdrawn(_) => "withdrawn".to_owned(),
-                },
+                state,
             ]);
         }
-        out.line(table.trim_fmt());
+        list.show();
         Ok(())
     }
 

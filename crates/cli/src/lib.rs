@@ -15,6 +15,7 @@ mod data_dir;
 mod failure;
 mod handshake;
 mod header_file;
+mod id_list;
 mod keys;
 mod listen;
 mod logging;

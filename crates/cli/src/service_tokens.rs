@@ -10,7 +10,8 @@ use oauth::service_tokens::{self, NewServiceToken, Revoker, ServiceTokenFilter};
 use wire::oauth::Scope;
 
 use crate::failure::usage;
-use crate::maintenance::{Maintenance, date, table};
+use crate::id_list::IdList;
+use crate::maintenance::{Maintenance, date};
 use crate::servers::Period;
 use crate::terminal::{Terminal, plain};
 
@@ -131,9 +132,9 @@ impl Maintenance {
         };
         let now = SystemClock.now();
         let heads = ["ID", "NAME", "SERVER", "FOR", "SCOPES", "ENDS", "STATE"];
-        let mut table = table(out, &heads);
+        let mut list = IdList::new(out, &heads);
         for token in service_tokens::list(self.store(), filter).await? {
-            table.add_row([
+            list.add([
                 token.id.to_string(),
                 plain(&token.name, 60),
                 token.server.to_string(),
@@ -148,7 +149,7 @@ impl Maintenance {
                 .to_owned(),
             ]);
         }
-        out.line(table.trim_fmt());
+        list.show();
         Ok(())
     }
 

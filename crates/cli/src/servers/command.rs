@@ -98,7 +98,7 @@ enum Switch {
     Off,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Documentation(Option<String>);
 
 impl From<Change> for ServerSettingsChange {
@@ -164,6 +164,12 @@ fn parse_documentation(text: &str) -> Result<Documentation, String> {
     if !matches!(url.scheme(), "https" | "http") || text.len() > 2048 {
         return Err("must be an https or http address, or none".into());
     }
+    // It goes into metadata as it is, and readers differ on what they make of other characters.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic())
+        || text.contains(['\\', '<', '>', '"', '`', '{', '}', '|', '^'])
+    {
+        return Err("has a character that does not belong in a URL; write it as %XX".into());
+    }
     Ok(Documentation(Some(text.to_owned())))
 }
 
@@ -193,6 +199,33 @@ mod tests {
             "*.*",
         ] {
             assert!(parse_trust(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn documentation_is_a_plain_address_or_none() {
+        for (good, kept) in [
+            ("none", None),
+            (
+                "https://a.example/%1B?q=1#part",
+                Some("https://a.example/%1B?q=1#part"),
+            ),
+        ] {
+            assert_eq!(
+                parse_documentation(good),
+                Ok(Documentation(kept.map(str::to_owned))),
+                "{good}"
+            );
+        }
+        for bad in [
+            "",
+            "a.example",
+            "javascript:alert(1)",
+            "https://a.example/\u{1b}?q=1#part",
+            "https://a.example/\"<x>",
+            "https://a.example/a b",
+        ] {
+            assert!(parse_documentation(bad).is_err(), "{bad:?}");
         }
     }
 }
