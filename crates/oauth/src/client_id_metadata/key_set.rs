@@ -98,6 +98,11 @@ mod tests {
         let read = read(set.to_string().as_bytes()).unwrap();
         let kinds: Vec<_> = read.keys.iter().map(|key| key.kty.as_str()).collect();
         assert_eq!(kinds, ["EC", "OKP", "RSA"]);
+        for (characters, kept) in [(1366, 1), (1367, 0)] {
+            let key = json!({"kty": "RSA", "n": "b".repeat(characters), "e": "AQAB"});
+            let read = from_value(&json!({"keys": [key]})).unwrap();
+            assert_eq!(read.keys.len(), kept, "{characters}");
+        }
     }
 
     #[test]
