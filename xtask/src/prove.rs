@@ -35,6 +35,8 @@ pub enum Proof {
     Durability,
     /// Sixteen racers, one fresh winner, on both databases
     Races,
+    /// Five clients for a month, and nobody signs in twice
+    Month,
 }
 
 struct Plan {
@@ -75,6 +77,16 @@ impl Proof {
                 filter: &["races"],
                 counts: &["PORTCULLIS_RACES"],
                 sentences: &["races: "],
+                binaries: false,
+            },
+            Self::Month => Plan {
+                title: "Thirty simulated days, five clients, one sign-in each",
+                covers: &["crates/store", "crates/oauth", "crates/gateway"],
+                file: "tests/stack/tests/thirty_days/main.rs",
+                arguments: &["--package", "stack-tests", "--test", "thirty_days"],
+                filter: &[],
+                counts: &[],
+                sentences: &["figure: "],
                 binaries: false,
             },
         }
@@ -214,7 +226,7 @@ fn figures(output: &str, plan: &Plan) -> Vec<String> {
             .iter()
             .filter_map(|begins| line.find(begins))
             .min()?;
-        Some(line[start..].to_owned())
+        Some(line[start..].trim_start_matches("figure: ").to_owned())
     });
     counts.chain(said).collect()
 }
