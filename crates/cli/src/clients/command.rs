@@ -49,7 +49,7 @@ pub struct AddClient {
     #[arg(long, value_name = "ID")]
     pub preset: Option<String>,
     /// Where codes may go; the port of a loopback address is free. Repeatable
-    #[arg(long, value_name = "URI", value_parser = RedirectUri::parse)]
+    #[arg(long, value_name = "URI", value_parser = RedirectUri::parse, required_unless_present_any = ["preset", "service_scope"])]
     pub redirect_uri: Vec<RedirectUri>,
     /// Make a secret and print it once, on the second line
     #[arg(long, conflicts_with_all = ["jwks_file", "jwks_uri"])]
