@@ -222,6 +222,7 @@ mod tests {
     #[test]
     fn spellings_of_one_address_are_different_clients() {
         let first = DocumentUrl::parse("https://a.example/c").unwrap();
+        assert_eq!(first.to_string(), first.as_str());
         for other in [
             "https://a.example:443/c",
             "https://a.example/c/",
