@@ -105,6 +105,7 @@ export async function run({ name, version, Client, Transport, UnauthorizedError,
   };
 
   if (process.env.NAPS) return day(provider, person, result, (await signIn()).connected);
+  if (process.env.FIRST_CALL) return firstCall(person, result, (await signIn()).connected);
 
   let { connected, transport } = await signIn(NARROW);
   if (!provider.metadata?.issuer) throw new Error('no authorization server was discovered');
@@ -157,6 +158,16 @@ export async function run({ name, version, Client, Transport, UnauthorizedError,
   const ended = await refused(() => connected.callTool({ name: 'list_todos', arguments: {} }));
   if (!(ended instanceof UnauthorizedError) || !provider.authorizationUrl) throw ended;
   steps.push('refused');
+  return result;
+}
+
+// What a newcomer does: signs in, sees the tools, calls one. Nobody needs to stand by.
+async function firstCall(person, result, connected) {
+  if (person.did.join() !== 'signed in,approved') throw new Error(`the person did: ${person.did}`);
+  const { tools } = await connected.listTools();
+  const called = await connected.callTool({ name: 'list_todos', arguments: {} });
+  if (tools.length === 0 || called.isError) throw new Error(`list_todos: ${JSON.stringify(called.content)}`);
+  result.steps.push('signed in', 'tools/list', 'tools/call');
   return result;
 }
 

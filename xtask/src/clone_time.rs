@@ -45,6 +45,7 @@ pub fn run() -> anyhow::Result<()> {
     client
         .arg(project::root().join("tests/interop/typescript_v1.mjs"))
         .env("MCP_URL", &stack.ready.mcp_url)
+        .env("FIRST_CALL", "1")
         .envs(crate::person::environment());
     command::run("clone-call", &mut client, Duration::from_secs(60))?
         .check("the first call")
