@@ -589,11 +589,6 @@ pub fn differences_from_pin(kept: &ClientDocument) -> Vec<&'static str> {
     })
 }
 
-/// The name in a kept document, as it is shown.
-pub fn name(kept: &ClientDocument) -> Option<String> {
-    Clients::from_text(&kept.url, &kept.body).map(|document| document.name)
-}
-
 /// The host that a client id proves, in punycode; nothing for an id that is no address of a document.
 pub fn host(id: &ClientId) -> Option<String> {
     DocumentUrl::parse(id.as_str())
@@ -609,10 +604,6 @@ pub(crate) fn read(url: &str, body: &[u8]) -> Result<ClientRegistrationResponse,
 
 pub(crate) fn read_keys(body: &[u8]) -> Result<JwkSet, String> {
     key_set::read(body)
-}
-
-pub(crate) fn is_logo(body: &[u8]) -> bool {
-    logo::read(body).is_ok()
 }
 
 fn is_loopback(public_url: &str) -> bool {

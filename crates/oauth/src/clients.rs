@@ -73,27 +73,6 @@ pub enum AddClientError {
     Store(#[from] StoreError),
 }
 
-/// Adds a public client by hand.
-///
-/// # Errors
-/// As [`create`].
-pub async fn add(
-    store: &Store,
-    clock: &dyn Clock,
-    random: &dyn Random,
-    server: &McpServer,
-    name: &str,
-    redirect_uris: &[String],
-) -> Result<Client, AddClientError> {
-    let new = NewClient {
-        name,
-        redirect_uris,
-        ..NewClient::default()
-    };
-    let added = create(store, clock, random, server, new).await?;
-    Ok(added.client)
-}
-
 /// Adds a client by hand, with a secret, keys or neither.
 ///
 /// # Errors

@@ -47,11 +47,6 @@ pub fn read_client_keys(body: &[u8]) -> Result<usize, Error> {
     Ok(set.keys.len())
 }
 
-/// Whether these bytes are a logo that would be shown.
-pub fn is_client_logo(body: &[u8]) -> bool {
-    client_id_metadata::is_logo(body)
-}
-
 /// Whether a host is allowed by a list of patterns.
 pub fn is_allowed_host(host: &str, patterns: &[String]) -> bool {
     client_id_metadata::url::is_allowed_host(host, patterns)

@@ -5,12 +5,11 @@ use wire::mcp::json::{Json, Limits, parse_strict};
 use wire::oauth::{ClientRegistrationResponse, RedirectUri};
 
 use crate::Error;
+use crate::visible_text::visible;
 
 mod members;
 
-use members::{
-    Members, TEXT_BYTES_MAX, is_invisible, malformed, refuse_nul, supported, without_empty,
-};
+use members::{Members, TEXT_BYTES_MAX, malformed, refuse_nul, supported, without_empty};
 
 /// A row of the database that a stranger makes: real registrations are below 2 KiB.
 const LIMITS: Limits = Limits {
@@ -133,22 +132,7 @@ impl Metadata {
 
     /// What people are shown: self-asserted, so without characters that hide or turn text.
     pub fn display_name(&self, redirect_uris: &[RedirectUri]) -> String {
-        let named: String = self
-            .client_name
-            .as_deref()
-            .unwrap_or_default()
-            .chars()
-            .map(|character| {
-                if character.is_whitespace() {
-                    ' '
-                } else {
-                    character
-                }
-            })
-            .filter(|character| !character.is_control() && !is_invisible(*character))
-            .collect();
-        let named = named.split(' ').filter(|word| !word.is_empty());
-        let named = named.collect::<Vec<_>>().join(" ");
+        let named = visible(self.client_name.as_deref().unwrap_or_default());
         if !named.is_empty() {
             return named;
         }

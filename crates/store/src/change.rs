@@ -1,3 +1,5 @@
+use domain::AuditEvent;
+
 use crate::conn::Conn;
 use crate::values::{Args, RowReader};
 use crate::{Store, StoreError};
@@ -11,6 +13,21 @@ impl Conn {
         )
         .await
         .map(|_| ())
+    }
+
+    /// Carries out one statement. When it changed something, records the event and counts a change; says whether it did.
+    pub(crate) async fn change(
+        &mut self,
+        sql: &'static str,
+        args: Args,
+        event: &AuditEvent,
+    ) -> Result<bool, StoreError> {
+        if self.execute(sql, args).await? == 0 {
+            return Ok(false);
+        }
+        self.record(event);
+        self.count_change().await?;
+        Ok(true)
     }
 }
 

@@ -188,12 +188,7 @@ impl Store {
                 let args = Args::with_capacity(2)
                     .text(server.as_str())
                     .text(client.as_str());
-                if conn.execute(sql, args).await? == 0 {
-                    return Ok(false);
-                }
-                conn.record(event);
-                conn.count_change().await?;
-                Ok(true)
+                conn.change(sql, args, event).await
             })
         })
         .await

@@ -113,12 +113,7 @@ impl Store {
             Box::pin(async move {
                 let sql = "DELETE FROM signing_key WHERE id = $1";
                 let args = Args::with_capacity(1).text(id.as_str());
-                if conn.execute(sql, args).await? == 0 {
-                    return Ok(false);
-                }
-                conn.record(event);
-                conn.count_change().await?;
-                Ok(true)
+                conn.change(sql, args, event).await
             })
         })
         .await

@@ -102,12 +102,7 @@ impl Store {
                     .text(&row.server.name)
                     .text(&row.upstream)
                     .text(&row.settings);
-                if conn.execute(sql, args).await? == 0 {
-                    return Ok(false);
-                }
-                conn.record(&row.event);
-                conn.count_change().await?;
-                Ok(true)
+                conn.change(sql, args, &row.event).await
             })
         })
         .await

@@ -172,9 +172,15 @@ async fn open(folder: &TempDir) -> (Authority, String, UserId) {
     store.insert_server(&server, event).await.unwrap();
     authority.reload().await.unwrap();
     let uris = [LOOPBACK.to_owned(), HTTPS.to_owned()];
-    let client = oauth::clients::add(&store, &clock, &OsRandom, &server, "Fuzz", &uris)
+    let new = oauth::clients::NewClient {
+        name: "Fuzz",
+        redirect_uris: &uris,
+        ..oauth::clients::NewClient::default()
+    };
+    let client = oauth::clients::create(&store, &clock, &OsRandom, &server, new)
         .await
-        .unwrap();
+        .unwrap()
+        .client;
     let user = oauth::users::add(
         &store,
         &clock,

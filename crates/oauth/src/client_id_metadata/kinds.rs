@@ -34,10 +34,6 @@ impl Kind for Clients {
         document::read(&url, body)
     }
 
-    fn to_text(body: &[u8]) -> Option<String> {
-        String::from_utf8(body.to_vec()).ok()
-    }
-
     fn from_text(url: &str, text: &str) -> Option<Document> {
         document::read(&DocumentUrl::parse(url).ok()?, text.as_bytes()).ok()
     }
@@ -66,10 +62,6 @@ impl Kind for Keys {
             });
         }
         Ok(set)
-    }
-
-    fn to_text(body: &[u8]) -> Option<String> {
-        String::from_utf8(body.to_vec()).ok()
     }
 
     fn from_text(_: &str, text: &str) -> Option<JwkSet> {

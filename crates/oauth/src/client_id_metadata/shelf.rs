@@ -23,8 +23,10 @@ pub(crate) trait Kind: Send + Sync + 'static {
     const BOUNDS: Bounds;
     /// Reads what came.
     fn read(url: &str, headers: &HeaderMap, body: &[u8]) -> Result<Self::Value, Refused>;
-    /// The body as it is kept.
-    fn to_text(body: &[u8]) -> Option<String>;
+    /// The body as it is kept: as it came, when it is text.
+    fn to_text(body: &[u8]) -> Option<String> {
+        String::from_utf8(body.to_vec()).ok()
+    }
     /// Reads what was kept.
     fn from_text(url: &str, text: &str) -> Option<Self::Value>;
     /// Whether what matters in both is the same.

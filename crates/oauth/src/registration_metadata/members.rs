@@ -144,15 +144,6 @@ pub(super) fn refuse_nul(name: &str, value: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-/// Zero-width characters and those that turn the direction of text.
-pub(super) fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-    )
-}
-
 pub(super) fn malformed(name: &str, problem: &str) -> Error {
     Error::invalid_client_metadata(format!("{} {problem}", printable(name)))
 }

@@ -1,11 +1,9 @@
-use ::oauth::Parameters;
 use ::oauth::introspect::introspect;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
-use super::basic;
-use super::token::read_form_alone;
+use super::token::{decode, read_form_alone};
 use crate::app::{AppState, InServer};
 use crate::respond::{self, Step};
 
@@ -14,7 +12,7 @@ pub(crate) async fn post(
     State(app): State<AppState>,
     InServer(server): InServer,
     request: Request,
-) -> Response {
+) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
     let step = Step {
         name: "introspect",
@@ -22,18 +20,11 @@ pub(crate) async fn post(
         client_id: None,
         headers: &parts.headers,
     };
-    let body = match read_form_alone(&app, step, &parts, body).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
-    };
-    let decoded =
-        Parameters::parse(&body).and_then(|form| Ok((form, basic::read(&parts.headers)?)));
-    let (form, header) = match decoded {
-        Ok(decoded) => decoded,
-        Err(error) => return respond::oauth_error(&app, step, &error),
-    };
-    match introspect(&app.authority, &server, &form, header.as_ref()).await {
-        Ok(answer) => respond::json(StatusCode::OK, &answer),
-        Err(error) => respond::oauth_error(&app, step, &error),
-    }
+    let body = read_form_alone(&app, step, &parts, body).await?;
+    let (form, header) =
+        decode(&parts, &body).map_err(|error| respond::oauth_error(&app, step, &error))?;
+    introspect(&app.authority, &server, &form, header.as_ref())
+        .await
+        .map(|answer| respond::json(StatusCode::OK, &answer))
+        .map_err(|error| respond::oauth_error(&app, step, &error))
 }

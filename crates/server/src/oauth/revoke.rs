@@ -1,11 +1,9 @@
-use ::oauth::Parameters;
 use ::oauth::revoke::revoke;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 
-use super::basic;
-use super::token::read_form_alone;
+use super::token::{decode, read_form_alone};
 use crate::app::{AppState, InServer};
 use crate::event::EventKind;
 use crate::respond::{self, Step};
@@ -15,7 +13,7 @@ pub(crate) async fn post(
     State(app): State<AppState>,
     InServer(server): InServer,
     request: Request,
-) -> Response {
+) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
     let step = Step {
         name: "revoke",
@@ -23,16 +21,9 @@ pub(crate) async fn post(
         client_id: None,
         headers: &parts.headers,
     };
-    let body = match read_form_alone(&app, step, &parts, body).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
-    };
-    let decoded =
-        Parameters::parse(&body).and_then(|form| Ok((form, basic::read(&parts.headers)?)));
-    let (form, header) = match decoded {
-        Ok(decoded) => decoded,
-        Err(error) => return respond::oauth_error(&app, step, &error),
-    };
+    let body = read_form_alone(&app, step, &parts, body).await?;
+    let (form, header) =
+        decode(&parts, &body).map_err(|error| respond::oauth_error(&app, step, &error))?;
     match revoke(&app.authority, &server, &form, header.as_ref()).await {
         Ok(revocation) => {
             if let (Some(_), Some(client)) = (&revocation.ended, &revocation.client) {
@@ -40,11 +31,15 @@ pub(crate) async fn post(
                     client_id: client.as_str().to_owned(),
                 });
             }
-            respond::empty(StatusCode::OK)
+            Ok(respond::empty(StatusCode::OK))
         }
         Err(error) => {
             let client_id = form.get("client_id");
-            respond::oauth_error(&app, Step { client_id, ..step }, &error)
+            Err(respond::oauth_error(
+                &app,
+                Step { client_id, ..step },
+                &error,
+            ))
         }
     }
 }

@@ -1,5 +1,5 @@
 use ::oauth::token::{IssuedKind, token};
-use ::oauth::{Error, Parameters};
+use ::oauth::{BasicCredentials, Error, Parameters};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -17,7 +17,7 @@ pub(crate) async fn post(
     State(app): State<AppState>,
     InServer(server): InServer,
     request: Request,
-) -> Response {
+) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
     let step = Step {
         name: "token",
@@ -25,23 +25,20 @@ pub(crate) async fn post(
         client_id: None,
         headers: &parts.headers,
     };
-    let body = match read_form_alone(&app, step, &parts, body).await {
-        Ok(body) => body,
-        Err(refused) => return refused,
-    };
-    let decoded =
-        Parameters::parse(&body).and_then(|form| Ok((form, basic::read(&parts.headers)?)));
-    let (form, header) = match decoded {
-        Ok(decoded) => decoded,
-        Err(error) => return respond::oauth_error(&app, step, &error),
-    };
+    let body = read_form_alone(&app, step, &parts, body).await?;
+    let (form, header) =
+        decode(&parts, &body).map_err(|error| respond::oauth_error(&app, step, &error))?;
     let issued = match token(&app.authority, &server, &form, header.as_ref()).await {
         Ok(issued) => issued,
         Err(error) => {
             let client_id = form
                 .get("client_id")
                 .or(header.as_ref().map(|basic| basic.client_id.as_str()));
-            return respond::oauth_error(&app, Step { client_id, ..step }, &error);
+            return Err(respond::oauth_error(
+                &app,
+                Step { client_id, ..step },
+                &error,
+            ));
         }
     };
     app.emit(Some(server.slug()), &parts.headers, || {
@@ -64,7 +61,7 @@ pub(crate) async fn post(
             },
         }
     });
-    respond::json(StatusCode::OK, &issued.response)
+    Ok(respond::json(StatusCode::OK, &issued.response))
 }
 
 /// The body of a request whose parameters must all stand in it, as a form; else what to answer.
@@ -81,6 +78,14 @@ pub(crate) async fn read_form_alone(
         let error = Error::invalid_request(refusal.description());
         respond::oauth_error_with(app, step, &error, refusal.status())
     })
+}
+
+/// The form of such a body, and the credentials in the header.
+pub(crate) fn decode<'a>(
+    parts: &Parts,
+    body: &'a [u8],
+) -> Result<(Parameters<'a>, Option<BasicCredentials>), Error> {
+    Ok((Parameters::parse(body)?, basic::read(&parts.headers)?))
 }
 
 /// Addresses end up in logs of proxies; secrets do not belong there (RFC 6749 section 2.3.1).

@@ -149,16 +149,14 @@ impl World {
     pub async fn add_client(&self, redirect_uris: &[&str]) -> Client {
         let server = self.authority.server("todo").unwrap();
         let uris: Vec<String> = redirect_uris.iter().map(|uri| (*uri).to_owned()).collect();
-        oauth::clients::add(
-            &self.store,
-            &self.clock,
-            &OsRandom,
-            &server.server,
-            "By hand",
-            &uris,
-        )
-        .await
-        .unwrap()
+        let new = oauth::clients::NewClient {
+            name: "By hand",
+            redirect_uris: &uris,
+            ..oauth::clients::NewClient::default()
+        };
+        let adding =
+            oauth::clients::create(&self.store, &self.clock, &OsRandom, &server.server, new);
+        adding.await.unwrap().client
     }
 
     pub fn event(&self, kind: AuditEventKind) -> AuditEvent {
