@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
+use crate::config::ConfigCommand;
 use crate::keys::Schedule;
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
@@ -31,6 +32,9 @@ pub struct GlobalArguments {
     /// Where the authority keeps everything it knows [default: $XDG_DATA_HOME/portcullis]
     #[arg(long, global = true, value_name = "DIR", env = "PORTCULLIS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The configuration file of `serve`; with it, commands work on the database that it names
+    #[arg(long, global = true, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub config: Option<PathBuf>,
     /// A file with the master key, 32 bytes in base64url; PORTCULLIS_MASTER_KEY may hold the key itself [default:
     /// keys/master.key in the data directory, made at the first start]
     #[arg(
@@ -49,6 +53,8 @@ pub struct GlobalArguments {
 pub enum Command {
     /// Protect an MCP server and serve it until stopped
     Up(UpArguments),
+    /// Run in production: what the configuration file says, until stopped
+    Serve(ServeArguments),
     /// Call one tool of a protected MCP server, signing in with the browser when needed
     Call(CallArguments),
     /// List the tools of a protected MCP server, signing in with the browser when needed
@@ -79,6 +85,11 @@ pub enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// What the configuration file says, and what it can say
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
 }
 
@@ -128,6 +139,18 @@ pub struct UpArguments {
         requires = "target"
     )]
     pub upstream_header_file: Option<PathBuf>,
+}
+
+/// What `serve` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis serve --config portcullis.toml
+  portcullis config check --config portcullis.toml      what it would run, and what is wrong")]
+pub struct ServeArguments {
+    /// Print one line of JSON on stdout when serving
+    #[arg(long)]
+    pub ready_json: bool,
 }
 
 /// What the built-in client takes.

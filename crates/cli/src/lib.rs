@@ -5,10 +5,12 @@
 mod accept;
 mod args;
 mod arriving;
+mod authority_place;
 mod browser;
 mod child_env;
 mod client;
 mod clients;
+mod config;
 mod connect;
 mod connect_lines;
 mod data_dir;
@@ -21,12 +23,15 @@ mod listen;
 mod logging;
 mod maintenance;
 mod master_key;
+mod period;
 mod port_holder;
 pub mod providers;
 mod public_url;
 mod screen;
+mod serve;
 mod servers;
 mod service_tokens;
+mod signals;
 mod slug;
 mod stack;
 mod target;
@@ -35,17 +40,21 @@ mod tool_scope;
 mod unread;
 mod up;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
 use clap::Parser as _;
 use url::Url;
 use wire::oauth::ScopeSet;
 
 use args::{Arguments, ClientArguments, Command, GlobalArguments};
+use authority_place::AuthorityPlace;
 use client::ClientSettings;
+use config::{LogFormat, MasterKeyPlace, Valid};
 use data_dir::DataDirectory;
 use maintenance::Maintenance;
 use terminal::Terminal;
@@ -73,11 +82,11 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2));
         }
     };
-    let ended = logging::install(arguments.global.log.as_deref()).and_then(|()| {
+    let ended = start(&arguments).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
-        let ended = runtime.block_on(run(arguments));
+        let ended = runtime.block_on(run(arguments, config));
         // A thread that still waits for the disk or for a browser must not hold up the end.
         runtime.shutdown_timeout(Duration::from_secs(1));
         ended
@@ -96,14 +105,69 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+/// Sets up the log; for `serve`, as its configuration says.
+fn start(arguments: &Arguments) -> anyhow::Result<Option<Valid>> {
+    let flag = arguments.global.log.as_deref();
+    let Command::Serve(_) = arguments.command else {
+        logging::install(flag, "warn", LogFormat::Text)?;
+        return Ok(None);
+    };
+    let config = configured(&arguments.global)?
+        .ok_or_else(|| failure::usage("serve needs --config FILE; see docs/configuration.md"))?;
+    logging::install(flag, &config.log.filter, config.log.format)?;
+    Ok(Some(config))
+}
+
+/// What the configuration file says, when one was named.
+fn configured(global: &GlobalArguments) -> anyhow::Result<Option<Valid>> {
+    let Some(file) = &global.config else {
+        return Ok(None);
+    };
+    if global.data_dir.is_some() {
+        return Err(failure::usage(
+            "--data-dir and --config are both given; say data_dir in the configuration",
+        ));
+    }
+    config::load(file, std::env::vars())?.valid().map(Some)
+}
+
+/// Where a maintenance command works.
+fn place(global: &GlobalArguments) -> anyhow::Result<AuthorityPlace> {
+    match configured(global)? {
+        Some(config) => AuthorityPlace::of_config(&config),
+        None => AuthorityPlace::of_directory(global.data_dir.clone()),
+    }
+}
+
+/// The master key of a configuration, unless the command line or its own variable names one.
+fn config_master_key(config: &Valid, file: Option<PathBuf>) -> anyhow::Result<MasterKeySource> {
+    let said = MasterKeySource::from_environment(file)?;
+    match (&config.master_key, said) {
+        (MasterKeyPlace::DataDirectory, said) => Ok(said),
+        (MasterKeyPlace::File(file), MasterKeySource::DataDirectory) => {
+            Ok(MasterKeySource::File(file.clone()))
+        }
+        (MasterKeyPlace::Text(text), MasterKeySource::DataDirectory) => {
+            Ok(MasterKeySource::Text(text.clone()))
+        }
+        _ => Err(failure::usage(
+            "the configuration names a master key, and so does the command line or PORTCULLIS_MASTER_KEY; leave one out",
+        )),
+    }
+}
+
+async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<ExitCode> {
     let global = arguments.global;
-    let data_dir = global.data_dir.clone();
     let out = Terminal::stdout();
     match arguments.command {
         Command::Up(up) => {
             let master_key = MasterKeySource::from_environment(global.master_key_file)?;
             up::run(up, global.data_dir, master_key).await?;
+        }
+        Command::Serve(serve) => {
+            let config = config.context("serve reads its configuration first")?;
+            let master_key = config_master_key(&config, global.master_key_file)?;
+            serve::run(serve, config, master_key).await?;
         }
         Command::Call(call) => {
             let (settings, url) = client(&global, &call.client).await?;
@@ -127,32 +191,36 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             connect::run(&connect, &url, &homes, &out)?;
         }
         Command::Users { command } => {
-            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.users(command, &out).await;
             maintenance.close().await;
             ended?;
         }
         Command::Keys { command } => {
-            let master_key = MasterKeySource::from_environment(global.master_key_file)?;
-            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let master_key = match configured(&global)? {
+                Some(config) => config_master_key(&config, global.master_key_file.clone())?,
+                None => MasterKeySource::from_environment(global.master_key_file.clone())?,
+            };
+            let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.keys(command, &master_key, &out).await;
             maintenance.close().await;
             ended?;
         }
         Command::Servers { command } => {
-            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.servers(command, &out).await;
             maintenance.close().await;
             ended?;
         }
         Command::ServiceTokens { command } => {
-            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.service_tokens(command, &out).await;
             maintenance.close().await;
             ended?;
         }
+        Command::Config { command } => config::run(&command, global.config, &out)?,
         Command::Clients { command } => {
-            let maintenance = Maintenance::open(data_dir.as_deref()).await?;
+            let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.clients(command, &out).await;
             maintenance.close().await;
             ended?;
@@ -187,7 +255,7 @@ async fn client(
 }
 
 async fn only_mcp_url(global: &GlobalArguments, must_run: bool) -> anyhow::Result<Url> {
-    let maintenance = Maintenance::open(global.data_dir.as_deref()).await?;
+    let maintenance = Maintenance::open(place(global)?).await?;
     let url = maintenance.mcp_url(must_run).await;
     maintenance.close().await;
     url

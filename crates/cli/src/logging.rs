@@ -4,18 +4,19 @@ use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::config::LogFormat;
 use crate::failure::usage;
 use crate::terminal::{LogStream, Terminal};
 
-/// Sends the log to stderr. `filter` is what `--log` said; without it `RUST_LOG`, without that warnings.
+/// Sends the log to stderr. `filter` is what `--log` said; without it `RUST_LOG` counts, without that `default`.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn install(filter: Option<&str>) -> anyhow::Result<()> {
+pub fn install(filter: Option<&str>, default: &str, _format: LogFormat) -> anyhow::Result<()> {
     let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
         (Some(filter), _) => (filter.to_owned(), "--log"),
         (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),
-        (None, _) => ("warn".to_owned(), "--log"),
+        (None, _) => (default.to_owned(), "--log"),
     };
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
         usage(format!(

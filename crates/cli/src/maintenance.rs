@@ -1,16 +1,16 @@
 //! Commands that work beside a running `up`: it notices what they wrote through the change counter.
 
 use std::io::Read as _;
-use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use base::{Clock as _, OsRandom, Secret, SystemClock};
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use domain::{EmailAddress, McpServer, ServerSlug, User, UserRole};
-use store::{Store, StoreOptions};
+use store::Store;
 use url::Url;
 
 use crate::args::UsersCommand;
+use crate::authority_place::AuthorityPlace;
 use crate::data_dir::DataDirectory;
 use crate::failure::usage;
 use crate::terminal::Terminal;
@@ -21,7 +21,7 @@ pub(crate) const PAGE: usize = 500;
 
 /// The store of an authority that was started before.
 pub struct Maintenance {
-    directory: DataDirectory,
+    place: AuthorityPlace,
     store: Store,
 }
 
@@ -30,10 +30,15 @@ impl Maintenance {
     ///
     /// # Errors
     /// When no authority lives in the directory, or a newer version wrote it.
-    pub async fn open(data_dir: Option<&Path>) -> anyhow::Result<Self> {
-        let (directory, _) = DataDirectory::open_existing(data_dir)?;
-        let store = open_store(&directory).await?;
-        Ok(Self { directory, store })
+    pub async fn open(place: AuthorityPlace) -> anyhow::Result<Self> {
+        let store = place.open_store().await?;
+        match place.public_url(&store).await {
+            Ok(_) => Ok(Self { place, store }),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
     }
 
     /// Runs `portcullis users`.
@@ -55,15 +60,20 @@ impl Maintenance {
     /// When there is no or more than one MCP server, or nobody serves it.
     pub async fn mcp_url(&self, must_run: bool) -> anyhow::Result<Url> {
         let server = self.server(None, "--url").await?;
-        if must_run && self.directory.holder().is_none() {
+        if must_run && self.place.is_one_node() && self.directory().holder().is_none() {
             bail!(
                 "nobody serves {}: start `portcullis up` with this data directory ({}) first",
                 server.resource,
-                self.directory.path().display()
+                self.directory().path().display()
             );
         }
         Url::parse(&server.resource)
             .with_context(|| format!("the resource {:?} is no URL", server.resource))
+    }
+
+    /// The authority's origin.
+    pub(crate) async fn public_url(&self) -> anyhow::Result<String> {
+        self.place.public_url(&self.store).await
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -71,7 +81,7 @@ impl Maintenance {
     }
 
     pub(crate) fn directory(&self) -> &DataDirectory {
-        &self.directory
+        self.place.directory()
     }
 
     /// Finishes what was written.
@@ -179,23 +189,6 @@ impl Maintenance {
             ))),
         }
     }
-}
-
-/// Opens the authority's database in `directory`.
-///
-/// # Errors
-/// In words, when it is damaged or newer.
-pub async fn open_store(directory: &DataDirectory) -> anyhow::Result<Store> {
-    let path = directory.file("portcullis.db");
-    #[cfg_attr(not(feature = "weaken-durability"), expect(unused_mut))]
-    let mut options = StoreOptions::new(store::DatabaseUrl::Sqlite(path.clone()));
-    #[cfg(feature = "weaken-durability")]
-    {
-        options.synchronous = store::Synchronous::Normal;
-    }
-    Store::open(options, &SystemClock)
-        .await
-        .with_context(|| format!("the database {}", path.display()))
 }
 
 fn read_password() -> anyhow::Result<Secret<String>> {

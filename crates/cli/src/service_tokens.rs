@@ -12,7 +12,7 @@ use wire::oauth::Scope;
 use crate::failure::usage;
 use crate::id_list::IdList;
 use crate::maintenance::{Maintenance, date};
-use crate::servers::Period;
+use crate::period::Period;
 use crate::terminal::{Terminal, plain};
 
 /// What `service-tokens` does.

@@ -46,6 +46,7 @@ pub struct Terminal {
 enum Sink {
     Stdout,
     Stderr,
+    Log,
     Memory(Arc<Mutex<String>>),
 }
 
@@ -60,6 +61,16 @@ impl Terminal {
     pub fn stderr() -> Self {
         let term = Term::stderr();
         Self::of(Sink::Stderr, &term, console::colors_enabled_stderr())
+    }
+
+    /// The log, for a process that nobody watches: each line is an event.
+    pub fn log() -> Self {
+        Self {
+            sink: Sink::Log,
+            paint: Paint { colour: false },
+            width: 200,
+            interactive: false,
+        }
     }
 
     /// Keeps what is written, for tests. 100 columns, no colour.
@@ -100,6 +111,12 @@ impl Terminal {
         let _ = match &self.sink {
             Sink::Stdout => written(io::stdout().lock(), text),
             Sink::Stderr => written(io::stderr().lock(), text),
+            Sink::Log => {
+                for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                    tracing::info!("{line}");
+                }
+                Ok(())
+            }
             Sink::Memory(kept) => {
                 kept.lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -124,7 +141,7 @@ impl Terminal {
     pub fn kept(&self) -> String {
         match &self.sink {
             Sink::Memory(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            Sink::Stdout | Sink::Stderr => String::new(),
+            Sink::Stdout | Sink::Stderr | Sink::Log => String::new(),
         }
     }
 }

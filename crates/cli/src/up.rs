@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::UpArguments;
 use crate::browser;
 use crate::master_key::MasterKeySource;
 use crate::screen::render;
+use crate::signals::StopSignals;
 use crate::stack::{Stack, UpOptions};
 use crate::target::Target;
 use crate::terminal::Terminal;
@@ -24,8 +23,7 @@ pub async fn run(
     data_dir: Option<std::path::PathBuf>,
     master_key: MasterKeySource,
 ) -> anyhow::Result<()> {
-    // Before anything is started, so that an early Ctrl-C is not the hard one.
-    let mut signals = Signals::listen()?;
+    let mut signals = StopSignals::listen()?;
     let terminal = if arguments.ready_json {
         Terminal::stderr()
     } else {
@@ -80,26 +78,4 @@ pub async fn run(
         () = signals.next() => {}
     }
     Ok(())
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be listened for");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -35,6 +35,7 @@ pub enum AuditEventKind {
     SignedOut,
     ServerAdded,
     ServerChanged,
+    ServerRemoved,
     PolicyPublished,
     ClientRegistered,
     ClientAdded,
@@ -76,6 +77,7 @@ impl AuditEventKind {
             Self::SignedOut => "signed_out",
             Self::ServerAdded => "server_added",
             Self::ServerChanged => "server_changed",
+            Self::ServerRemoved => "server_removed",
             Self::PolicyPublished => "policy_published",
             Self::ClientRegistered => "client_registered",
             Self::ClientAdded => "client_added",
@@ -111,7 +113,7 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 36] = [
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -120,6 +122,7 @@ impl AuditEventKind {
         Self::SignedOut,
         Self::ServerAdded,
         Self::ServerChanged,
+        Self::ServerRemoved,
         Self::PolicyPublished,
         Self::ClientRegistered,
         Self::ClientAdded,

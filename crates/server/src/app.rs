@@ -25,8 +25,8 @@ pub type ConnectLines = Arc<dyn Fn(&McpServer) -> Vec<(String, String)> + Send +
 /// What the HTTP side is told at start.
 #[derive(Clone)]
 pub struct Settings {
-    /// Hosts, with their ports, that are accepted besides the one of `public_url` and its loopback spellings.
-    pub extra_hosts: Vec<String>,
+    /// The origin of the dashboard, when it is apart from `public_url`.
+    pub admin_url: Option<String>,
     /// For the dashboard.
     pub connect_lines: ConnectLines,
 }
@@ -34,7 +34,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            extra_hosts: Vec::new(),
+            admin_url: None,
             connect_lines: Arc::new(|_| Vec::new()),
         }
     }
@@ -65,7 +65,9 @@ impl AppState {
     pub fn new(authority: Authority, settings: Settings) -> Self {
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         Self(Arc::new(App {
-            hosts: AllowedHosts::new(authority.public_url(), &settings.extra_hosts),
+            hosts: AllowedHosts::new(
+                std::iter::once(authority.public_url()).chain(settings.admin_url.as_deref()),
+            ),
             cookies: CookieNames::new(authority.public_url(), authority.authority_id()),
             connect_lines: settings.connect_lines,
             authority,

@@ -21,4 +21,4 @@ mod span;
 pub use app::{AppState, ConnectLines, Peer, Settings};
 pub use event::{Event, EventKind};
 pub use policy_feed::FeedUpdate;
-pub use routes::router;
+pub use routes::{Side, router};

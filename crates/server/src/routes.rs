@@ -10,9 +10,36 @@ use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
 use crate::{cookie_weight, pages, respond};
 
-/// Everything the authority answers. Addresses of the MCP servers themselves belong to the gateway.
-pub fn router(app: AppState) -> Router {
-    let for_programs = Router::new()
+/// Which listener a router is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The only one.
+    Whole,
+    /// The public one, beside one for the dashboard.
+    Public,
+    /// The one for the dashboard: pages alone, nothing for clients.
+    Admin,
+}
+
+/// What the authority answers at one listener. Addresses of the MCP servers themselves belong to the gateway.
+pub fn router(app: AppState, side: Side) -> Router {
+    let router = match side {
+        Side::Whole => for_programs().merge(pages(consent().merge(dashboard()))),
+        // Who signs in by themselves is sent to the dashboard; here that is the page of their own.
+        Side::Public => {
+            let own = get(async || respond::see_other(tokens::PATH));
+            for_programs().merge(pages(consent().route("/admin", own)))
+        }
+        Side::Admin => pages(dashboard()),
+    };
+    router
+        .fallback(nothing)
+        .layer(middleware::from_fn_with_state(app.clone(), known_host))
+        .with_state(app)
+}
+
+fn for_programs() -> Router<AppState> {
+    let for_all = Router::new()
         .route(
             "/.well-known/oauth-authorization-server/servers/{slug}",
             get(metadata::of_server),
@@ -49,30 +76,39 @@ pub fn router(app: AppState) -> Router {
     let for_servers = Router::new()
         .route("/servers/{slug}/introspect", post(introspect::post))
         .method_not_allowed_fallback(wrong_method);
-    let for_people = Router::new()
+    for_all.merge(for_servers)
+}
+
+/// Saying yes to a client.
+fn consent() -> Router<AppState> {
+    Router::new()
         .route(
             "/servers/{slug}/authorize",
             get(authorize::get).post(authorize::post),
         )
-        .route("/sign-in", get(sign_in::get).post(sign_in::post))
-        .route("/sign-out", post(sign_out::post))
+        .route(client_logo::PATH, get(client_logo::get))
+}
+
+/// What owners do.
+fn dashboard() -> Router<AppState> {
+    Router::new()
         .route("/setup", get(setup::get).post(setup::post))
         .route("/admin", get(home::get))
         .route(clients::PATH, post(clients::decide))
+}
+
+/// These pages, with those for everybody who signs in.
+fn pages(these: Router<AppState>) -> Router<AppState> {
+    these
+        .route("/sign-in", get(sign_in::get).post(sign_in::post))
+        .route("/sign-out", post(sign_out::post))
         .route(tokens::PATH, get(tokens::get).post(tokens::create))
         .route(tokens::REVOKE_PATH, post(tokens::revoke))
         .route("/", get(home::root))
-        .route(client_logo::PATH, get(client_logo::get))
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(cookie_weight::bearable))
         // What the page about cookies looks like.
-        .route("/assets/{*name}", get(asset));
-    for_programs
-        .merge(for_servers)
-        .merge(for_people)
-        .fallback(nothing)
-        .layer(middleware::from_fn_with_state(app.clone(), known_host))
-        .with_state(app)
+        .route("/assets/{*name}", get(asset))
 }
 
 /// A name that somebody pointed at this address gets nothing, not even an error page that it could frame.

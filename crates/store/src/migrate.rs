@@ -20,6 +20,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
         include_str!("../migrations/0003_client_documents.sql"),
         include_str!("../migrations/0004_signing_keys.sql"),
         include_str!("../migrations/0005_client_cut_off.sql"),
+        include_str!("../migrations/0006_removed_servers.sql"),
     ],
 };
 

@@ -21,7 +21,7 @@ impl Store {
         self.write(data, |conn, (credential, older_until, event)| {
             Box::pin(async move {
                 let server = || Args::with_capacity(2).text(credential.server.as_str());
-                let sql = "SELECT slug FROM mcp_server WHERE slug = $1";
+                let sql = "SELECT slug FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
                 if conn.fetch_optional(sql, server()).await?.is_none() {
                     return Ok(false);
                 }

@@ -38,7 +38,8 @@ impl Store {
         let data = (slug.clone(), change, event);
         self.write(data, |conn, (slug, change, event)| {
             Box::pin(async move {
-                let sql = "SELECT slug, settings FROM mcp_server WHERE slug = $1";
+                let sql =
+                    "SELECT slug, settings FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
                 let args = Args::with_capacity(1).text(slug.as_str());
                 let Some(row) = conn.fetch_optional(sql, args).await? else {
                     return Ok(SettingsChanged::Unknown);

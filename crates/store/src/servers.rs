@@ -44,7 +44,8 @@ impl Store {
     /// Adds an MCP server.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] names the slug or the resource when another server has it.
+    /// [`StoreError::Conflict`] names the slug or the resource when another server has it; a slug also when a server that
+    /// was removed had it.
     pub async fn insert_server(
         &self,
         server: &McpServer,
@@ -95,8 +96,8 @@ impl Store {
         let row = ServerRow::new(server, event)?;
         self.write(row, |conn, row| {
             Box::pin(async move {
-                let sql =
-                    "UPDATE mcp_server SET name = $2, upstream = $3, settings = $4 WHERE slug = $1";
+                let sql = "UPDATE mcp_server SET name = $2, upstream = $3, settings = $4 \
+                     WHERE slug = $1 AND removed_at IS NULL";
                 let args = Args::with_capacity(4)
                     .text(row.server.slug.as_str())
                     .text(&row.server.name)
@@ -108,13 +109,35 @@ impl Store {
         .await
     }
 
+    /// Removes a server; false when there is none of this slug. Its issuer, its tokens and its clients are unknown from then on,
+    /// its resource may be given to another server, its slug never.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn remove_server(
+        &self,
+        slug: &ServerSlug,
+        event: AuditEvent,
+    ) -> Result<bool, StoreError> {
+        refuse_nul(&[("detail", &event.detail)])?;
+        self.write((slug.clone(), event), |conn, (slug, event)| {
+            Box::pin(async move {
+                let sql = "UPDATE mcp_server SET removed_at = $2, resource = 'removed ' || slug || ' ' || resource \
+                           WHERE slug = $1 AND removed_at IS NULL";
+                let args = Args::with_capacity(2).text(slug.as_str()).time(event.at);
+                conn.change(sql, args, event).await
+            })
+        })
+        .await
+    }
+
     /// The server of this slug.
     ///
     /// # Errors
     /// When it cannot be read.
     pub async fn find_server(&self, slug: &ServerSlug) -> Result<Option<McpServer>, StoreError> {
         let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
-                   FROM mcp_server WHERE slug = $1";
+                   FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
         let row = self
             .fetch_optional(sql, Args::with_capacity(1).text(slug.as_str()))
             .await?;
@@ -128,7 +151,7 @@ impl Store {
     /// When they cannot be read.
     pub async fn list_servers(&self) -> Result<Vec<McpServer>, StoreError> {
         let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
-                   FROM mcp_server ORDER BY slug";
+                   FROM mcp_server WHERE removed_at IS NULL ORDER BY slug";
         let rows = self.fetch_all(sql, Args::default()).await?;
         rows.iter()
             .map(|row| read(&RowReader::new(row, "mcp_server")))
@@ -151,7 +174,7 @@ impl Store {
         self.write(data, |conn, (slug, expected_revision, policy, event)| {
             Box::pin(async move {
                 let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
-                           WHERE slug = $1 AND policy_revision = $3";
+                           WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
                 let args = Args::with_capacity(3)
                     .text(slug.as_str())
                     .text(policy)
@@ -161,7 +184,7 @@ impl Store {
                     conn.count_change().await?;
                     return Ok(PublishOutcome::Published(expected_revision + 1));
                 }
-                let sql = "SELECT slug, policy_revision FROM mcp_server WHERE slug = $1";
+                let sql = "SELECT slug, policy_revision FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
                 let args = Args::with_capacity(1).text(slug.as_str());
                 Ok(match conn.fetch_optional(sql, args).await? {
                     Some(row) => PublishOutcome::Stale(RowReader::new(&row, "mcp_server").int(1)?),

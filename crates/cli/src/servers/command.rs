@@ -1,10 +1,15 @@
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{
     MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettingsChange, ServerSlug,
 };
 use url::{Host, Url};
 
-use super::period::Period;
+use crate::args::parse_mcp_url;
+use crate::child_env::ChildEnv;
+use crate::period::Period;
+use crate::tool_scope::ToolScope;
 
 /// What `servers` does.
 #[derive(Debug, Subcommand)]
@@ -16,6 +21,14 @@ pub enum ServersCommand {
         /// Which [default: the only one]
         #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
         slug: Option<ServerSlug>,
+    },
+    /// Protect one more MCP server; a running authority follows within a second
+    Add(AddServer),
+    /// Remove an MCP server: its tokens and clients are refused within a second. Its slug is never given again
+    Remove {
+        /// Which
+        #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
+        slug: ServerSlug,
     },
     /// Change settings of one MCP server; a running authority follows within a second
     Set(SetServer),
@@ -29,6 +42,47 @@ pub enum ServersCommand {
         #[arg(long)]
         end_older: bool,
     },
+}
+
+/// What `servers add` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis servers add weather http://10.0.0.7:8080/mcp
+  portcullis servers add weather http://10.0.0.7:8080/mcp --url https://weather.example.com/mcp
+  portcullis servers add files --env HOME -- npx -y @modelcontextprotocol/server-filesystem /srv")]
+pub struct AddServer {
+    /// Its name in addresses, for good
+    #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
+    pub slug: ServerSlug,
+    /// The URL of a Streamable HTTP MCP server, or `todo` for the bundled one
+    #[arg(
+        value_name = "TARGET",
+        conflicts_with = "child",
+        required_unless_present = "child"
+    )]
+    pub target: Option<String>,
+    /// The command line of a stdio MCP server, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub child: Vec<String>,
+    /// The URL that people type [default: the authority's origin, /mcp/ and SLUG]
+    #[arg(long, value_name = "URL", value_parser = parse_mcp_url)]
+    pub url: Option<Url>,
+    /// Its name for people [default: made from SLUG]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A variable that the authority passes on to the child from its own environment. Repeatable
+    #[arg(long, value_name = "NAME", value_parser = ChildEnv::parse)]
+    pub env: Vec<ChildEnv>,
+    /// A file of `Name: value` lines sent to the upstream with each call; the authority reads it
+    #[arg(long, value_name = "FILE", conflicts_with = "child")]
+    pub upstream_header_file: Option<PathBuf>,
+    /// The scopes that a tool needs instead of the usual ones. Repeatable
+    #[arg(long, value_name = "TOOL=SCOPE[,SCOPE]", value_parser = ToolScope::parse)]
+    pub tool_scope: Vec<ToolScope>,
+    /// Do not look at the upstream from here; the authority does
+    #[arg(long, conflicts_with = "tool_scope")]
+    pub unseen: bool,
 }
 
 /// What `servers set` takes.

@@ -1,11 +1,10 @@
 //! `portcullis servers`.
 
+mod add;
 mod command;
 mod credential;
-mod period;
 
 pub use command::ServersCommand;
-pub use period::Period;
 
 use base::{Clock as _, SystemClock};
 use domain::{
@@ -16,6 +15,7 @@ use store::SettingsChanged;
 
 use crate::failure::usage;
 use crate::maintenance::{Maintenance, table};
+use crate::period::Period;
 use crate::terminal::{Terminal, plain};
 use command::SetServer;
 
@@ -38,6 +38,8 @@ impl Maintenance {
                 show(&server, out);
                 Ok(())
             }
+            ServersCommand::Add(add) => self.add_server(add, out).await,
+            ServersCommand::Remove { slug } => self.remove_server(&slug, out).await,
             ServersCommand::Set(set) => self.set_server(set, out).await,
             ServersCommand::Credential { slug, end_older } => {
                 self.server_credential(slug.as_ref(), end_older, out).await

@@ -18,7 +18,6 @@ const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
 const KEYS_EVERY: Duration = Duration::from_secs(60);
 const IDLE_CLIENTS_EVERY: Duration = Duration::from_secs(3600);
 const PURGE_ROWS: usize = 1000;
-const ACTIVITY_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Passes what the authority saw on to the terminal, except our own self-check.
 pub async fn follow_events(
@@ -71,7 +70,12 @@ impl Every {
 }
 
 /// Deletes what has expired, now and then.
-pub async fn purge(store: Store, activity: ActivityLog, clock: Arc<dyn Clock>) {
+pub async fn purge(
+    store: Store,
+    activity: ActivityLog,
+    clock: Arc<dyn Clock>,
+    activity_kept: Duration,
+) {
     let mut turns = Every::new(clock, PURGE_EVERY);
     loop {
         let now = turns.next().await;
@@ -85,7 +89,7 @@ pub async fn purge(store: Store, activity: ActivityLog, clock: Arc<dyn Clock>) {
                 }
             }
         }
-        if let Err(error) = activity.purge(now.before(ACTIVITY_KEPT)).await {
+        if let Err(error) = activity.purge(now.before(activity_kept)).await {
             tracing::warn!(%error, "old activity could not be deleted");
         }
     }

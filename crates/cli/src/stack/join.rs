@@ -49,3 +49,29 @@ where
         }
     }
 }
+
+/// The authority alone.
+#[derive(Clone)]
+pub struct Alone<A>(pub A);
+
+impl<A, B> Handler for Alone<A>
+where
+    A: Service<Request<Arriving>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    A::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Body = BoxBody;
+
+    async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
+        request.extensions_mut().insert(server::Peer(peer));
+        match self.0.clone().oneshot(request).await {
+            Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+            Err(never) => match never {},
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod join;
 mod protect;
 mod records;
 mod report;
+mod running;
 mod self_check;
 mod service_tokens;
 mod todo_server;
@@ -17,41 +18,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use base::{Clock, OsRandom, Random, SystemClock, random_token};
-use domain::{McpServer, ServerSlug, Upstream};
-use gateway::{Gateway, ServerSettings};
-use oauth::{Authority, AuthoritySettings};
-use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use domain::{McpServer, ServerSlug};
+use store::Store;
+use tokio::sync::mpsc;
 
-use crate::child_env::ChildEnv;
-use crate::connect_lines::connect_lines;
+use crate::authority_place::AuthorityPlace;
 use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
 use crate::failure::usage;
 use crate::listen::{self, Listeners};
-use crate::maintenance::open_store;
 use crate::master_key::MasterKeySource;
+use crate::providers;
 use crate::public_url::PublicUrl;
 use crate::screen::{Screen, render};
 use crate::target::Target;
 use crate::terminal::{Paint, Terminal};
 use crate::tool_scope::{self, ToolScope};
-use crate::{accept, handshake, providers};
 
-use identity_keys::IdentityKeys;
-use service_tokens::ServiceTokens;
-use upstreams::TodoAddress;
-use watch::{First, Watch};
+use watch::First;
+
+pub use inventory::publish as mapped;
+pub use protect::{look, new_server};
+pub use running::{AdminListeners, Node, NodeLimits, NodeSettings, hash_threads};
 
 /// How long the screen waits for upstreams that take their time.
 const SCREEN_PATIENCE: Duration = Duration::from_secs(5);
-const RECORDS_WAITING_MAX: usize = 4096;
-const SIGHTINGS_WAITING_MAX: usize = 1024;
-/// At one MCP server; each is a row of about a kilobyte that a stranger on the network can make.
-const REGISTRATIONS_MAX: i64 = 100_000;
 
 /// What a stack is started with.
 #[derive(Clone)]
@@ -119,13 +110,7 @@ pub struct Stack {
     /// The port on this machine.
     pub port: u16,
     screen: Screen,
-    stop: DropGuard,
-    accepting: JoinHandle<()>,
-    gateway: Gateway,
-    tasks: JoinSet<()>,
-    telling: JoinSet<()>,
-    store: Store,
-    activity: ActivityLog,
+    node: Node,
     _lock: DataDirectoryLock,
 }
 
@@ -146,7 +131,7 @@ impl Stack {
         )
         .await?;
         let file = authority_file(known.clone(), &options, listeners.port)?;
-        let store = open_store(&directory).await?;
+        let store = AuthorityPlace::of_up(&directory).open_store().await?;
         let started = start(
             options,
             overrides,
@@ -183,22 +168,8 @@ impl Stack {
     }
 
     /// Refuses new connections, lets answers finish, writes everything down.
-    pub async fn shutdown(mut self) {
-        // Listening streams never end by themselves.
-        self.gateway.close_streams();
-        drop(self.stop);
-        let _ = (&mut self.accepting).await;
-        // Children of stdio servers get the chance to end by themselves.
-        self.gateway.shutdown().await;
-        self.tasks.shutdown().await;
-        drop(self.gateway);
-        // The senders are gone now, so what was told so far is written before these end.
-        let _ = tokio::time::timeout(Duration::from_secs(2), async {
-            while self.telling.join_next().await.is_some() {}
-        })
-        .await;
-        self.activity.close().await;
-        self.store.close().await;
+    pub async fn shutdown(self) {
+        self.node.shutdown().await;
     }
 }
 
@@ -236,13 +207,7 @@ struct Parts {
     setup_url: Option<String>,
     port: u16,
     screen: Screen,
-    stop: DropGuard,
-    accepting: JoinHandle<()>,
-    gateway: Gateway,
-    tasks: JoinSet<()>,
-    telling: JoinSet<()>,
-    store: Store,
-    activity: ActivityLog,
+    node: Node,
 }
 
 impl Parts {
@@ -255,13 +220,7 @@ impl Parts {
             setup_url: self.setup_url,
             port: self.port,
             screen: self.screen,
-            stop: self.stop,
-            accepting: self.accepting,
-            gateway: self.gateway,
-            tasks: self.tasks,
-            telling: self.telling,
-            store: self.store,
-            activity: self.activity,
+            node: self.node,
             _lock: lock,
         }
     }
@@ -281,7 +240,6 @@ async fn start(
     is_first_start: bool,
     store: Store,
 ) -> anyhow::Result<Parts> {
-    let clock = Arc::clone(&options.clock);
     let public_url = file.public_url.clone();
 
     // The target is looked at before anything is written, so that one that cannot work leaves no trace.
@@ -289,189 +247,61 @@ async fn start(
     if is_first_start {
         directory.write_authority(&file)?;
     }
-    let first = protect::save(&store, &*clock, &plan).await?;
-    let servers = store.list_servers().await?;
-
+    let first = protect::save(&store, &*options.clock, &plan).await?;
     let master_key = options
         .master_key
         .read(directory, &store, &*options.random)
         .await?;
-    let authority = Authority::open(
-        AuthoritySettings {
-            public_url: public_url.clone(),
-            authority_id: file.authority_id.clone(),
-            hash_threads: hash_threads(),
-            registrations_max: REGISTRATIONS_MAX,
-            ca_file: options.ca_file.clone(),
-            names: options.names.clone(),
-        },
-        store.clone(),
-        Arc::clone(&clock),
-        Arc::clone(&options.random),
-        master_key,
-    )
-    .await?;
-    let activity_path = directory.file("activity.db");
-    let activity = ActivityLog::open(
-        ActivityOptions {
-            url: DatabaseUrl::Sqlite(activity_path.clone()),
-        },
-        &*clock,
-    )
-    .await
-    .with_context(|| format!("the activity log {}", activity_path.display()))?;
-
-    let mut tasks = JoinSet::new();
-    let mut telling = JoinSet::new();
-    let published_keys = IdentityKeys::published(&authority);
-    let todo = todo_server::start(
-        &servers,
-        &authority,
-        published_keys.subscribe(),
-        directory,
-        Arc::clone(&clock),
-        &*options.random,
-        &mut tasks,
-    )
-    .await?;
-    let upstreams = upstreams(&servers, &plan, todo.as_ref(), &options.terminal)?;
-    let (records, recorded) = mpsc::channel(RECORDS_WAITING_MAX);
-    let (publisher, feed) = sdk::policy_feed(Arc::clone(&clock));
-    let gateway = Gateway::new(
-        gateway::Settings {
-            public_url: public_url.clone(),
-            alias_origins: Vec::new(),
-            allowed_origins: Vec::new(),
-            servers: upstreams
-                .iter()
-                .map(|(slug, upstream)| ServerSettings {
-                    slug: slug.to_string(),
-                    upstream: upstream.clone(),
-                })
-                .collect(),
-            identity_key: identity_keys::key(&authority),
-            opaque_tokens: Some(Arc::new(ServiceTokens(authority.clone()))),
-            limits: gateway::Limits::default(),
-        },
-        feed,
-        records,
-        Arc::clone(&clock),
-        Arc::clone(&options.random),
-    )
-    .context("the gateway")?;
-
-    // Nothing is answered before the first snapshot is in force.
-    publisher.publish(Arc::new(server::policy_feed::snapshot(&authority).await?));
-    let wake = Arc::new(Notify::new());
-    let identity_keys = IdentityKeys::new(authority.clone(), gateway.clone(), published_keys);
-    tasks.spawn(server::policy_feed::run(
-        authority.clone(),
-        Arc::clone(&wake),
-        move |update| {
-            identity_keys.follow();
-            match update {
-                server::FeedUpdate::Snapshot(snapshot) => publisher.publish(snapshot),
-                server::FeedUpdate::Contact => publisher.contact(),
-            }
-        },
-    ));
-    tasks.spawn(chores::keys(authority.clone(), Arc::clone(&clock)));
-
-    let app = server::AppState::new(
-        authority.clone(),
-        server::Settings {
-            extra_hosts: Vec::new(),
-            connect_lines: Arc::new(|server: &McpServer| {
-                connect_lines(server.slug.as_str(), &server.resource)
-                    .into_iter()
-                    .map(|(client, words)| (client.to_owned(), words.join(" ")))
-                    .collect()
-            }),
-        },
-    );
-    let user_agent = random_token(&*options.random, "portcullis-self-check/");
-    let (sightings, seen) = mpsc::channel(SIGHTINGS_WAITING_MAX);
-    telling.spawn(handshake::follow(seen, options.terminal.clone()));
-    telling.spawn(records::follow(
-        recorded,
-        activity.clone(),
-        sightings.clone(),
-        user_agent.clone(),
-    ));
-    tasks.spawn(chores::follow_events(
-        app.events(),
-        sightings,
-        user_agent.clone(),
-    ));
-    tasks.spawn(chores::purge(
-        store.clone(),
-        activity.clone(),
-        Arc::clone(&clock),
-    ));
-
-    tasks.spawn(chores::forget_idle_clients(
-        store.clone(),
-        Arc::clone(&clock),
-    ));
-
-    let token = CancellationToken::new();
+    let activity = AuthorityPlace::of_up(directory)
+        .open_activity(&*options.clock)
+        .await?;
     let port = listeners.port;
-    let handler = join::Join::new(gateway.clone(), server::router(app));
-    let accepting = tokio::spawn(accept::serve(
-        listeners.sockets,
-        handler,
-        token.clone(),
-        accept::Limits::default(),
-    ));
-    // From here on an error must not leave the listener behind.
-    let stop = token.drop_guard();
+    let mut node = Node::start(NodeSettings {
+        public_url: public_url.clone(),
+        authority_id: file.authority_id,
+        public: listeners.sockets,
+        admin: None,
+        store,
+        activity,
+        directory: directory.clone(),
+        master_key,
+        ca_file: options.ca_file,
+        names: options.names,
+        limits: NodeLimits::default(),
+        child_env: Some((plan.slug.clone(), plan.env.clone())),
+        terminal: options.terminal,
+        clock: options.clock,
+        random: options.random,
+    })
+    .await?;
     lock.announce(&public_url)?;
 
+    let servers = node.servers.clone();
     let (found, first_looks) = mpsc::channel(servers.len().max(1));
     for server in &servers {
-        let is_target = server.slug == first.slug;
-        let (_, upstream) = upstreams
-            .iter()
-            .find(|(slug, _)| *slug == server.slug)
-            .context("every server has an upstream")?;
-        tasks.spawn(
-            Watch {
-                store: store.clone(),
-                clock: Arc::clone(&clock),
-                wake: Arc::clone(&wake),
-                slug: server.slug.clone(),
-                upstream: upstream.clone(),
-                is_todo: server.upstream == Upstream::Todo,
-                overrides: if is_target {
-                    plan.overrides.clone()
-                } else {
-                    Vec::new()
-                },
-                terminal: options.terminal.clone(),
-            }
-            .run(
-                if is_target { plan.found.clone() } else { None },
-                found.clone(),
-            ),
-        );
+        let (overrides, inventory) = match server.slug == first.slug {
+            true => (plan.overrides.clone(), plan.found.clone()),
+            false => (Vec::new(), None),
+        };
+        node.watch(server, overrides, inventory, found.clone())?;
     }
     drop(found);
     let looks = first_looks_of(first_looks, servers.len()).await;
-    wake.notify_one();
+    node.wake();
 
     let local = format!("http://127.0.0.1:{port}");
     let checked = self_check::run(&self_check::Subject {
         local,
         public_url: public_url.clone(),
-        user_agent,
+        user_agent: node.self_check_agent.clone(),
         servers: servers
             .iter()
             .map(|server| (server.slug.to_string(), server.resource.clone()))
             .collect(),
-        guarded: todo.map(|todo| todo.url),
+        guarded: node.todo.as_ref().map(|todo| todo.url.clone()),
     })
     .await;
-    let setup_url = oauth::setup::create_link(&authority)
+    let setup_url = oauth::setup::create_link(&node.authority)
         .await
         .map_err(|error| anyhow::anyhow!("the setup link cannot be made: {error:?}"))?;
     let screen = Screen {
@@ -490,36 +320,8 @@ async fn start(
         setup_url,
         port,
         screen,
-        stop,
-        accepting,
-        gateway,
-        tasks,
-        telling,
-        store,
-        activity,
+        node,
     })
-}
-
-fn upstreams(
-    servers: &[McpServer],
-    plan: &protect::Plan,
-    todo: Option<&TodoAddress>,
-    terminal: &Terminal,
-) -> anyhow::Result<Vec<(ServerSlug, gateway::Upstream)>> {
-    servers
-        .iter()
-        .map(|server| {
-            let given: &[ChildEnv] = if server.slug == plan.slug {
-                &plan.env
-            } else {
-                &[]
-            };
-            Ok((
-                server.slug.clone(),
-                upstreams::of(server, given, todo, terminal)?,
-            ))
-        })
-        .collect()
 }
 
 async fn first_looks_of(mut looks: mpsc::Receiver<First>, expected: usize) -> Vec<First> {
@@ -535,9 +337,4 @@ async fn first_looks_of(mut looks: mpsc::Receiver<First>, expected: usize) -> Ve
     // Those that are late tell the terminal themselves.
     let _ = tokio::time::timeout(SCREEN_PATIENCE, collecting).await;
     all
-}
-
-/// Half of the cores: sign-ins must leave room for tokens.
-fn hash_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }

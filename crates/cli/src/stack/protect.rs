@@ -12,6 +12,7 @@ use super::{UpOptions, inventory, upstreams};
 use crate::child_env::ChildEnv;
 use crate::failure::usage;
 use crate::target::{self, Target};
+use crate::terminal::Terminal;
 
 /// What to write, once it is known that it can work.
 #[derive(Debug)]
@@ -86,28 +87,33 @@ pub async fn plan(
         found: None,
         change,
     };
-    if let Change::Add(server) | Change::Update(server) = &plan.change
-        && server.upstream != Upstream::Todo
-    {
-        plan.found = look(server, &plan, options).await?;
+    if let Change::Add(server) | Change::Update(server) = &plan.change {
+        plan.found = look(server, &plan.env, &plan.overrides, &options.terminal).await?;
     }
     Ok(plan)
 }
 
 /// Looks at an upstream before it is written down. Nobody answering is no reason to refuse: it may come up later.
-async fn look(
+///
+/// # Errors
+/// When what answers cannot be protected, a command does not start, or `overrides` name a tool that is not there.
+pub async fn look(
     server: &McpServer,
-    plan: &Plan,
-    options: &UpOptions,
+    env: &[ChildEnv],
+    overrides: &[(String, ScopeSet)],
+    terminal: &Terminal,
 ) -> anyhow::Result<Option<Inventory>> {
     let shown = target::describe(&server.upstream);
-    if matches!(server.upstream, Upstream::Stdio { .. }) {
-        options.terminal.line(format!("  Starting {shown} …"));
+    match server.upstream {
+        // It runs with the authority alone.
+        Upstream::Todo => return Ok(None),
+        Upstream::Stdio { .. } => terminal.line(format!("  Starting {shown} …")),
+        Upstream::Http { .. } => {}
     }
-    let upstream = upstreams::of(server, &plan.env, None, &options.terminal)?;
+    let upstream = upstreams::of(server, env, None, terminal)?;
     match gateway::discover(&upstream, &gateway::Limits::default()).await {
         Ok(found) => {
-            inventory::check_overrides(&found.inventory, &plan.overrides)?;
+            inventory::check_overrides(&found.inventory, overrides)?;
             Ok(Some(found.inventory))
         }
         Err(DiscoverError::Unreachable(reason))
@@ -154,7 +160,8 @@ pub async fn save(store: &Store, clock: &dyn Clock, plan: &Plan) -> anyhow::Resu
     }
 }
 
-fn new_server(
+/// A server with all defaults, at its usual address.
+pub fn new_server(
     slug: &ServerSlug,
     upstream: Upstream,
     public_url: &str,

@@ -104,7 +104,7 @@ impl World {
         let world = Self {
             clock,
             authority,
-            router: router(state.clone()),
+            router: router(state.clone(), server::Side::Whole),
             state,
             store,
             _folder: folder,

@@ -111,3 +111,49 @@ async fn a_policy_is_published_over_the_expected_revision_only() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_removed_server_is_unknown_and_its_slug_is_never_given_again() {
+    on_every_store(|store| async move {
+        let added = || event(AuditEventKind::ServerAdded);
+        let removed = || event(AuditEventKind::ServerRemoved);
+        let todo = server("todo");
+        store.insert_server(&todo, added()).await.unwrap();
+        store
+            .insert_server(&server("notes"), added())
+            .await
+            .unwrap();
+        let before = store.change_counter().await.unwrap();
+        assert!(store.remove_server(&todo.slug, removed()).await.unwrap());
+        assert_eq!(store.change_counter().await.unwrap(), before + 1);
+
+        assert!(store.find_server(&todo.slug).await.unwrap().is_none());
+        assert_eq!(store.list_servers().await.unwrap().len(), 1);
+        assert!(
+            !store
+                .update_server(&todo, event(AuditEventKind::ServerChanged))
+                .await
+                .unwrap()
+        );
+        let published = store
+            .publish_policy(
+                &todo.slug,
+                todo.policy_revision,
+                &todo.policy,
+                event(AuditEventKind::PolicyPublished),
+            )
+            .await;
+        assert_eq!(published, Ok(PublishOutcome::Unknown));
+        assert!(!store.remove_server(&todo.slug, removed()).await.unwrap());
+        assert_eq!(store.change_counter().await.unwrap(), before + 1);
+
+        assert_eq!(
+            store.insert_server(&todo, added()).await,
+            Err(StoreError::Conflict("a server with this slug"))
+        );
+        let mut next = server("todo-2");
+        next.resource = todo.resource;
+        store.insert_server(&next, added()).await.unwrap();
+    })
+    .await;
+}

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// A length of time as it is written: `90s`, `30m`, `12h`, `90d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(u64);
@@ -33,8 +35,13 @@ impl Period {
         self.0
     }
 
+    /// As a duration.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+
     /// Of so many seconds.
-    pub fn of(seconds: u64) -> Self {
+    pub const fn of(seconds: u64) -> Self {
         Self(seconds)
     }
 }
@@ -46,6 +53,14 @@ impl std::fmt::Display for Period {
             .find(|(_, seconds)| self.0.is_multiple_of(*seconds))
             .unwrap_or(&UNITS[3]);
         write!(formatter, "{}{unit}", self.0 / seconds)
+    }
+}
+
+impl std::str::FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text)
     }
 }
 

@@ -1,0 +1,202 @@
+//! Where one authority keeps everything: a data directory alone, or the database that a configuration names.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use base::{Clock, Random, SystemClock, random_token};
+use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store, StoreOptions};
+
+use crate::config::{DatabasePlace, Valid};
+use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
+use crate::failure::usage;
+use crate::public_url::PublicUrl;
+
+/// What ends in this is the schema of the activity log.
+const ACTIVITY_SUFFIX: &str = "_activity";
+
+/// The place of one authority.
+pub struct AuthorityPlace {
+    directory: DataDirectory,
+    database: DatabasePlace,
+    lock: Option<DataDirectoryLock>,
+}
+
+impl AuthorityPlace {
+    /// The place that a configuration names. Its directory is made when it is missing.
+    ///
+    /// # Errors
+    /// When the directory cannot be.
+    pub fn of_config(config: &Valid) -> anyhow::Result<Self> {
+        Ok(Self {
+            directory: DataDirectory::open_or_create(config.data_dir.as_deref())?,
+            database: config.database.clone(),
+            lock: None,
+        })
+    }
+
+    /// A data directory in which an authority was started before.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of_directory(named: Option<PathBuf>) -> anyhow::Result<Self> {
+        let (directory, _) = DataDirectory::open_existing(named.as_deref())?;
+        Ok(Self {
+            directory,
+            database: DatabasePlace::Sqlite,
+            lock: None,
+        })
+    }
+
+    /// The place of `up`: everything in one directory, which its own start locks.
+    pub fn of_up(directory: &DataDirectory) -> Self {
+        Self {
+            directory: directory.clone(),
+            database: DatabasePlace::Sqlite,
+            lock: None,
+        }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &DataDirectory {
+        &self.directory
+    }
+
+    /// Whether only one process may serve it, and says so by its lock.
+    pub fn is_one_node(&self) -> bool {
+        matches!(self.database, DatabasePlace::Sqlite)
+    }
+
+    /// Takes the directory for this process, when what is in it cannot be shared.
+    ///
+    /// # Errors
+    /// When another process has it.
+    pub fn lock(&mut self) -> anyhow::Result<()> {
+        if self.is_one_node() {
+            self.lock = Some(self.directory.lock()?);
+        }
+        Ok(())
+    }
+
+    /// Tells other processes who serves it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn announce(&mut self, url: &str) -> anyhow::Result<()> {
+        match &mut self.lock {
+            Some(lock) => lock.announce(url),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the authority's database.
+    ///
+    /// # Errors
+    /// In words, when it cannot be reached, is damaged or newer.
+    pub async fn open_store(&self) -> anyhow::Result<Store> {
+        let (url, named) = match &self.database {
+            DatabasePlace::Sqlite => {
+                let path = self.directory.file("portcullis.db");
+                let named = format!("the database {}", path.display());
+                (DatabaseUrl::Sqlite(path), named)
+            }
+            DatabasePlace::Postgres { schema, .. } => {
+                let named = format!("database.url, schema {schema}");
+                (self.postgres(schema), named)
+            }
+        };
+        #[cfg_attr(not(feature = "weaken-durability"), expect(unused_mut))]
+        let mut options = StoreOptions::new(url);
+        #[cfg(feature = "weaken-durability")]
+        {
+            options.synchronous = store::Synchronous::Normal;
+        }
+        Store::open(options, &SystemClock).await.context(named)
+    }
+
+    /// Opens the activity log.
+    ///
+    /// # Errors
+    /// Names it.
+    pub async fn open_activity(&self, clock: &dyn Clock) -> anyhow::Result<ActivityLog> {
+        let (url, named) = match &self.database {
+            DatabasePlace::Sqlite => {
+                let path = self.directory.file("activity.db");
+                let named = format!("the activity log {}", path.display());
+                (DatabaseUrl::Sqlite(path), named)
+            }
+            DatabasePlace::Postgres { schema, .. } => {
+                let schema = format!("{schema}{ACTIVITY_SUFFIX}");
+                let named = format!("the activity log in schema {schema}");
+                (self.postgres(&schema), named)
+            }
+        };
+        ActivityLog::open(ActivityOptions { url }, clock)
+            .await
+            .context(named)
+    }
+
+    fn postgres(&self, schema: &str) -> DatabaseUrl {
+        match &self.database {
+            DatabasePlace::Postgres { url, .. } => DatabaseUrl::Postgres {
+                url: url.clone(),
+                schema: Some(schema.to_owned()),
+            },
+            DatabasePlace::Sqlite => DatabaseUrl::Sqlite(self.directory.file("portcullis.db")),
+        }
+    }
+
+    /// What was fixed at the first start, by whichever node came first: gives the authority's id.
+    ///
+    /// # Errors
+    /// When the configuration names another origin than the first start did.
+    pub async fn settle_identity(
+        &self,
+        store: &Store,
+        config: &Valid,
+        port: u16,
+        random: &dyn Random,
+    ) -> anyhow::Result<String> {
+        let fresh = || random_token(random, "aut_");
+        let (id, public_url) = match self.database {
+            DatabasePlace::Sqlite => match self.directory.read_authority()? {
+                Some(file) => (file.authority_id, file.public_url),
+                None => {
+                    let id = fresh();
+                    let file = AuthorityFile::new(id.clone(), &config.public_url, port);
+                    self.directory.write_authority(&file)?;
+                    (id, file.public_url)
+                }
+            },
+            DatabasePlace::Postgres { .. } => {
+                let asked = config.public_url.as_str();
+                let public_url = store.find_or_put_setting("public_url", asked).await?;
+                let id = store.find_or_put_setting("authority_id", &fresh()).await?;
+                (id, public_url)
+            }
+        };
+        check_origin(&config.public_url, &public_url)?;
+        Ok(id)
+    }
+
+    /// The origin that was fixed at the first start.
+    ///
+    /// # Errors
+    /// When there was none.
+    pub async fn public_url(&self, store: &Store) -> anyhow::Result<String> {
+        let fixed = match self.database {
+            DatabasePlace::Sqlite => self.directory.read_authority()?.map(|file| file.public_url),
+            DatabasePlace::Postgres { .. } => store.find_setting("public_url").await?,
+        };
+        fixed.context("no authority has been started here yet; run `portcullis serve` with this --config first")
+    }
+}
+
+fn check_origin(asked: &PublicUrl, fixed: &str) -> anyhow::Result<()> {
+    if asked.as_str() == fixed {
+        return Ok(());
+    }
+    Err(usage(format!(
+        "public_url {asked}: this authority has been {fixed} since its first start, and its clients' tokens name it\n  \
+         say {fixed}, or use another database and data directory for another authority"
+    )))
+}

@@ -1,0 +1,78 @@
+//! The configuration file of `portcullis serve`: one file per section, all defaults, and the words that refuse what is wrong.
+//!
+//! Only this folder knows the file and the environment; the other crates get plain settings. `docs/configuration.md` and the JSON
+//! schema are made from the types here.
+
+mod admin;
+mod command;
+mod database;
+mod egress;
+mod environment;
+mod keys;
+mod limits;
+mod listen;
+mod load;
+mod log;
+mod place;
+mod proxy;
+mod reference;
+mod retention;
+mod schema;
+mod tls;
+mod valid;
+mod values;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use admin::Admin;
+pub use command::{ConfigCommand, run};
+pub use database::Database;
+pub use egress::Egress;
+pub use keys::Keys;
+pub use limits::Limits;
+pub use listen::Listen;
+pub use load::load;
+pub use log::{Log, LogFormat};
+pub use proxy::{ForwardedHeader, Proxy};
+pub use retention::Retention;
+pub use tls::{Certificate, Tls};
+pub use valid::{DatabasePlace, MasterKeyPlace, Valid};
+
+use values::Origin;
+pub use values::Size;
+
+/// Everything that `portcullis serve` is told. MCP servers, scopes and people are not here: they live in the store, and commands
+/// change them while it runs.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The origin that clients and people see, such as `https://mcp.example.com`: `https`, or `http` on loopback; no path. Required.
+    /// It is fixed at the first start, because tokens and registered clients name it.
+    pub public_url: Option<Origin>,
+    /// The directory for the SQLite databases and generated keys. Without it: `$XDG_DATA_HOME/portcullis`. With PostgreSQL and a
+    /// master key from elsewhere, nothing in it matters to the authority.
+    pub data_dir: Option<PathBuf>,
+    /// Where clients and people connect.
+    pub listen: Listen,
+    /// Where the dashboard answers.
+    pub admin: Admin,
+    /// Certificates, when no proxy in front speaks https.
+    pub tls: Tls,
+    /// Proxies in front, whose word about the client's address counts.
+    pub proxy: Proxy,
+    /// Where the authority keeps everything.
+    pub database: Database,
+    /// What seals the signing keys.
+    pub keys: Keys,
+    /// Connections that Portcullis opens itself, to fetch documents of clients.
+    pub egress: Egress,
+    /// Sizes, times and counts that bound what strangers can ask for.
+    pub limits: Limits,
+    /// How long records are kept.
+    pub retention: Retention,
+    /// What is logged, and how.
+    pub log: Log,
+}

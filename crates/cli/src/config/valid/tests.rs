@@ -1,0 +1,144 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::config::load;
+
+fn check(text: &str) -> anyhow::Result<Valid> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portcullis.toml");
+    std::fs::write(&file, text).unwrap();
+    load(&file, std::iter::empty())?.valid()
+}
+
+fn refused(text: &str) -> String {
+    let error = check(text).expect_err(text).to_string();
+    let (_, problems) = error.split_once("cannot be used").unwrap();
+    problems.trim().to_owned()
+}
+
+const URL: &str = "public_url = \"https://mcp.example.com\"\n";
+
+#[test]
+fn one_line_is_a_whole_configuration() {
+    let valid = check(URL).unwrap();
+    assert!(matches!(valid.database, DatabasePlace::Sqlite));
+    assert!(matches!(valid.master_key, MasterKeyPlace::DataDirectory));
+    assert_eq!(valid.listen, ["127.0.0.1:4180".parse().unwrap()]);
+    assert_eq!(valid.warnings.len(), 1, "{:?}", valid.warnings);
+    assert!(refused("").starts_with("public_url is missing"));
+}
+
+#[test]
+fn a_proxy_or_a_certificate_answers_the_warning() {
+    let proxy = format!("{URL}[proxy]\ntrusted = [\"127.0.0.1\"]\n");
+    assert!(check(&proxy).unwrap().warnings.is_empty());
+    let tls = format!("{URL}[[tls.certificates]]\ncertificate_file = \"a\"\nkey_file = \"b\"\n");
+    assert!(check(&tls).unwrap().warnings.is_empty());
+    let http = tls.replace("https://mcp.example.com", "http://localhost:4180");
+    assert_eq!(
+        refused(&http),
+        "line 2, column 7: tls.certificates: are given, and public_url http://localhost:4180 is not https"
+    );
+}
+
+#[test]
+fn addresses_stand_once() {
+    assert!(
+        check(&format!(
+            "{URL}[listen]\naddresses = [\"127.0.0.1:1\", \"[::1]:1\"]\n"
+        ))
+        .is_ok()
+    );
+    for (text, problem) in [
+        ("[listen]\naddresses = []", "is empty"),
+        (
+            "[listen]\naddresses = [\"127.0.0.1:1\", \"127.0.0.1:1\"]",
+            "stands twice",
+        ),
+        (
+            "[admin]\nlisten = [\"127.0.0.1:4180\"]",
+            "is a public address too",
+        ),
+        (
+            "[admin]\nurl = \"https://a.example\"",
+            "without admin.listen",
+        ),
+        ("[admin]\ntls = true", "without admin.listen"),
+        ("[admin]\nlisten = [\"10.0.0.1:9\"]", "admin.url must say"),
+        (
+            "[admin]\nlisten = [\"127.0.0.1:9\"]\ntls = true",
+            "needs a certificate",
+        ),
+    ] {
+        let found = refused(&format!("{URL}{text}"));
+        assert!(found.contains(problem), "{text}: {found}");
+    }
+}
+
+#[test]
+fn the_dashboard_has_an_origin_of_its_own() {
+    let admin = |text: &str| {
+        let valid = check(&format!("{URL}[admin]\n{text}")).unwrap();
+        valid.admin.unwrap().url.to_string()
+    };
+    assert_eq!(admin("listen = [\"127.0.0.1:9\"]"), "http://127.0.0.1:9");
+    assert_eq!(
+        admin("listen = [\"10.0.0.1:9\"]\nurl = \"https://admin.example.com\""),
+        "https://admin.example.com"
+    );
+}
+
+#[test]
+fn postgres_needs_a_shared_key_and_secrets_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    let with = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        format!(
+            "{URL}[database]\nurl_file = {:?}\n[keys]\nmaster_key_file = \"k\"\n",
+            file.display().to_string()
+        )
+    };
+    match check(&with("postgres://me:pw@db/x\n")).unwrap().database {
+        DatabasePlace::Postgres { url, .. } => assert_eq!(url.expose(), "postgres://me:pw@db/x"),
+        DatabasePlace::Sqlite => panic!("it is PostgreSQL"),
+    }
+    for (text, problem) in [
+        ("", "must hold one line"),
+        ("postgres://a\npostgres://b\n", "must hold one line"),
+        ("mysql://a", "is no PostgreSQL address"),
+    ] {
+        let found = refused(&with(text));
+        assert!(found.contains(problem), "{text}: {found}");
+        assert!(!found.contains("mysql"), "{found}");
+    }
+    let url = format!("{URL}[database]\nurl = \"postgres://me:hunter2@db/x\"\n");
+    let found = refused(&url);
+    assert!(
+        found.contains("keys.master_key_file: is missing"),
+        "{found}"
+    );
+    assert!(!found.contains("hunter2"), "{found}");
+    assert!(check(&format!("{url}[keys]\nmaster_key = \"AAAA\"\n")).is_ok());
+    for (text, problem) in [
+        (
+            "[keys]\nmaster_key = \"a\"\nmaster_key_file = \"b\"",
+            "both given",
+        ),
+        ("[database]\nschema = \"a\"", "database.url is missing"),
+        (
+            "[database]\nurl = \"postgres://a/b\"\nurl_file = \"/x\"",
+            "both given",
+        ),
+        (
+            "[keys]\nmaster_key = \"a\"\n[database]\nurl = \"postgres://a/b\"\nschema = \"A b\"",
+            "must be 1 to 54",
+        ),
+        (
+            "[database]\nurl_file = \"/does/not/exist\"",
+            "cannot be read",
+        ),
+    ] {
+        let found = refused(&format!("{URL}{text}"));
+        assert!(found.contains(problem), "{text}: {found}");
+    }
+}

@@ -1,0 +1,199 @@
+//! `portcullis serve`: a node in production.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use base::{OsRandom, SystemClock};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::args::ServeArguments;
+use crate::authority_place::AuthorityPlace;
+use crate::config::{Limits, Valid};
+use crate::master_key::MasterKeySource;
+use crate::port_holder;
+use crate::signals::StopSignals;
+use crate::stack::{AdminListeners, Node, NodeLimits, NodeSettings, hash_threads};
+use crate::terminal::Terminal;
+use crate::{accept, providers};
+
+/// Serves until a signal says to stop.
+///
+/// # Errors
+/// One message that names the setting and the fix.
+pub async fn run(
+    arguments: ServeArguments,
+    config: Valid,
+    master_key: MasterKeySource,
+) -> anyhow::Result<()> {
+    let mut signals = StopSignals::listen()?;
+    let starting = start(&config, &master_key);
+    let started = tokio::select! {
+        started = starting => started?,
+        () = signals.next() => return Ok(()),
+    };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let out = Terminal::stderr();
+    out.line(format!(
+        "Portcullis {} serves {} at {}",
+        env!("CARGO_PKG_VERSION"),
+        config.public_url,
+        addresses(&started.public)
+    ));
+    if let Some(admin) = &config.admin {
+        let at = addresses(&started.admin);
+        out.line(format!("  dashboard {}/admin at {at}", admin.url));
+    }
+    for server in &started.node.servers {
+        out.line(format!("  {}  {}", server.slug, server.resource));
+    }
+    if !oauth::setup::somebody_exists(&started.node.authority)
+        .await
+        .is_ok_and(|somebody| somebody)
+    {
+        out.line(
+            "  nobody can sign in yet: portcullis users add YOU@EXAMPLE.COM --password-stdin with this --config makes the owner",
+        );
+    }
+    if arguments.ready_json {
+        let ready = json!({
+            "public_url": config.public_url.as_str(),
+            "listen": started.public,
+            "admin_listen": started.admin,
+        });
+        Terminal::stdout().line(ready.to_string());
+    }
+    signals.next().await;
+    tracing::info!("stopping; answers that have begun may finish");
+    tokio::select! {
+        () = started.node.shutdown() => {}
+        () = signals.next() => {}
+    }
+    Ok(())
+}
+
+struct Started {
+    node: Node,
+    public: Vec<SocketAddr>,
+    admin: Vec<SocketAddr>,
+    _place: AuthorityPlace,
+}
+
+async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<Started> {
+    providers::install();
+    let mut place = AuthorityPlace::of_config(config)?;
+    place.lock()?;
+    let public = bind(&config.listen, "listen.addresses").await?;
+    let admin = match &config.admin {
+        Some(admin) => bind(&admin.listen, "admin.listen").await?,
+        None => Vec::new(),
+    };
+    let (public_addresses, admin_addresses) = (local(&public)?, local(&admin)?);
+    let random = Arc::new(OsRandom);
+    let clock = Arc::new(SystemClock);
+    let store = place.open_store().await?;
+    let started = async {
+        let identity = place
+            .settle_identity(&store, config, public_addresses[0].port(), &*random)
+            .await?;
+        let master_key = master_key.read(place.directory(), &store, &*random).await?;
+        let activity = place.open_activity(&*clock).await?;
+        let mut node = Node::start(NodeSettings {
+            public_url: config.public_url.as_str().to_owned(),
+            authority_id: identity,
+            public,
+            admin: config.admin.as_ref().map(|place| AdminListeners {
+                sockets: admin,
+                url: place.url.as_str().to_owned(),
+            }),
+            store: store.clone(),
+            activity,
+            directory: place.directory().clone(),
+            master_key,
+            ca_file: config.ca_file.clone(),
+            names: None,
+            limits: limits(&config.limits, config),
+            child_env: None,
+            terminal: Terminal::log(),
+            clock,
+            random,
+        })
+        .await?;
+        // Nobody waits for the first looks: each goes on until its upstream has answered.
+        let (first, _) = mpsc::channel(1);
+        for server in node.servers.clone() {
+            node.watch(&server, Vec::new(), None, first.clone())?;
+        }
+        anyhow::Ok(node)
+    }
+    .await;
+    match started {
+        Ok(node) => {
+            place.announce(config.public_url.as_str())?;
+            Ok(Started {
+                node,
+                public: public_addresses,
+                admin: admin_addresses,
+                _place: place,
+            })
+        }
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
+}
+
+fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
+    let bytes = |size: crate::config::Size| usize::try_from(size.bytes()).unwrap_or(usize::MAX);
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    NodeLimits {
+        accept: accept::Limits {
+            connections_max: count(limits.connections),
+            head_timeout: limits.head_timeout.duration(),
+            drain: limits.drain.duration(),
+        },
+        gateway: gateway::Limits {
+            request_body_bytes_max: bytes(limits.request_body),
+            list_bytes_max: bytes(limits.list_answer),
+            connect_timeout: limits.upstream_connect.duration(),
+            head_timeout: limits.upstream_answer.duration(),
+            open_calls_max: count(limits.open_calls),
+            ..gateway::Limits::default()
+        },
+        registrations_max: i64::from(limits.registrations),
+        hash_threads: match limits.hash_threads {
+            0 => hash_threads(),
+            threads => count(threads),
+        },
+        activity_kept: config.retention.activity.duration(),
+    }
+}
+
+async fn bind(addresses: &[SocketAddr], setting: &str) -> anyhow::Result<Vec<TcpListener>> {
+    let mut sockets = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let bound = TcpListener::bind(address).await;
+        sockets.push(bound.with_context(|| {
+            let holder = port_holder::find(address.port())
+                .map(|holder| format!("; it is taken by {holder}"))
+                .unwrap_or_default();
+            format!("{setting}: {address} cannot be listened at{holder}")
+        })?);
+    }
+    Ok(sockets)
+}
+
+fn local(sockets: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
+    let addresses: std::io::Result<_> = sockets.iter().map(TcpListener::local_addr).collect();
+    addresses.context("the listeners have no addresses")
+}
+
+fn addresses(list: &[SocketAddr]) -> String {
+    let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+    list.join(", ")
+}

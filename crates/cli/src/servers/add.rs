@@ -1,0 +1,158 @@
+use anyhow::Context as _;
+use base::{Clock as _, SystemClock};
+use domain::{AuditEvent, AuditEventKind, McpServer, ServerSlug};
+use store::StoreError;
+use url::Url;
+
+use super::command::AddServer;
+use crate::child_env::ChildEnv;
+use crate::failure::usage;
+use crate::maintenance::Maintenance;
+use crate::public_url::is_loopback;
+use crate::stack::{look, mapped, new_server};
+use crate::target::{self, Target};
+use crate::terminal::Terminal;
+use crate::tool_scope;
+
+/// The longest name that people see.
+const NAME_MAX: usize = 100;
+
+impl Maintenance {
+    /// Adds an MCP server, after a look at it.
+    pub(super) async fn add_server(&self, add: AddServer, out: &Terminal) -> anyhow::Result<()> {
+        if let Some(set) = add
+            .env
+            .iter()
+            .find(|one| matches!(one, ChildEnv::Set(_, _)))
+        {
+            return Err(usage(format!(
+                "--env {}: values are not kept; give the name alone and set it where the authority runs",
+                set.name()
+            )));
+        }
+        let overrides = tool_scope::overrides(&add.tool_scope)?;
+        let target = Target::read(
+            add.target.as_deref(),
+            &add.child,
+            &add.env,
+            add.upstream_header_file,
+        )?;
+        let public_url = self.public_url().await?;
+        let now = SystemClock.now();
+        let mut server = new_server(&add.slug, target.to_upstream(None)?, &public_url, now);
+        if let Some(url) = &add.url {
+            server.resource = resource(url)?;
+        }
+        if let Some(name) = add.name {
+            if name.trim().is_empty() || name.chars().count() > NAME_MAX {
+                return Err(usage(format!("--name: 1 to {NAME_MAX} characters")));
+            }
+            server.name = name.trim().to_owned();
+        }
+
+        let found = match add.unseen {
+            true => None,
+            false => look(&server, &[], &overrides, out).await?,
+        };
+        let event = AuditEvent {
+            at: now,
+            kind: AuditEventKind::ServerAdded,
+            server: Some(server.slug.clone()),
+            user: None,
+            client: None,
+            grant: None,
+            detail: target::describe(&server.upstream),
+        };
+        match self.store().insert_server(&server, event).await {
+            Ok(()) => {}
+            Err(StoreError::Conflict(what)) => {
+                return Err(usage(format!("{what} is there, or was: {}", told(&server))));
+            }
+            Err(error) => return Err(error).context("servers add"),
+        }
+        out.line(format!("{}  {}", server.slug, server.resource));
+        match found {
+            Some(found) => {
+                let mapped =
+                    mapped(self.store(), &SystemClock, &server.slug, &found, &overrides).await?;
+                for (scope, tools) in &mapped.scopes {
+                    out.line(format!("  {scope}  {}", tools.join(", ")));
+                }
+            }
+            None => out.line(
+                out.paint
+                    .dim("  its tools are mapped when it first answers the authority"),
+            ),
+        }
+        Ok(())
+    }
+
+    /// Removes an MCP server.
+    pub(super) async fn remove_server(
+        &self,
+        slug: &ServerSlug,
+        out: &Terminal,
+    ) -> anyhow::Result<()> {
+        let server = self.server(Some(slug), "SLUG").await?;
+        let event = AuditEvent {
+            at: SystemClock.now(),
+            kind: AuditEventKind::ServerRemoved,
+            server: Some(slug.clone()),
+            user: None,
+            client: None,
+            grant: None,
+            detail: server.resource.clone(),
+        };
+        let removed = self.store().remove_server(slug, event).await?;
+        anyhow::ensure!(removed, "the MCP server {slug} is gone");
+        out.line(format!(
+            "{slug} is removed; {} answers nobody",
+            server.resource
+        ));
+        Ok(())
+    }
+}
+
+fn told(server: &McpServer) -> String {
+    format!(
+        "{} at {}; choose another slug (one that was removed is never given again), or another --url",
+        server.slug, server.resource
+    )
+}
+
+/// The one `aud` of its tokens: as people type it, without the slash that an origin ends in.
+fn resource(url: &Url) -> anyhow::Result<String> {
+    if url.query().is_some() {
+        return Err(usage("--url: must not contain a query (?…)"));
+    }
+    if url.scheme() != "https" && !is_loopback(url) {
+        return Err(usage("--url: http is only for this machine; use https"));
+    }
+    let text = url.as_str();
+    Ok(match url.path() {
+        "/" => text.trim_end_matches('/').to_owned(),
+        _ => text.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_resource_is_https_or_of_this_machine_and_an_origin_has_no_slash() {
+        let read = |text: &str| resource(&Url::parse(text).unwrap());
+        for (text, kept) in [
+            ("https://a.example/mcp", "https://a.example/mcp"),
+            ("https://A.example:443/mcp/", "https://a.example/mcp/"),
+            ("https://a.example/", "https://a.example"),
+            ("http://localhost:4180/x", "http://localhost:4180/x"),
+        ] {
+            assert_eq!(read(text).unwrap(), kept);
+        }
+        for bad in ["http://a.example/mcp", "https://a.example/mcp?x=1"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! What runs under `up` and `serve` alike: the authority, the gateway, the chores, and the listeners in front of them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use authz::Inventory;
+use base::{Clock, Random, random_token};
+use domain::{McpServer, ServerSlug, Upstream};
+use gateway::{Gateway, ServerSettings};
+use oauth::{Authority, AuthoritySettings, MasterKey};
+use store::{ActivityLog, Store};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use wire::oauth::ScopeSet;
+
+use super::identity_keys::{self, IdentityKeys};
+use super::service_tokens::ServiceTokens;
+use super::upstreams::TodoAddress;
+use super::watch::{First, Watch};
+use super::{chores, join, records, todo_server, upstreams};
+use crate::child_env::ChildEnv;
+use crate::connect_lines::connect_lines;
+use crate::data_dir::DataDirectory;
+use crate::terminal::Terminal;
+use crate::{accept, handshake};
+
+const RECORDS_WAITING_MAX: usize = 4096;
+const SIGHTINGS_WAITING_MAX: usize = 1024;
+
+/// What a node is started with.
+pub struct NodeSettings {
+    /// The authority's origin.
+    pub public_url: String,
+    /// Tells its cookies from those of others on the same host.
+    pub authority_id: String,
+    /// Where clients and people connect.
+    pub public: Vec<TcpListener>,
+    /// Where the dashboard is, when that is somewhere else.
+    pub admin: Option<AdminListeners>,
+    /// The authority's database.
+    pub store: Store,
+    /// The calls.
+    pub activity: ActivityLog,
+    /// Where the todo server keeps its file.
+    pub directory: DataDirectory,
+    /// What seals the signing keys.
+    pub master_key: MasterKey,
+    /// More roots for outgoing connections.
+    pub ca_file: Option<PathBuf>,
+    /// What turns names into addresses; the system when there is none.
+    pub names: Option<egress::Names>,
+    /// What bounds strangers.
+    pub limits: NodeLimits,
+    /// Variables of this start's command line, for the children of one server.
+    pub child_env: Option<(ServerSlug, Vec<ChildEnv>)>,
+    /// Where handshakes, children's messages and news of upstreams are told.
+    pub terminal: Terminal,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// The listeners of the dashboard.
+pub struct AdminListeners {
+    /// Where it listens.
+    pub sockets: Vec<TcpListener>,
+    /// The origin under which browsers reach it.
+    pub url: String,
+}
+
+/// Sizes, times and counts.
+#[derive(Debug, Clone)]
+pub struct NodeLimits {
+    /// Of connections.
+    pub accept: accept::Limits,
+    /// Of calls.
+    pub gateway: gateway::Limits,
+    /// Clients that may have registered themselves at one MCP server; each is a row of about a kilobyte that a stranger on the
+    /// network can make.
+    pub registrations_max: i64,
+    /// Threads that hash passwords.
+    pub hash_threads: usize,
+    /// How long calls stay in the activity log.
+    pub activity_kept: Duration,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        Self {
+            accept: accept::Limits::default(),
+            gateway: gateway::Limits::default(),
+            registrations_max: 100_000,
+            hash_threads: hash_threads(),
+            activity_kept: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// A running node. Dropping it stops it hard; [`Node::shutdown`] lets answers finish.
+#[must_use = "dropping a node stops it"]
+pub struct Node {
+    /// The authority.
+    pub authority: Authority,
+    /// What our own self-check calls itself, so that it is told to nobody.
+    pub self_check_agent: String,
+    /// Where the bundled todo server listens, when there is one.
+    pub todo: Option<TodoAddress>,
+    /// The MCP servers there were at the start.
+    pub servers: Vec<McpServer>,
+    wake: Arc<Notify>,
+    upstreams: Vec<(ServerSlug, gateway::Upstream)>,
+    stop: DropGuard,
+    accepting: Vec<JoinHandle<()>>,
+    gateway: Gateway,
+    tasks: JoinSet<()>,
+    telling: JoinSet<()>,
+    store: Store,
+    activity: ActivityLog,
+    clock: Arc<dyn Clock>,
+    terminal: Terminal,
+}
+
+impl Node {
+    /// Starts everything that answers. Upstreams are looked at by [`Node::watch`].
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
+        let (store, activity) = (&settings.store, &settings.activity);
+        let (clock, random) = (&settings.clock, &settings.random);
+        let terminal = &settings.terminal;
+        let servers = store.list_servers().await?;
+        let authority = Authority::open(
+            AuthoritySettings {
+                public_url: settings.public_url.clone(),
+                authority_id: settings.authority_id.clone(),
+                hash_threads: settings.limits.hash_threads,
+                registrations_max: settings.limits.registrations_max,
+                ca_file: settings.ca_file.clone(),
+                names: settings.names.clone(),
+            },
+            store.clone(),
+            Arc::clone(clock),
+            Arc::clone(random),
+            settings.master_key,
+        )
+        .await?;
+
+        let mut tasks = JoinSet::new();
+        let mut telling = JoinSet::new();
+        let published_keys = IdentityKeys::published(&authority);
+        let todo = todo_server::start(
+            &servers,
+            &authority,
+            published_keys.subscribe(),
+            &settings.directory,
+            Arc::clone(clock),
+            &**random,
+            &mut tasks,
+        )
+        .await?;
+        let upstreams = upstreams_of(
+            &servers,
+            settings.child_env.as_ref(),
+            todo.as_ref(),
+            terminal,
+        )?;
+        let (records, recorded) = mpsc::channel(RECORDS_WAITING_MAX);
+        let (publisher, feed) = sdk::policy_feed(Arc::clone(clock));
+        let gateway = Gateway::new(
+            gateway::Settings {
+                public_url: settings.public_url.clone(),
+                alias_origins: Vec::new(),
+                allowed_origins: Vec::new(),
+                servers: upstreams
+                    .iter()
+                    .map(|(slug, upstream)| ServerSettings {
+                        slug: slug.to_string(),
+                        upstream: upstream.clone(),
+                    })
+                    .collect(),
+                identity_key: identity_keys::key(&authority),
+                opaque_tokens: Some(Arc::new(ServiceTokens(authority.clone()))),
+                limits: settings.limits.gateway.clone(),
+            },
+            feed,
+            records,
+            Arc::clone(clock),
+            Arc::clone(random),
+        )
+        .context("the gateway")?;
+
+        // Nothing is answered before the first snapshot is in force.
+        publisher.publish(Arc::new(server::policy_feed::snapshot(&authority).await?));
+        let wake = Arc::new(Notify::new());
+        let identity_keys = IdentityKeys::new(authority.clone(), gateway.clone(), published_keys);
+        tasks.spawn(server::policy_feed::run(
+            authority.clone(),
+            Arc::clone(&wake),
+            move |update| {
+                identity_keys.follow();
+                match update {
+                    server::FeedUpdate::Snapshot(snapshot) => publisher.publish(snapshot),
+                    server::FeedUpdate::Contact => publisher.contact(),
+                }
+            },
+        ));
+        tasks.spawn(chores::keys(authority.clone(), Arc::clone(clock)));
+
+        let app = server::AppState::new(authority.clone(), http_settings(settings.admin.as_ref()));
+        let self_check_agent = random_token(&**random, "portcullis-self-check/");
+        let (sightings, seen) = mpsc::channel(SIGHTINGS_WAITING_MAX);
+        telling.spawn(handshake::follow(seen, terminal.clone()));
+        telling.spawn(records::follow(
+            recorded,
+            activity.clone(),
+            sightings.clone(),
+            self_check_agent.clone(),
+        ));
+        tasks.spawn(chores::follow_events(
+            app.events(),
+            sightings,
+            self_check_agent.clone(),
+        ));
+        tasks.spawn(chores::purge(
+            store.clone(),
+            activity.clone(),
+            Arc::clone(clock),
+            settings.limits.activity_kept,
+        ));
+        tasks.spawn(chores::forget_idle_clients(
+            store.clone(),
+            Arc::clone(clock),
+        ));
+
+        let stop = CancellationToken::new();
+        let mut accepting = Vec::new();
+        let side = match settings.admin {
+            Some(_) => server::Side::Public,
+            None => server::Side::Whole,
+        };
+        accepting.push(tokio::spawn(accept::serve(
+            settings.public,
+            join::Join::new(gateway.clone(), server::router(app.clone(), side)),
+            stop.clone(),
+            settings.limits.accept.clone(),
+        )));
+        if let Some(admin) = settings.admin {
+            accepting.push(tokio::spawn(accept::serve(
+                admin.sockets,
+                join::Alone(server::router(app, server::Side::Admin)),
+                stop.clone(),
+                settings.limits.accept.clone(),
+            )));
+        }
+        Ok(Self {
+            authority,
+            self_check_agent,
+            todo,
+            servers,
+            wake,
+            upstreams,
+            stop: stop.drop_guard(),
+            accepting,
+            gateway,
+            tasks,
+            telling,
+            store: settings.store,
+            activity: settings.activity,
+            clock: settings.clock,
+            terminal: settings.terminal,
+        })
+    }
+
+    /// Looks at the upstream of `server` until it has answered, and maps what it offers; the first outcome goes to `first`.
+    ///
+    /// # Errors
+    /// When the server was not there at the start.
+    pub fn watch(
+        &mut self,
+        server: &McpServer,
+        overrides: Vec<(String, ScopeSet)>,
+        found: Option<Inventory>,
+        first: mpsc::Sender<First>,
+    ) -> anyhow::Result<()> {
+        let (_, upstream) = self
+            .upstreams
+            .iter()
+            .find(|(slug, _)| *slug == server.slug)
+            .context("every server has an upstream")?;
+        let watch = Watch {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            wake: Arc::clone(&self.wake),
+            slug: server.slug.clone(),
+            upstream: upstream.clone(),
+            is_todo: server.upstream == Upstream::Todo,
+            overrides,
+            terminal: self.terminal.clone(),
+        };
+        self.tasks.spawn(watch.run(found, first));
+        Ok(())
+    }
+
+    /// Has what was just written felt at once.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Refuses new connections, lets answers finish, writes everything down.
+    pub async fn shutdown(mut self) {
+        // Listening streams never end by themselves.
+        self.gateway.close_streams();
+        drop(self.stop);
+        for accepting in &mut self.accepting {
+            let _ = accepting.await;
+        }
+        // Children of stdio servers get the chance to end by themselves.
+        self.gateway.shutdown().await;
+        self.tasks.shutdown().await;
+        drop(self.gateway);
+        // The senders are gone now, so what was told so far is written before these end.
+        let _ = tokio::time::timeout(Duration::from_secs(2), async {
+            while self.telling.join_next().await.is_some() {}
+        })
+        .await;
+        self.activity.close().await;
+        self.store.close().await;
+    }
+}
+
+fn http_settings(admin: Option<&AdminListeners>) -> server::Settings {
+    server::Settings {
+        admin_url: admin.map(|admin| admin.url.clone()),
+        connect_lines: Arc::new(|server: &McpServer| {
+            connect_lines(server.slug.as_str(), &server.resource)
+                .into_iter()
+                .map(|(client, words)| (client.to_owned(), words.join(" ")))
+                .collect()
+        }),
+    }
+}
+
+fn upstreams_of(
+    servers: &[McpServer],
+    given: Option<&(ServerSlug, Vec<ChildEnv>)>,
+    todo: Option<&TodoAddress>,
+    terminal: &Terminal,
+) -> anyhow::Result<Vec<(ServerSlug, gateway::Upstream)>> {
+    servers
+        .iter()
+        .map(|server| {
+            let given: &[ChildEnv] = match given {
+                Some((slug, variables)) if *slug == server.slug => variables,
+                _ => &[],
+            };
+            Ok((
+                server.slug.clone(),
+                upstreams::of(server, given, todo, terminal)?,
+            ))
+        })
+        .collect()
+}
+
+/// Half of the cores: sign-ins must leave room for tokens.
+pub fn hash_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}

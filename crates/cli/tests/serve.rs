@@ -1,0 +1,308 @@
+//! `portcullis serve`: what the configuration says is what runs, and several nodes answer as one.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{EMAIL, Home, PASSWORD, Ran};
+use http::{Request, StatusCode, header};
+use serde_json::Value;
+use testkit::person::Person;
+use testkit::{Connection, unused_port};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// The program without a data directory of its own: the configuration names it.
+fn command(home: &Home, arguments: &[&str]) -> Command {
+    let mut command = home.command(arguments);
+    command.env_remove("PORTCULLIS_DATA_DIR");
+    command
+}
+
+async fn run(home: &Home, config: &Path, arguments: &[&str], input: &str) -> Ran {
+    let mut command = command(home, arguments);
+    command.arg("--config").arg(config).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        code_seen: None,
+    }
+}
+
+async fn done(home: &Home, config: &Path, arguments: &[&str]) -> String {
+    let ran = run(home, config, arguments, "").await;
+    assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+    ran.stdout
+}
+
+/// A running node.
+struct Node {
+    child: Child,
+    ready: Value,
+}
+
+impl Node {
+    async fn start(home: &Home, config: &Path) -> Self {
+        let mut command = command(home, &["serve", "--ready-json", "--config"]);
+        let mut child = command.arg(config).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        tokio::time::timeout(Duration::from_secs(60), stdout.read_line(&mut line))
+            .await
+            .expect("serve becomes ready")
+            .unwrap();
+        if line.is_empty() {
+            let output = child.wait_with_output().await.unwrap();
+            panic!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Self {
+            child,
+            ready: serde_json::from_str(&line).unwrap(),
+        }
+    }
+
+    async fn open(&self, listener: &str) -> Connection {
+        Connection::open(self.ready[listener][0].as_str().unwrap())
+            .await
+            .unwrap()
+    }
+
+    async fn stop(mut self) {
+        let pid = self.child.id().unwrap().to_string();
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
+        assert!(ended.unwrap().unwrap().success());
+    }
+}
+
+async fn status(connection: &mut Connection, path: &str) -> StatusCode {
+    let request = Request::get(path).header(header::ACCEPT, "text/html");
+    connection.send(request, "").await.unwrap().status()
+}
+
+async fn json(connection: &mut Connection, path: &str) -> Value {
+    let answer = connection.send(Request::get(path), "").await.unwrap();
+    serde_json::from_slice(answer.body()).unwrap()
+}
+
+async fn token(connection: &mut Connection, form: &str) -> http::Response<bytes::Bytes> {
+    let request = Request::post("/servers/todo/token")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    connection.send(request, form.to_owned()).await.unwrap()
+}
+
+fn config(home: &Home, name: &str, public_port: u16, text: &str) -> PathBuf {
+    let text = format!("public_url = \"http://localhost:{public_port}\"\n{text}");
+    home.write(name, &text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_file_says_is_what_runs_and_it_is_the_same_after_a_restart() {
+    let home = Home::new();
+    let (public, admin) = (unused_port().await, unused_port().await);
+    let text = format!(
+        "data_dir = {:?}\n[listen]\naddresses = [\"127.0.0.1:{public}\"]\n[admin]\nlisten = [\"127.0.0.1:{admin}\"]\n",
+        home.data()
+    );
+    let config = config(&home, "portcullis.toml", public, &text);
+    let early = run(&home, &config, &["users", "list"], "").await;
+    assert_eq!(early.code, 1);
+    assert!(
+        early.stderr.contains("no authority has been started"),
+        "{}",
+        early.stderr
+    );
+
+    let node = Node::start(&home, &config).await;
+    let add = ["users", "add", EMAIL, "--password-stdin"];
+    assert_eq!(run(&home, &config, &add, PASSWORD).await.code, 0);
+    let added = done(&home, &config, &["servers", "add", "todo", "todo"]).await;
+    assert!(
+        added.contains(&format!("http://localhost:{public}/mcp/todo")),
+        "{added}"
+    );
+    node.stop().await;
+
+    let node = Node::start(&home, &config).await;
+    let mut out = node.open("listen").await;
+    let mut inside = node.open("admin_listen").await;
+    let metadata = json(
+        &mut out,
+        "/.well-known/oauth-authorization-server/servers/todo",
+    )
+    .await;
+    assert_eq!(
+        metadata["issuer"],
+        format!("http://localhost:{public}/servers/todo")
+    );
+    let found = StatusCode::OK;
+    let nothing = StatusCode::NOT_FOUND;
+    let elsewhere = StatusCode::SEE_OTHER;
+    for (path, publicly, at_the_dashboard) in [
+        ("/sign-in", found, found),
+        ("/admin", elsewhere, elsewhere),
+        ("/setup", nothing, StatusCode::GONE),
+        ("/jwks.json", found, nothing),
+        ("/mcp/todo", StatusCode::UNAUTHORIZED, nothing),
+        ("/servers/todo/authorize", StatusCode::BAD_REQUEST, nothing),
+    ] {
+        assert_eq!(status(&mut out, path).await, publicly, "{path}");
+        let inside = status(&mut inside, path).await;
+        assert_eq!(inside, at_the_dashboard, "{path}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_run_is_refused_before_anything_is_made() {
+    let home = Home::new();
+    let data = home.data();
+    for (text, said) in [
+        (
+            "[listen]\nadresses = []\n",
+            "did you mean listen.addresses?",
+        ),
+        ("[listen]\naddresses = []\n", "name at least one address"),
+        (
+            "[limits]\ndrain = \"5\"\n",
+            "limits.drain: write a number and its unit",
+        ),
+    ] {
+        let text = format!("data_dir = {data:?}\n{text}");
+        let config = config(&home, "portcullis.toml", 4180, &text);
+        for arguments in [["serve"].as_slice(), &["config", "check"]] {
+            let ran = run(&home, &config, arguments, "").await;
+            assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        }
+    }
+    assert!(!data.exists());
+    let ran = home.run(&["serve"]).await;
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.contains("serve needs --config"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_on_one_data_directory_and_another_origin_are_refused() {
+    let home = Home::new();
+    let text = format!(
+        "data_dir = {:?}\n[listen]\naddresses = [\"127.0.0.1:0\"]\n",
+        home.data()
+    );
+    let first = config(&home, "first.toml", 4180, &text);
+    let node = Node::start(&home, &first).await;
+    let second = run(&home, &first, &["serve"], "").await;
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("is in use"), "{}", second.stderr);
+    node.stop().await;
+    let moved = config(&home, "moved.toml", 4181, &text);
+    let refused = run(&home, &moved, &["serve"], "").await;
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused
+            .stderr
+            .contains("has been http://localhost:4180 since its first start"),
+        "{}",
+        refused.stderr
+    );
+    Node::start(&home, &first).await.stop().await;
+}
+
+/// The database of the tests, when there is one.
+fn postgres() -> Option<String> {
+    std::env::var("PORTCULLIS_TEST_POSTGRES_URL").ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_on_one_postgres_take_any_step_of_any_flow() {
+    let Some(url) = postgres() else {
+        return;
+    };
+    let home = Home::new();
+    let public = unused_port().await;
+    let schema = format!("serve_{public}");
+    let key = home.write("master.key", &format!("{}\n", base::base64url([7; 32])));
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, permissions).unwrap();
+    let node_config = |name: &str| {
+        let text = format!(
+            "data_dir = {:?}\n[listen]\naddresses = [\"127.0.0.1:0\"]\n[database]\nurl = {url:?}\nschema = {schema:?}\n\
+             [keys]\nmaster_key_file = {key:?}\n",
+            home.path(name)
+        );
+        config(&home, &format!("{name}.toml"), public, &text)
+    };
+    let (left, right) = (node_config("left"), node_config("right"));
+    // Both make the tables, the keys and the identity at once.
+    let (first, second) = tokio::join!(Node::start(&home, &left), Node::start(&home, &right));
+    let add = ["users", "add", EMAIL, "--password-stdin"];
+    let ran = run(&home, &left, &add, PASSWORD).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    done(&home, &right, &["servers", "add", "todo", "todo"]).await;
+    first.stop().await;
+    second.stop().await;
+
+    let (first, second) = tokio::join!(Node::start(&home, &left), Node::start(&home, &right));
+    // As behind a balancer: the name that clients know, and any node.
+    let mut one = first.open("listen").await;
+    let mut other = second.open("listen").await;
+    for connection in [&mut one, &mut other] {
+        connection.authority = format!("localhost:{public}");
+    }
+    assert_eq!(
+        json(&mut one, "/jwks.json").await,
+        json(&mut other, "/jwks.json").await
+    );
+    let issuer = format!("http://localhost:{public}/servers/todo");
+    // Registered, signed in and approved at one node; the code redeemed at the other.
+    let (person, code) = Person::sign_in(&mut one, &issuer, EMAIL, PASSWORD)
+        .await
+        .unwrap();
+    let form = person.exchange_form(&code);
+    let answer = token(&mut other, &form).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    let again = token(&mut one, &form).await;
+    assert_eq!(again.status(), StatusCode::BAD_REQUEST, "spent is spent");
+    // A replay with the right client and verifier ends the family, at every node.
+    let tokens: Value = serde_json::from_slice(answer.body()).unwrap();
+    let refresh = person.refresh_form(tokens["refresh_token"].as_str().unwrap());
+    for connection in [&mut one, &mut other] {
+        let answer = token(connection, &refresh).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    }
+    // Approved at the other node with the sign-in of the first, redeemed at one, refreshed at both.
+    let code = person.approve(&mut other).await.unwrap();
+    let answer = token(&mut one, &person.exchange_form(&code)).await;
+    let tokens: Value = serde_json::from_slice(answer.body()).unwrap();
+    let refresh = person.refresh_form(tokens["refresh_token"].as_str().unwrap());
+    let mut successors = Vec::new();
+    for connection in [&mut other, &mut one] {
+        let answer = token(connection, &refresh).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let answer: Value = serde_json::from_slice(answer.body()).unwrap();
+        successors.push(answer["refresh_token"].clone());
+    }
+    assert_eq!(successors[0], successors[1], "one successor, at every node");
+    first.stop().await;
+    second.stop().await;
+}
