@@ -102,19 +102,31 @@ pub(crate) fn read(url: &DocumentUrl, bytes: &[u8]) -> Result<Document, Refused>
     members.must_contain("grant_types", "authorization_code")?;
     members.must_contain("response_types", "code")?;
     let authentication = authentication(&members)?;
-    let name = match members.text("client_name")? {
-        Some(name) if name.chars().count() > NAME_CHARACTERS_MAX => {
-            return Err(told("client_name is longer than 200 characters"));
-        }
-        name => name.map(visible).filter(|name| !name.is_empty()),
-    };
+    let name = name(&members)?;
     let metadata = metadata(url, &members, &redirect_uris, &authentication)?;
     Ok(Document {
-        name: name.unwrap_or_else(|| url.host().to_owned()),
+        name,
         redirect_uris,
         authentication,
         metadata,
     })
+}
+
+/// What people are shown. One that holds nothing to see is none.
+///
+/// Spec: MCP 2025-11-25, Authorization, Client ID Metadata Documents: `client_name` is required.
+fn name(members: &Members) -> Result<String, Refused> {
+    let Some(name) = members.text("client_name")? else {
+        return Err(told("client_name is missing"));
+    };
+    if name.chars().count() > NAME_CHARACTERS_MAX {
+        return Err(told("client_name is longer than 200 characters"));
+    }
+    let name = visible(name);
+    if name.is_empty() {
+        return Err(told("client_name is blank"));
+    }
+    Ok(name)
 }
 
 fn told(words: impl Into<String>) -> Refused {

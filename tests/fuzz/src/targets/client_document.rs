@@ -10,6 +10,7 @@ pub const TARGET: Target = Target {
     words: &[
         "https://client.example/id.json\n",
         "\"client_id\":\"https://client.example/id.json\"",
+        "\"client_name\":\"A\",",
         "\"redirect_uris\":[",
         "\"http://localhost/cb\"",
         "\"client_secret\":\"s\",",
@@ -70,6 +71,8 @@ fn accepted(url: &str, body: &[u8], metadata: &Value) {
     let listed = document["token_endpoint_auth_methods_supported"].as_array();
     assert!(!listed.is_some_and(|listed| listed.iter().any(method)));
     assert_eq!(metadata["client_id"], url);
+    let name = document["client_name"].as_str().expect("a name");
+    assert!(!name.trim().is_empty(), "there is a name to show");
     let asked = document["redirect_uris"].as_array().expect("a list");
     let kept = metadata["redirect_uris"].as_array().expect("a list");
     assert!(!kept.is_empty() && kept.iter().all(|uri| asked.contains(uri)));

@@ -209,7 +209,6 @@ fn what_the_client_can_do_besides_is_tolerated() {
         ("client_uri", json!("")),
         ("x_new", json!({"deep": [1.5, null]})),
         ("contacts", json!([7])),
-        ("client_name", Value::Null),
     ] {
         assert!(with(name, value.clone()).is_ok(), "{name} {value}");
     }
@@ -230,13 +229,26 @@ fn what_the_client_can_do_besides_is_tolerated() {
         with("client_name", json!(" A\u{202e}\n b ")).unwrap().name,
         "A b"
     );
-    assert_eq!(
-        with("client_name", json!("\u{200b}")).unwrap().name,
-        "client.example"
-    );
     let logo = |uri: &str| with("logo_uri", json!(uri)).unwrap().metadata.logo_uri;
     assert_eq!(logo("http://client.example/logo.png"), None);
     assert!(logo("https://cdn.example/logo.png").is_some());
+}
+
+#[test]
+fn a_document_without_a_name_to_show_is_refused_and_with_one_it_is_read() {
+    assert_eq!(
+        words(with("client_name", Value::Null)),
+        "client_name is missing"
+    );
+    let mut null = usual();
+    null["client_name"] = Value::Null;
+    assert_eq!(words(read_value(&null)), "client_name is missing");
+    for blank in ["", " ", "\t\n", "\u{200b}\u{202e}"] {
+        let refused = with("client_name", json!(blank)).unwrap_err();
+        assert_eq!(refused.words, "client_name is blank", "{blank:?}");
+        assert!(refused.may_be_told, "its developer can mend it");
+    }
+    assert_eq!(with("client_name", json!("x")).unwrap().name, "x");
 }
 
 #[test]
