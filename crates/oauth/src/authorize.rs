@@ -360,7 +360,7 @@ fn read_scopes(server: &ServerContext, asked: Option<&str>) -> Result<(ScopeSet,
 
 /// Whether an error may be redirected. Anybody can register an address and send people to us with a broken request;
 /// if we passed them on, we would be an open redirector (RFC 9700 section 4.11.2).
-async fn may_be_told(
+pub(crate) async fn may_be_told(
     authority: &Authority,
     client: &Client,
     redirect_uri: &RedirectUri,

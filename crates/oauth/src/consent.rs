@@ -75,6 +75,9 @@ pub struct Answer {
     pub client_name: String,
     /// What was approved; empty after a refusal.
     pub scopes: ScopeSet,
+    /// After a no, the host (or the scheme) of an address that nobody vouches for: the person is not sent there unless
+    /// they want to.
+    pub unknown_host: Option<String>,
 }
 
 /// Without the address: a code is in it.
@@ -85,6 +88,7 @@ impl std::fmt::Debug for Answer {
             .field("kind", &self.kind)
             .field("client_name", &self.client_name)
             .field("scopes", &self.scopes)
+            .field("unknown_host", &self.unknown_host)
             .finish_non_exhaustive()
     }
 }
@@ -303,15 +307,17 @@ async fn complete(
         kind: request.redirect_uri.kind(),
         client_name: client.name,
         scopes,
+        unknown_host: None,
     })
 }
 
-/// Records that the person said no, and makes the address that tells the client.
+/// Records that the person said no, and makes the address that tells the client. Whether the browser goes there by
+/// itself is decided as for every other error: anybody can register an address, and a no is no wish to go there.
 ///
 /// # Errors
 /// A page, when the client is not what it was.
 ///
-/// Spec: RFC 6749 section 4.1.2.1, `access_denied`.
+/// Spec: RFC 6749 section 4.1.2.1, `access_denied`; RFC 9700 section 4.11.2.
 pub async fn deny(
     authority: &Authority,
     server: &ServerContext,
@@ -325,6 +331,9 @@ pub async fn deny(
         signed_in,
         authority.now(),
     );
+    // Before the no is recorded, for that takes the earlier yes back.
+    let user = Some(&signed_in.user.id);
+    let is_known = authorize::may_be_told(authority, &client, &request.redirect_uri, user).await?;
     // An earlier yes does not outlive it: the next request is asked about.
     authority
         .store()
@@ -342,6 +351,7 @@ pub async fn deny(
         kind: request.redirect_uri.kind(),
         client_name: client.name,
         scopes: ScopeSet::new(),
+        unknown_host: (!is_known).then(|| request.redirect_uri.display_host()),
     })
 }
 

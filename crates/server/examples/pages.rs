@@ -465,6 +465,7 @@ fn returning_pages() -> Vec<(&'static str, String)> {
         kind: RedirectUriKind::Loopback,
         denied: false,
         by_hand: false,
+        unknown_host: None,
     };
     let custom = ReturningPage {
         client_name: "Cursor",
@@ -472,6 +473,7 @@ fn returning_pages() -> Vec<(&'static str, String)> {
         kind: RedirectUriKind::PrivateUseScheme,
         denied: false,
         by_hand: false,
+        unknown_host: None,
     };
     vec![
         ("returning", pages::returning(&normal)),
@@ -488,6 +490,16 @@ fn returning_pages() -> Vec<(&'static str, String)> {
             pages::returning(&ReturningPage {
                 denied: true,
                 url: "http://localhost:51234/callback?error=access_denied&state=vjZ8",
+                ..normal
+            }),
+        ),
+        (
+            "returning-denied-unknown",
+            pages::returning(&ReturningPage {
+                denied: true,
+                url: "https://app.example/callback?error=access_denied&state=vjZ8",
+                kind: RedirectUriKind::Https,
+                unknown_host: Some("app.example"),
                 ..normal
             }),
         ),

@@ -302,6 +302,7 @@ pub(crate) fn refusal(app: &App, step: Step<'_>, refusal: &Refusal, after_form: 
                     kind: *kind,
                     denied: true,
                     by_hand: false,
+                    unknown_host: None,
                 });
                 page(StatusCode::OK, PageKind::Plain, html)
             } else {

@@ -442,6 +442,7 @@ fn returning(answer: &Answer, denied: bool, by_hand: bool) -> Response {
         kind: answer.kind,
         denied,
         by_hand,
+        unknown_host: answer.unknown_host.as_deref(),
     });
     respond::page(StatusCode::OK, PageKind::Plain, html)
 }

@@ -2,7 +2,7 @@ use askama::Template;
 use url::Url;
 use wire::oauth::RedirectUriKind;
 
-use super::{assets, render, text};
+use super::{assets, filters, render, text};
 
 /// Leads back to the client. A 200 page and no redirect, because Chromium's `form-action` covers the whole chain that a
 /// form submission starts, and because a custom scheme or a remote terminal may need the person's help.
@@ -19,6 +19,8 @@ pub struct ReturningPage<'a> {
     pub denied: bool,
     /// The person carries the code themselves: nothing is opened.
     pub by_hand: bool,
+    /// The host of an address that nobody vouches for: there is a way to it, and nothing is opened.
+    pub unknown_host: Option<&'a str>,
 }
 
 /// The page that returns to the client.
@@ -49,7 +51,7 @@ impl ReturningPage<'_> {
     }
 
     fn goes_by_itself(&self) -> bool {
-        self.is_openable() && !self.by_hand
+        self.is_openable() && !self.by_hand && self.unknown_host.is_none()
     }
 
     /// Registration refuses such schemes long before; a link is where a slip there would become a script.

@@ -103,7 +103,12 @@ fn every_page(words: &str, value: &str) -> Vec<(String, String)> {
                 }),
             );
         }
-        for (denied, by_hand) in [(false, false), (false, true), (true, false)] {
+        for (denied, by_hand, unknown_host) in [
+            (false, false, None),
+            (false, true, None),
+            (true, false, None),
+            (true, false, Some(words)),
+        ] {
             add(
                 "returning",
                 returning(&ReturningPage {
@@ -112,6 +117,7 @@ fn every_page(words: &str, value: &str) -> Vec<(String, String)> {
                     kind,
                     denied,
                     by_hand,
+                    unknown_host,
                 }),
             );
         }
@@ -644,6 +650,7 @@ fn the_way_back_is_opened_by_itself_and_by_a_link() {
         kind: RedirectUriKind::PrivateUseScheme,
         denied: false,
         by_hand: false,
+        unknown_host: None,
     });
     let escaped = "cursor://x/cb?code=a&#38;state=&#34;b";
     assert!(html.contains(&format!(
@@ -662,6 +669,7 @@ fn an_address_that_would_run_as_a_script_is_never_a_link() {
             kind: RedirectUriKind::PrivateUseScheme,
             denied: false,
             by_hand: false,
+            unknown_host: None,
         });
         let link = html.contains("Open <bdi>");
         assert_eq!(link, html.contains("http-equiv"), "{url}");
@@ -697,6 +705,7 @@ fn a_denial_says_so_and_keeps_the_gate_down() {
         kind: RedirectUriKind::Loopback,
         denied: true,
         by_hand: false,
+        unknown_host: None,
     };
     let denied = returning(&page);
     assert!(denied.contains("Access denied") && !denied.contains("gate-open"));
@@ -708,6 +717,36 @@ fn a_denial_says_so_and_keeps_the_gate_down() {
 }
 
 #[test]
+fn after_a_no_nobody_is_sent_to_an_unknown_address_and_there_is_a_way_to_it() {
+    let page = ReturningPage {
+        client_name: "App",
+        url: "https://evil.example/cb?error=access_denied&state=x",
+        kind: RedirectUriKind::Https,
+        denied: true,
+        by_hand: false,
+        unknown_host: Some("evil.example"),
+    };
+    let stays = returning(&page);
+    assert!(stays.contains("Access denied") && !stays.contains("http-equiv"));
+    assert!(!stays.contains("Returning"));
+    assert!(stays.contains(
+        "href=\"https://evil.example/cb?error=access_denied&#38;state=x\" rel=\"noreferrer\">Go back to \
+         <bdi>evil.example</bdi></a>"
+    ));
+    let known = returning(&ReturningPage {
+        unknown_host: None,
+        ..page
+    });
+    assert!(known.contains("http-equiv") && known.contains("Open <bdi>App</bdi>"));
+    // An address that would run as a script is not even a link.
+    let script = returning(&ReturningPage {
+        url: "javascript:alert(1)",
+        ..page
+    });
+    assert!(!script.contains("href=\"javascript"));
+}
+
+#[test]
 fn who_carries_the_code_sees_all_of_it_and_is_sent_nowhere() {
     let page = ReturningPage {
         client_name: "Claude Code",
@@ -715,6 +754,7 @@ fn who_carries_the_code_sees_all_of_it_and_is_sent_nowhere() {
         kind: RedirectUriKind::Loopback,
         denied: false,
         by_hand: true,
+        unknown_host: None,
     };
     let by_hand = returning(&page);
     assert!(!by_hand.contains("http-equiv") && !by_hand.contains("<details"));

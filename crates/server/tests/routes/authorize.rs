@@ -339,6 +339,47 @@ async fn saying_no_tells_the_client_so() {
 }
 
 #[tokio::test]
+async fn after_a_no_nobody_is_sent_to_an_https_address_that_is_neither_known_nor_approved_before() {
+    let world = World::new().await;
+    world.add_alice().await;
+    let register = async |uri: &str| {
+        let body = json!({"client_name": "App", "redirect_uris": [uri]});
+        let client = world.post_json("/servers/todo/register", &body).await;
+        client.json()["client_id"].as_str().unwrap().to_owned()
+    };
+    let deny = async |client: &str, uri: &str| {
+        let mut browser = Browser::default();
+        let asked = [("redirect_uri", Some(uri))];
+        let page = world.consent_page(&mut browser, client, &asked).await;
+        world.decide(&mut browser, &page, "deny", None).await
+    };
+    let unknown = "https://evil.example/cb";
+    let stranger = register(unknown).await;
+    let stays = deny(&stranger, unknown).await;
+    stays.assert_status(200);
+    assert!(!stays.headers.contains_key("location"));
+    assert!(!stays.text.contains("http-equiv"), "{}", stays.text);
+    assert!(stays.text.contains("Access denied"));
+    assert!(stays.text.contains("Go back to <bdi>evil.example</bdi>"));
+    let link = "href=\"https://evil.example/cb?error=access_denied&#38;";
+    assert!(stays.text.contains(link), "{}", stays.text);
+
+    // The address of a known client.
+    let known = "https://claude.ai/api/mcp/auth_callback";
+    let answer = deny(&register(known).await, known).await;
+    assert!(answer.returning_url().starts_with(known));
+    // The same address once this person has approved it, and not for ever: a no takes the yes back.
+    let mut browser = Browser::default();
+    let asked = [("redirect_uri", Some(unknown))];
+    let page = world.consent_page(&mut browser, &stranger, &asked).await;
+    world.decide(&mut browser, &page, "approve", None).await;
+    let answer = deny(&stranger, unknown).await;
+    assert_eq!(answer.returned()["error"], "access_denied");
+    let answer = deny(&stranger, unknown).await;
+    assert!(!answer.text.contains("http-equiv"));
+}
+
+#[tokio::test]
 async fn a_form_sent_twice_gives_the_same_code_and_a_form_sent_after_the_exchange_gives_none() {
     let world = World::new().await;
     world.add_alice().await;
