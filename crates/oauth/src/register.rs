@@ -24,7 +24,8 @@ pub struct Registration {
     pub waits: bool,
 }
 
-/// Registers a public client. The same registration again is answered with the client that is there.
+/// Registers a public client. The same software with the same addresses again is answered with the client that is
+/// there.
 ///
 /// Every client is public here: whatever method was asked, the answer says `none` and holds no secret.
 ///
@@ -103,8 +104,9 @@ pub async fn register(
     }
 }
 
-/// The answer to the same registration once more, with the addresses as they are this time: only the port of this
-/// machine can differ, and it is never compared.
+/// The answer to the same software once more: what is registered and in force (RFC 7591 section 3.2.1), with the
+/// addresses as they are this time: only the port of this machine can differ, and it is never compared. Whatever else
+/// differs changes nothing: nobody proved that the record is theirs.
 async fn registered_before(
     authority: &Authority,
     server: &ServerContext,

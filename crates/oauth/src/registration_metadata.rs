@@ -116,18 +116,36 @@ impl Metadata {
             .or(name)
     }
 
-    /// The digest of everything that is registered, so that the same again is recognised: whatever the order of its
-    /// addresses, and whatever port a program on somebody's machine got this time, for the port is never compared.
+    /// The digest of what identifies the software and where it may be answered, so that the same again is recognised:
+    /// its `software_id`, or else its name as people see it, and its addresses, whatever their order, and whatever port a
+    /// program on somebody's machine got this time, for the port is never compared. A new version, scope or contact makes
+    /// no other client.
+    ///
+    /// How it authenticates is no part of it, since that is `none` whatever was asked. Nor is its kind of application,
+    /// which decided which addresses are here at all.
+    ///
+    /// Whoever comes first under somebody's `software_id` gains nothing: the record is the same only for the same
+    /// addresses, so codes go where the honest software waits for them, and are good with its verifier alone.
     pub fn fingerprint(&self, redirect_uris: &[RedirectUri]) -> Digest {
-        let nobody = ClientId::from_text("");
-        let mut response = self.response(&nobody, redirect_uris, Timestamp::default());
-        response.redirect_uris = redirect_uris
+        let mut addresses: Vec<_> = redirect_uris
             .iter()
             .map(|uri| uri.for_any_port().into_owned())
             .collect();
-        response.redirect_uris.sort_unstable();
-        response.redirect_uris.dedup();
-        Digest::of(serde_json::to_vec(&response).expect("metadata is plain JSON"))
+        addresses.sort_unstable();
+        addresses.dedup();
+        let name = visible(self.client_name.as_deref().unwrap_or_default());
+        let bytes = match &self.software_id {
+            Some(id) => serde_json::to_vec(&("software_id", id, addresses)),
+            None if !name.is_empty() => serde_json::to_vec(&("client_name", name, addresses)),
+            // Nothing says which software it is, so only all of it together can.
+            None => {
+                let nobody = ClientId::from_text("");
+                let mut response = self.response(&nobody, redirect_uris, Timestamp::default());
+                response.redirect_uris = addresses;
+                serde_json::to_vec(&response)
+            }
+        };
+        Digest::of(bytes.expect("metadata is plain JSON"))
     }
 
     /// What people are shown: self-asserted, so without characters that hide or turn text.

@@ -113,8 +113,70 @@ fn the_name_that_is_shown_has_no_characters_that_hide() {
     assert_eq!(shown("\u{200b}"), "cursor:");
 }
 
+fn fingerprint_of(body: &Value) -> Digest {
+    let metadata = read(body.to_string().as_bytes()).unwrap();
+    let uris: Vec<_> = metadata
+        .redirect_uris
+        .iter()
+        .map(|text| RedirectUri::parse(text).unwrap())
+        .collect();
+    metadata.fingerprint(&uris)
+}
+
 #[test]
-fn the_same_registration_has_the_same_fingerprint_in_any_member_order() {
+fn the_same_software_is_recognised_whatever_else_it_says_and_another_is_not() {
+    let named = json!({
+        "client_name": "A client", "redirect_uris": ["http://localhost/a", "https://a.example/cb"],
+        "software_version": "1", "scope": "todo:read",
+    });
+    let mut with_id = named.clone();
+    with_id["software_id"] = json!("4NRB1-0XZABZI9E6-5SM3R");
+    for base in [&named, &with_id] {
+        let with = |name: &str, value: Value| {
+            let mut body = base.clone();
+            body[name] = value;
+            fingerprint_of(&body)
+        };
+        let first = fingerprint_of(base);
+        for (name, value) in [
+            ("software_version", json!("2")),
+            ("scope", json!("todo:read todo:write")),
+            ("contacts", json!(["a@example.com"])),
+            ("logo_uri", json!("https://a.example/logo.png")),
+            ("grant_types", json!(["authorization_code"])),
+            ("token_endpoint_auth_method", json!("client_secret_basic")),
+            ("application_type", json!("native")),
+            ("x", json!(1)),
+            ("client_name", json!(" A\u{200b}  client ")),
+            (
+                "redirect_uris",
+                json!(["https://a.example/cb", "http://localhost:7/a"]),
+            ),
+        ] {
+            assert_eq!(first, with(name, value), "{name}");
+        }
+        for (name, value) in [
+            ("redirect_uris", json!(["http://localhost/a"])),
+            (
+                "redirect_uris",
+                json!(["http://localhost/a", "https://b.example/cb"]),
+            ),
+            ("software_id", json!("another")),
+        ] {
+            assert_ne!(first, with(name, value), "{name}");
+        }
+        // The id goes before the name.
+        let renamed = with("client_name", json!("Another client"));
+        assert_eq!(first == renamed, base.get("software_id").is_some());
+    }
+    assert_ne!(fingerprint_of(&named), fingerprint_of(&with_id));
+    let mut imitates = named.clone();
+    imitates["software_id"] = json!("A client");
+    assert_ne!(fingerprint_of(&named), fingerprint_of(&imitates));
+}
+
+#[test]
+fn a_registration_without_a_name_is_the_same_only_as_a_whole_in_any_member_order() {
     let fingerprint = |body: &str| {
         let metadata = read(body.as_bytes()).unwrap();
         let uris = [RedirectUri::parse("http://localhost/a").unwrap()];

@@ -145,6 +145,47 @@ async fn a_program_on_another_port_is_the_same_client_and_hears_the_address_it_a
 }
 
 #[tokio::test]
+async fn a_new_version_of_a_program_is_the_same_client_and_hears_what_is_registered() {
+    let world = World::new().await;
+    let register = async |body: &Value| {
+        let answer = world.post_json(REGISTER, body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        answer.json()
+    };
+    let body = json!({
+        "client_name": "MCP CLI Client", "software_id": "2e6dc280-f3c3-4e01-99a7-8181dbd1d23d",
+        "software_version": "0.15.1", "scope": "todo:read",
+        "redirect_uris": ["http://localhost:3334/oauth/callback"],
+    });
+    let first = register(&body).await;
+    let mut updated = body.clone();
+    updated["software_version"] = json!("0.16.0");
+    updated["scope"] = json!("todo:read todo:write");
+    updated["contacts"] = json!(["thief@example.com"]);
+    updated["client_name"] = json!("Approve this");
+    updated["client_uri"] = json!("https://thief.example/");
+    // Not one word of the repeat is in the answer, nor in the record.
+    assert_eq!(register(&updated).await, first);
+    let client = world.store.list_clients(None, 10).await.unwrap().remove(0);
+    assert_eq!(client.id.as_str(), first["client_id"]);
+    assert_eq!(client.name, "MCP CLI Client");
+    assert_eq!(client.metadata.software_version.as_deref(), Some("0.15.1"));
+    // Other software, or another address, is another client.
+    for (name, value) in [
+        ("software_id", json!("another")),
+        (
+            "redirect_uris",
+            json!(["http://localhost:3334/oauth/elsewhere"]),
+        ),
+    ] {
+        let mut other = body.clone();
+        other[name] = value;
+        assert_ne!(register(&other).await["client_id"], first["client_id"]);
+    }
+    assert_eq!(world.store.list_clients(None, 10).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
 async fn a_registration_repeated_without_end_keeps_out_nothing_new_of_its_software() {
     let world = World::new().await;
     let register = async |body: Value, address: String| {
