@@ -10,6 +10,7 @@ use wire::oauth::JwkSet;
 
 use crate::client_id_metadata::{ClientDocuments, OutgoingSettings};
 use crate::keys::{self, RotateError};
+use crate::loopback::is_loopback;
 use crate::master_key::{KeySealer, MasterKey, Subkeys};
 use crate::password_pool::{PasswordPool, PoolOwner};
 use crate::registration_quota::Registrations;
@@ -159,6 +160,11 @@ impl Authority {
     /// The origin, without a slash at the end.
     pub fn public_url(&self) -> &str {
         &self.0.settings.public_url
+    }
+
+    /// Whether only this machine reaches it. Otherwise who comes from here may be anybody, through a proxy or tunnel.
+    pub fn is_on_loopback(&self) -> bool {
+        is_loopback(&self.0.settings.public_url)
     }
 
     /// Distinguishes this authority's cookies.

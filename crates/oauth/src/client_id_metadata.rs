@@ -28,6 +28,7 @@ use store::{Store, StoreError};
 use wire::oauth::{ClientRegistrationResponse, JwkSet};
 
 use crate::Error;
+use crate::loopback::is_loopback;
 use document::{Document, Refused};
 use kinds::{Clients, Keys, Logos};
 use shelf::{Failure, Held, Kind, Shelf};
@@ -604,37 +605,4 @@ pub(crate) fn read(url: &str, body: &[u8]) -> Result<ClientRegistrationResponse,
 
 pub(crate) fn read_keys(body: &[u8]) -> Result<JwkSet, String> {
     key_set::read(body)
-}
-
-fn is_loopback(public_url: &str) -> bool {
-    match ::url::Url::parse(public_url)
-        .ok()
-        .as_ref()
-        .map(::url::Url::host)
-    {
-        Some(Some(::url::Host::Domain(name))) => name == "localhost",
-        Some(Some(::url::Host::Ipv4(address))) => address.is_loopback(),
-        Some(Some(::url::Host::Ipv6(address))) => address.is_loopback(),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_authority_on_loopback_is_one() {
-        for (url, expected) in [
-            ("http://localhost:4180", true),
-            ("http://127.0.0.1:4180", true),
-            ("http://[::1]:4180", true),
-            ("https://auth.example", false),
-            ("https://localhost.example", false),
-            ("https://10.0.0.1", false),
-            ("nonsense", false),
-        ] {
-            assert_eq!(is_loopback(url), expected, "{url}");
-        }
-    }
 }

@@ -40,6 +40,7 @@ mod issue;
 pub mod keys;
 mod known_device;
 mod look_alike;
+mod loopback;
 mod master_key;
 /// What comes next for a validated authorization request.
 pub mod next_step;

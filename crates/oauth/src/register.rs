@@ -29,7 +29,7 @@ pub struct Registration {
 ///
 /// Every client is public here: whatever method was asked, the answer says `none` and holds no secret.
 ///
-/// Registrations are counted against `address`, when there is one.
+/// Registrations are counted against `address`, when there is one: what comes from this machine has none.
 ///
 /// # Errors
 /// As RFC 7591 section 3.2.2; `temporarily_unavailable` when there are too many.

@@ -29,11 +29,12 @@ pub(crate) async fn post(
             return respond::oauth_error_with(&app, step, &error, refusal.status());
         }
     };
-    // A program on this machine can do worse than register; counting it would only make tests of it fail. A page of some
-    // site in the person's browser comes from this machine as well, and says so.
-    let address = peer_address(&parts.extensions).filter(|address| {
-        parts.headers.contains_key(header::ORIGIN) || !address.to_canonical().is_loopback()
-    });
+    // Who comes from this machine has no address to count: it is a program that can do worse, or, behind a proxy or
+    // tunnel, everybody. On a laptop a page of some site in the person's browser comes from this machine as well, and
+    // says so.
+    let is_page = parts.headers.contains_key(header::ORIGIN) && app.authority.is_on_loopback();
+    let address = peer_address(&parts.extensions)
+        .filter(|address| is_page || !address.to_canonical().is_loopback());
     match register(&app.authority, &server, &body, address).await {
         Ok(registration) => {
             app.emit(Some(server.slug()), &parts.headers, || {

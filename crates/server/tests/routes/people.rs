@@ -222,6 +222,13 @@ async fn one_guesser_behind_the_local_proxy_locks_nobody_out_and_one_far_away_is
             assert_eq!(attempt(&email, "a guess").await, StatusCode::FORBIDDEN);
         }
         assert_eq!(attempt(EMAIL, PASSWORD).await, outcome, "{address}");
+        // One account is tried no faster from here than from anywhere.
+        let account = "bob@example.com";
+        for _ in 0..10 {
+            attempt(account, "a guess").await;
+        }
+        let status = attempt(account, "a guess").await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{address}");
     }
 }
 

@@ -208,6 +208,55 @@ async fn a_registration_repeated_without_end_keeps_out_nothing_new_of_its_softwa
     assert_eq!(new, StatusCode::CREATED);
 }
 
+/// What comes through a proxy or tunnel comes from this machine.
+#[tokio::test]
+async fn behind_a_proxy_a_flood_of_one_software_or_host_stops_and_on_a_laptop_programs_are_free() {
+    for public_url in ["https://auth.example", PUBLIC_URL] {
+        let is_public = public_url != PUBLIC_URL;
+        let settings = ServerSettings::default();
+        let world = World::with_room(public_url, settings, None, 5_000).await;
+        let host = public_url.split("://").nth(1).unwrap();
+        let register = async |body: Value, origin: Option<&str>| {
+            let mut request = http::Request::post(REGISTER)
+                .header(header::HOST, host)
+                .header(header::CONTENT_TYPE, "application/json")
+                .extension(Peer("127.0.0.1:9".parse().unwrap()));
+            if let Some(origin) = origin {
+                request = request.header(header::ORIGIN, origin);
+            }
+            let body = Body::from(body.to_string());
+            world.send(request.body(body).unwrap()).await.status
+        };
+        let body = |software: &str, uri: &str| json!({"client_name": "x", "software_id": software, "redirect_uris": [uri]});
+        let limited = if is_public {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::CREATED
+        };
+        for number in 0..600 {
+            let uri = format!("https://flood.example/{number}");
+            let status = register(body("flood", &uri), None).await;
+            assert_eq!(status, StatusCode::CREATED);
+        }
+        let new = "https://honest.example/cb";
+        assert_eq!(register(body("flood", new), None).await, limited);
+        let same_host = "https://flood.example/new";
+        assert_eq!(register(body("other", same_host), None).await, limited);
+        assert_eq!(
+            register(body("other", new), None).await,
+            StatusCode::CREATED,
+            "others still register"
+        );
+        // Everybody's browser comes from the proxy too, so they do not share one address.
+        if is_public {
+            for _ in 0..301 {
+                let status = register(body("other", new), Some("https://app.example")).await;
+                assert_eq!(status, StatusCode::CREATED);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_name_and_software_id_of_another_client_give_their_bearer_nothing() {
     let world = World::new().await;

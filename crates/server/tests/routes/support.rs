@@ -78,6 +78,16 @@ impl World {
         settings: ServerSettings,
         documents: Option<(&DocumentHost, &[&str])>,
     ) -> Self {
+        Self::with_room(public_url, settings, documents, 50).await
+    }
+
+    /// With room for so many clients that register themselves.
+    pub async fn with_room(
+        public_url: &str,
+        settings: ServerSettings,
+        documents: Option<(&DocumentHost, &[&str])>,
+        registrations_max: i64,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovableClock::default();
         let url = DatabaseUrl::Sqlite(folder.path().join("portcullis.db"));
@@ -87,7 +97,7 @@ impl World {
                 public_url: public_url.to_owned(),
                 authority_id: "test".into(),
                 hash_threads: 1,
-                registrations_max: 50,
+                registrations_max,
                 ca_file: documents.map(|(host, _)| host.write_ca(folder.path())),
                 names: documents.map(|(host, names)| {
                     egress::Names::fixed(names.iter().map(|name| (*name, host.address())))
