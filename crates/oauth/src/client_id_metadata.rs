@@ -42,6 +42,9 @@ const KEYS_COOL_DOWN: Duration = Duration::from_secs(60);
 /// How long a page waits for a logo. The fetch goes on behind it, for the next page.
 const LOGO_PATIENCE: Duration = Duration::from_millis(1500);
 
+/// When a client asks again for a document that did not come: the first pause after a failure.
+const DOCUMENT_RETRY: Duration = Duration::from_secs(10);
+
 /// A failed fetch is told up to this much later than it was known, so that how long it took says little.
 const JITTER_MS: u64 = 150;
 
@@ -84,8 +87,8 @@ pub(crate) enum Age {
 enum Missing {
     /// It is not acceptable, in words that may be told.
     Unacceptable(String),
-    /// Anything else; only the log knows what.
-    Unknown,
+    /// It did not come, or what came does not mean to be one. Strangers are told no more, and the log is told why.
+    Away(String),
     /// We fetch enough at the moment.
     Busy,
     /// Our own database.
@@ -143,10 +146,13 @@ impl ClientDocuments {
             Missing::Unacceptable(words) => Error::invalid_client(format!(
                 "the client metadata document is not acceptable: {words}"
             )),
-            Missing::Unknown => {
-                Error::invalid_client("the client metadata document cannot be fetched, or is none")
-                    .because(format!("no document at {url}; an earlier line says why"))
-            }
+            // It passes, or nobody can tell that it does not: a client that registered anew would come back with the
+            // same id. One answer for whatever is behind the address, or people could ask us what there is.
+            Missing::Away(reason) => Error::temporarily_unavailable(
+                DOCUMENT_RETRY,
+                format!("no client metadata document at {url}: {reason}"),
+            )
+            .saying("the client metadata document could not be read now; try again in a moment"),
             Missing::Busy => Error::temporarily_unavailable(
                 Duration::from_secs(10),
                 "the budget for fetching client metadata documents is spent",
@@ -380,18 +386,20 @@ impl ClientDocuments {
                     until: now,
                     count: 0,
                     is_denial: false,
-                    words: None,
+                    reason: String::new(),
+                    may_be_told: false,
                 };
                 last_good(held, age, &busy, now).map_err(|_| Missing::Busy)
             }
-            Err(Failed::Host { is_denial, words }) => {
-                shelf.note_failure(url, is_denial, words.clone(), now);
+            Err(Failed::Host(refused, is_denial)) => {
                 let failure = Failure {
                     until: now,
                     count: 1,
                     is_denial,
-                    words,
+                    reason: refused.words,
+                    may_be_told: refused.may_be_told,
                 };
+                shelf.note_failure(url, &failure, now);
                 let result = last_good(held, age, &failure, now);
                 if result.is_err() {
                     self.wait_a_little().await;
@@ -426,37 +434,28 @@ impl ClientDocuments {
         &self,
         get: Get<'_>,
     ) -> Result<(K::Value, String, http::HeaderMap), Failed> {
-        let refused = |refused: Refused| {
+        let not_acceptable = |refused: Refused| {
             tracing::info!(
                 url = get.url,
                 reason = refused.words,
                 "a document of a client is not acceptable"
             );
-            Failed::Host {
-                // A page that asks whether we are a robot has some other type, and is no answer.
-                is_denial: refused.may_be_told,
-                words: refused.may_be_told.then_some(refused.words),
-            }
+            // A page that asks whether we are a robot has some other type, and is no answer.
+            let is_denial = refused.may_be_told;
+            Failed::Host(refused, is_denial)
         };
         let fetched = self.0.fetcher.get(get).await.map_err(|error| {
             tracing::info!(url = get.url, reason = %error, "a document of a client did not come");
-            match error {
-                FetchError::Busy(_) => Failed::Busy,
-                FetchError::Status(status) => Failed::Host {
-                    is_denial: matches!(status.as_u16(), 404 | 410),
-                    words: None,
-                },
-                FetchError::Outgoing(_) | FetchError::ContentEncoding => Failed::Host {
-                    is_denial: false,
-                    words: None,
-                },
-            }
+            let is_denial = match &error {
+                FetchError::Busy(_) => return Failed::Busy,
+                FetchError::Status(status) => matches!(status.as_u16(), 404 | 410),
+                FetchError::Outgoing(_) | FetchError::ContentEncoding => false,
+            };
+            Failed::Host(Refused::secret(error.to_string()), is_denial)
         })?;
-        let value = K::read(get.url, &fetched.headers, &fetched.body).map_err(refused)?;
-        let text = K::to_text(&fetched.body).ok_or(Failed::Host {
-            is_denial: false,
-            words: None,
-        })?;
+        let value = K::read(get.url, &fetched.headers, &fetched.body).map_err(not_acceptable)?;
+        let text = K::to_text(&fetched.body)
+            .ok_or_else(|| not_acceptable(Refused::secret("it is no text")))?;
         Ok((value, text, fetched.headers))
     }
 
@@ -499,10 +498,8 @@ impl ClientDocuments {
 /// Why a fetch brought nothing.
 enum Failed {
     Busy,
-    Host {
-        is_denial: bool,
-        words: Option<String>,
-    },
+    /// Why, and whether the host itself said that there is no good document.
+    Host(Refused, bool),
 }
 
 /// What was good before, when it is not too old for this failure.
@@ -519,10 +516,8 @@ fn last_good<K: Kind>(
     };
     match held {
         Some(held) if age == Age::Any || now.since(held.fetched_at) <= limit => Ok(held),
-        _ => Err(match &failure.words {
-            Some(words) => Missing::Unacceptable(words.clone()),
-            None => Missing::Unknown,
-        }),
+        _ if failure.may_be_told => Err(Missing::Unacceptable(failure.reason.clone())),
+        _ => Err(Missing::Away(failure.reason.clone())),
     }
 }
 

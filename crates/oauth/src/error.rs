@@ -89,6 +89,13 @@ impl Error {
         self
     }
 
+    /// Says something else than the usual sentence of its code.
+    #[must_use]
+    pub(crate) fn saying(mut self, description: &'static str) -> Self {
+        self.description = describing(description.into());
+        self
+    }
+
     /// The standard code.
     pub fn code(&self) -> ErrorCode {
         self.code

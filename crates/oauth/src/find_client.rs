@@ -12,7 +12,8 @@ use crate::{Authority, Error, ServerContext};
 /// client that the document there describes.
 ///
 /// # Errors
-/// `invalid_client` for a document that this server does not accept; our own outage.
+/// `invalid_client` for a document that this server does not accept; `temporarily_unavailable` for one that does not
+/// come now, and while we are out ourselves.
 pub(crate) async fn find_client(
     authority: &Authority,
     server: &ServerContext,

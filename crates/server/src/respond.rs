@@ -224,9 +224,10 @@ fn status_and_heading(error: &Error) -> (StatusCode, &'static str) {
             StatusCode::INTERNAL_SERVER_ERROR,
             "Something went wrong here",
         ),
-        ErrorCode::TemporarilyUnavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "Too busy at the moment")
-        }
+        ErrorCode::TemporarilyUnavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Not possible at the moment",
+        ),
         ErrorCode::InvalidClient => (
             StatusCode::BAD_REQUEST,
             "This application is not known here",

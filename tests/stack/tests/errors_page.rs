@@ -55,6 +55,7 @@ const SOURCES_OF_TEXT: &[(&str, &str)] = &[
     ("authz/src/client_assertion.rs", "#[error("),
     ("oauth/src/registration_metadata.rs", "malformed("),
     ("oauth/src/registration_metadata/members.rs", "malformed("),
+    ("oauth/src/client_id_metadata.rs", ".saying("),
     ("oauth/src/client_id_metadata/document.rs", "told("),
     ("oauth/src/client_id_metadata/url.rs", "Err("),
     ("oauth/src/client_id_metadata/url.rs", "ok_or("),

@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
 const REDIRECT_URIS_MAX: usize = 32;
 const NAME_CHARACTERS_MAX: usize = 200;
 const ADDRESS_BYTES_MAX: usize = 2048;
+const SECRET_CHARACTERS_MAX: usize = 300;
 
 /// What a client says about itself, read and checked.
 #[derive(Debug, Clone)]
@@ -38,6 +39,17 @@ pub(crate) struct Refused {
     /// Whether whoever asked may be told: it came from something that means to be a client metadata document. What else
     /// there is behind an address is nobody's business.
     pub may_be_told: bool,
+}
+
+impl Refused {
+    /// For the log alone, and cut: it may hold words of a stranger's certificate.
+    pub fn secret(words: impl Into<String>) -> Self {
+        let words: String = words.into();
+        Self {
+            words: words.chars().take(SECRET_CHARACTERS_MAX).collect(),
+            may_be_told: false,
+        }
+    }
 }
 
 impl Document {
@@ -69,26 +81,22 @@ impl Document {
 ///
 /// Spec: draft-ietf-oauth-client-id-metadata-document-02 section 4, and -00 section 4.1.
 pub(crate) fn read(url: &DocumentUrl, bytes: &[u8]) -> Result<Document, Refused> {
-    let secret = |words: String| Refused {
-        words,
-        may_be_told: false,
-    };
     let json = parse_strict(bytes, &LIMITS)
-        .map_err(|error| secret(format!("it is no acceptable JSON: {error}")))?;
+        .map_err(|error| Refused::secret(format!("it is no acceptable JSON: {error}")))?;
     let Json::Object(object) = &json else {
-        return Err(secret("it is no JSON object".to_owned()));
+        return Err(Refused::secret("it is no JSON object"));
     };
     match object.get("client_id") {
         // Byte for byte: another spelling of the address is another client.
         Some(Json::String(id)) if id.as_str() == url.as_str() => {}
         Some(_) => return Err(told("client_id is not the address of the document")),
-        None => return Err(secret("client_id is missing".to_owned())),
+        None => return Err(Refused::secret("client_id is missing")),
     }
     let value: Value = json
         .deserialize()
         .map_err(|_| told("a number is out of range"))?;
     let Value::Object(members) = value else {
-        return Err(secret("it is no JSON object".to_owned()));
+        return Err(Refused::secret("it is no JSON object"));
     };
     for shared in ["client_secret", "client_secret_expires_at"] {
         if members.contains_key(shared) {

@@ -30,7 +30,7 @@ impl Kind for Clients {
 
     fn read(url: &str, headers: &HeaderMap, body: &[u8]) -> Result<Document, Refused> {
         must_be_json(headers)?;
-        let url = DocumentUrl::parse(url).map_err(secret)?;
+        let url = DocumentUrl::parse(url).map_err(Refused::secret)?;
         document::read(&url, body)
     }
 
@@ -53,7 +53,7 @@ impl Kind for Keys {
 
     fn read(_: &str, headers: &HeaderMap, body: &[u8]) -> Result<JwkSet, Refused> {
         must_be_json(headers)?;
-        let set = key_set::read(body).map_err(secret)?;
+        let set = key_set::read(body).map_err(Refused::secret)?;
         // Somebody emptied it, or broke it: the keys that were good go on for a while, not for long.
         if set.keys.is_empty() {
             return Err(Refused {
@@ -82,7 +82,7 @@ impl Kind for Logos {
     const BOUNDS: Bounds = freshness::OF_LOGO;
 
     fn read(_: &str, _: &HeaderMap, body: &[u8]) -> Result<Logo, Refused> {
-        logo::read(body).map_err(secret)
+        logo::read(body).map_err(Refused::secret)
     }
 
     fn to_text(body: &[u8]) -> Option<String> {
@@ -98,18 +98,11 @@ impl Kind for Logos {
     }
 }
 
-fn secret(words: impl Into<String>) -> Refused {
-    Refused {
-        words: words.into(),
-        may_be_told: false,
-    }
-}
-
 /// Spec: draft-ietf-oauth-client-id-metadata-document-02 section 4.
 fn must_be_json(headers: &HeaderMap) -> Result<(), Refused> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(one), None) = (types.next(), types.next()) else {
-        return Err(secret("it has not one Content-Type"));
+        return Err(Refused::secret("it has not one Content-Type"));
     };
     let text = one.to_str().unwrap_or_default().to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
@@ -126,7 +119,7 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), Refused> {
     if is_json && is_utf8 {
         return Ok(());
     }
-    Err(secret("its Content-Type is not JSON in UTF-8"))
+    Err(Refused::secret("its Content-Type is not JSON in UTF-8"))
 }
 
 #[cfg(test)]

@@ -63,8 +63,9 @@ pub(crate) struct Failure {
     pub count: u32,
     /// Whether the host itself said that there is no good document.
     pub is_denial: bool,
-    /// What to say, when it may be said.
-    pub words: Option<String>,
+    /// Why, for the log; and for whoever asked, when they may be told.
+    pub reason: String,
+    pub may_be_told: bool,
 }
 
 /// The documents of one kind in memory, and the addresses that are left alone for a while. Both are bounded: when one is
@@ -139,7 +140,7 @@ impl<K: Kind> Shelf<K> {
     }
 
     /// Leaves the address alone for a while. Of many who failed together only the first one counts.
-    pub fn note_failure(&self, url: &str, is_denial: bool, words: Option<String>, now: Timestamp) {
+    pub fn note_failure(&self, url: &str, failure: &Failure, now: Timestamp) {
         let mut failures = lock(&self.failures);
         let before = failures.get(url);
         if before.is_some_and(|failure| now < failure.until) {
@@ -158,8 +159,7 @@ impl<K: Kind> Shelf<K> {
         let failure = Failure {
             until: now.after(back_off(count)),
             count,
-            is_denial,
-            words,
+            ..failure.clone()
         };
         failures.insert(url.to_owned(), failure);
     }

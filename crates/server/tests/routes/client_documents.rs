@@ -1,5 +1,6 @@
 //! Clients whose id is the address of a document: hosts that mean well, and hosts that do not.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -595,7 +596,7 @@ async fn every_fetch_that_fails_is_told_in_the_same_words() {
         Reply::redirect(302, "https://client.example/c4n4ry"),
     );
     bench.host.set("/error", Reply::status(500));
-    let mut texts = Vec::new();
+    let mut told = BTreeSet::new();
     for id in [
         "https://client.example/secret".to_owned(),
         "https://client.example/text".to_owned(),
@@ -608,28 +609,60 @@ async fn every_fetch_that_fails_is_told_in_the_same_words() {
         "https://no-such-name.invalid/x".to_owned(),
         "https://192.0.2.1:22/ssh".to_owned(),
     ] {
-        let answer = bench.open(&id).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{id}");
-        assert!(!answer.text.contains("c4n4ry"), "{id}");
-        let (_, words) = answer.text.split_once("<main").unwrap();
-        // The reference is another one each time.
-        let plain: String = words
-            .chars()
-            .filter(|character| !character.is_ascii_digit())
-            .collect();
-        assert!(
-            plain.contains("cannot be fetched, or is none"),
-            "{id}: {words}"
-        );
-        texts.push((id, answer.status));
+        let page = bench.open(&id).await;
+        page.assert_page(503, "could not be read now; try again in a moment");
+        let token = bench.world.refresh(&id, "pcr_x").await;
+        token.assert_error(503, "temporarily_unavailable", "could not be read now");
+        for answer in [page, token] {
+            assert!(!answer.text.contains("c4n4ry"), "{id}");
+            let reference = answer.header("portcullis-correlation-id");
+            // The reference is another one each time, and nothing else differs.
+            let text = answer.text.replace(reference, "");
+            told.insert((answer.header("retry-after").to_owned(), text));
+        }
     }
+    assert_eq!(told.len(), 2, "one page and one answer: {told:?}");
+    // What can never be read, or is not wanted here, is told at once, and by no fetch.
+    let malformed = bench.open("https://client.example/a/../b").await;
+    malformed.assert_page(400, "has a dot segment");
     // What means to be a document is told what is wrong with it.
-    bench.host.set_json(
-        "/almost",
-        &json!({"client_id": "https://client.example/almost"}),
-    );
-    let answer = bench.open("https://client.example/almost").await;
+    let almost = "https://client.example/almost";
+    bench
+        .host
+        .set_json("/almost", &json!({"client_id": almost}));
+    let answer = bench.open(almost).await;
     answer.assert_page(400, "redirect_uris is missing");
+    let answer = bench.world.refresh(almost, "pcr_x").await;
+    answer.assert_error(401, "invalid_client", "redirect_uris is missing");
+}
+
+#[tokio::test]
+async fn the_log_has_the_reason_why_a_document_could_not_be_read_also_while_its_host_is_left_alone()
+{
+    let bench = Bench::with(PUBLIC_URL, ServerSettings::default(), &[NAME]).await;
+    bench.host.set("/error", Reply::status(500));
+    bench.host.set("/text", Reply::typed("text/html", "hello"));
+    let server = bench.world.authority.server("todo").unwrap();
+    for (id, reason) in [
+        ("https://client.example/error", "status 500"),
+        ("https://client.example/text", "Content-Type is not JSON"),
+        ("https://10.0.0.1/inside", "10.0.0.1"),
+    ] {
+        for attempt in ["at first", "again at once"] {
+            let query = authorize_path(id, &[]);
+            let query = query.split_once('?').unwrap().1;
+            let parameters = oauth::Parameters::parse(query.as_bytes()).unwrap();
+            let refused =
+                oauth::authorize::validate(&bench.world.authority, &server, &parameters, None)
+                    .await
+                    .unwrap_err();
+            let cause = refused.error().cause().unwrap();
+            assert!(
+                cause.contains(id) && cause.contains(reason),
+                "{attempt}: {cause}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
@@ -641,7 +674,7 @@ async fn a_public_authority_asks_nobody_on_this_machine_and_one_on_loopback_may(
         .body(axum::body::Body::empty())
         .unwrap();
     let answer = public.world.send(request).await;
-    answer.assert_page(400, "cannot be fetched");
+    answer.assert_page(503, "could not be read now");
     let own = "https://auth.example/jwks.json";
     let refused = public.world.authority.client_documents().keys(own, None);
     assert!(refused.await.is_err());
