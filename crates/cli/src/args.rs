@@ -44,7 +44,8 @@ pub struct GlobalArguments {
         env = "PORTCULLIS_MASTER_KEY_FILE"
     )]
     pub master_key_file: Option<PathBuf>,
-    /// What goes to the log on stderr, such as `info` or `gateway=debug` [default: $RUST_LOG, or warn]
+    /// What goes to the log on stderr, such as `info` or `gateway=debug` [default: $RUST_LOG, or warn, and
+    /// what was refused where stderr is no terminal]
     #[arg(long, global = true, value_name = "FILTER")]
     pub log: Option<String>,
 }

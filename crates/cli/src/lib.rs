@@ -109,12 +109,12 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<Option<Valid>> {
     let flag = arguments.global.log.as_deref();
     let Command::Serve(_) = arguments.command else {
-        logging::install(flag, "warn", LogFormat::Text)?;
+        logging::install(flag, None, LogFormat::Text)?;
         return Ok(None);
     };
     let config = configured(&arguments.global)?
         .ok_or_else(|| failure::usage("serve needs --config FILE; see docs/configuration.md"))?;
-    logging::install(flag, &config.log.filter, config.log.format)?;
+    logging::install(flag, Some(&config.log.filter), config.log.format)?;
     Ok(Some(config))
 }
 

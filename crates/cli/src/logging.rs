@@ -8,15 +8,27 @@ use crate::config::LogFormat;
 use crate::failure::usage;
 use crate::terminal::{LogStream, Terminal};
 
-/// Sends the log to stderr. `filter` is what `--log` said; without it `RUST_LOG` counts, without that `default`.
+/// Where refusals of the authority are logged.
+const REFUSALS: &str = "portcullis_server::respond=info";
+
+/// Sends the log to stderr. `filter` is what `--log` said; without it `RUST_LOG` counts, without that `default`; without
+/// any, warnings, and where nobody looks on, in a file or a journal, refusals as well: whoever was refused has a reference
+/// that leads there. On a terminal the line of the handshake has it.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn install(filter: Option<&str>, default: &str, _format: LogFormat) -> anyhow::Result<()> {
+pub fn install(
+    filter: Option<&str>,
+    default: Option<&str>,
+    _format: LogFormat,
+) -> anyhow::Result<()> {
     let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
         (Some(filter), _) => (filter.to_owned(), "--log"),
         (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),
-        (None, _) => (default.to_owned(), "--log"),
+        (None, _) => match default {
+            Some(default) => (default.to_owned(), "log.filter"),
+            None => (default_filter(Terminal::stderr().interactive), "--log"),
+        },
     };
     let filter = EnvFilter::try_new(&filter).map_err(|error| {
         usage(format!(
@@ -34,6 +46,14 @@ pub fn install(filter: Option<&str>, default: &str, _format: LogFormat) -> anyho
         )
         .try_init()
         .context("the log cannot be set up")
+}
+
+fn default_filter(interactive: bool) -> String {
+    if interactive {
+        "warn".to_owned()
+    } else {
+        format!("warn,{REFUSALS}")
+    }
 }
 
 /// Libraries that see whole messages write them into their finest levels, tokens and arguments included.

@@ -5,7 +5,7 @@ use base::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
-use super::{End, Line, Sighting, Tracker};
+use super::{End, Line, REFERENCE, Sighting, Tracker};
 use crate::terminal::{Paint, Terminal, wrap, writes};
 
 /// Without a person at a terminal, an unfinished line is printed after this pause.
@@ -135,6 +135,7 @@ fn render(line: &Line, at: Timestamp, paint: Paint, width: usize) -> Vec<String>
         Some(End::Broken) => paint.bad(row),
         None => row.to_owned(),
     };
+    let colour = |row: &str| painted(row, colour, paint);
     rows.iter()
         .enumerate()
         .map(|(index, row)| match index {
@@ -147,6 +148,32 @@ fn render(line: &Line, at: Timestamp, paint: Paint, width: usize) -> Vec<String>
             _ => format!("{:indent$}{}", "", colour(row)),
         })
         .collect()
+}
+
+/// A row with its references dim, so that what happened stands out; and with plain spaces, as people search for them.
+fn painted(row: &str, colour: impl Fn(&str) -> String, paint: Paint) -> String {
+    let words: Vec<String> = row
+        .split(REFERENCE)
+        .enumerate()
+        .map(|(index, part)| {
+            if index == 0 {
+                return if part.is_empty() {
+                    String::new()
+                } else {
+                    colour(part)
+                };
+            }
+            let end = part.find(' ').unwrap_or(part.len());
+            let (reference, rest) = part.split_at(end);
+            let rest = if rest.is_empty() {
+                String::new()
+            } else {
+                colour(rest)
+            };
+            format!("{}{rest}", paint.dim(format!("ref {reference}")))
+        })
+        .collect();
+    words.concat()
 }
 
 fn time_of_day(at: Timestamp) -> String {
@@ -198,6 +225,34 @@ mod tests {
         assert_eq!(terminal.kept(), "");
         printer.flush(Duration::ZERO);
         assert!(terminal.kept().ends_with("Claude Code  401\n"));
+    }
+
+    #[test]
+    fn a_reference_stands_dim_and_whole_behind_its_step() {
+        let reference = format!("{REFERENCE}EWm9HMgR0VHC");
+        let broken = format!("token refused: over (invalid_grant) {reference}");
+        let line = line(&["401", &broken], Some(End::Broken));
+        let at = Timestamp::from_unix_ms(0);
+        let plain = render(&line, at, Paint { colour: false }, usize::MAX).join("");
+        assert!(
+            plain.ends_with("401 -> token refused: over (invalid_grant) ref EWm9HMgR0VHC"),
+            "{plain}"
+        );
+        let paint = Paint { colour: true };
+        let coloured = render(&line, at, paint, usize::MAX).join("");
+        let end = format!(
+            "{}{}",
+            paint.bad("401 -> token refused: over (invalid_grant) "),
+            paint.dim("ref EWm9HMgR0VHC")
+        );
+        assert!(coloured.ends_with(&end), "{coloured:?}");
+        for width in 40..110 {
+            let rows = render(&line, at, Paint { colour: false }, width);
+            let whole = rows.iter().filter(|row| row.contains("ref EWm9HMgR0VHC"));
+            assert_eq!(whole.count(), 1, "{width}: {rows:?}");
+            let fits = |row: &String| console::measure_text_width(row) <= width;
+            assert!(rows.iter().all(fits) || width < 50, "{width}: {rows:?}");
+        }
     }
 
     #[test]

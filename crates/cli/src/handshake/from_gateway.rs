@@ -4,12 +4,18 @@ use super::{Sighting, Step};
 
 /// What a call through the gateway means for a handshake, if anything.
 pub fn sighting(call: &CallRecorded) -> Option<Sighting> {
+    let step = step(call)?;
     Some(Sighting {
         at: call.at,
         server: call.server.to_string(),
         client: call.client.as_deref().map(str::to_owned),
         user_agent: call.user_agent.as_deref().map(str::to_owned),
-        step: step(call)?,
+        // A challenge begins each handshake: nobody looks for its reference.
+        reference: match step {
+            Step::Trouble(_) => call.correlation_id.clone(),
+            _ => None,
+        },
+        step,
     })
 }
 

@@ -5,8 +5,17 @@ use super::{Sighting, Step};
 
 /// What an event of the authority means for a handshake, if anything.
 pub fn sighting(event: Event) -> Option<Sighting> {
-    // What concerns no MCP server, such as a sign-in to the dashboard, is no handshake.
-    let server = event.server?;
+    let reference = match &event.kind {
+        EventKind::Refused { correlation_id, .. } => Some(correlation_id.clone()),
+        _ => None,
+    };
+    let server = match event.server {
+        Some(server) => server,
+        // Whoever is refused was given a reference, and looks for it here.
+        None if reference.is_some() => String::new(),
+        // What concerns no MCP server, such as a sign-in to the dashboard, is no handshake.
+        None => return None,
+    };
     let (client, step) = step(event.kind, &server)?;
     Some(Sighting {
         at: event.at,
@@ -14,6 +23,7 @@ pub fn sighting(event: Event) -> Option<Sighting> {
         client,
         user_agent: event.user_agent,
         step,
+        reference,
     })
 }
 
@@ -97,7 +107,38 @@ fn short(scopes: &ScopeSet, server: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use base::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn a_refusal_has_its_reference_also_where_it_concerns_no_mcp_server() {
+        let seen = |server: Option<&str>, kind| {
+            sighting(Event {
+                at: Timestamp::from_unix_ms(0),
+                server: server.map(str::to_owned),
+                user_agent: None,
+                kind,
+            })
+        };
+        let refused = || EventKind::Refused {
+            step: "token",
+            code: "invalid_grant",
+            reason: "it is over".into(),
+            client_id: None,
+            correlation_id: "EWm9HMgR0VHC".into(),
+        };
+        for server in [Some("todo"), None] {
+            let seen = seen(server, refused()).unwrap();
+            assert_eq!(seen.reference.as_deref(), Some("EWm9HMgR0VHC"));
+            let text = "token refused: it is over (invalid_grant)";
+            assert_eq!(seen.step, Step::Broken(text.into()));
+        }
+        let other = seen(Some("todo"), EventKind::MetadataServed).unwrap();
+        assert_eq!(other.reference, None);
+        assert_eq!(seen(None, EventKind::MetadataServed), None);
+    }
 
     #[test]
     fn the_slug_before_a_scope_and_offline_access_are_left_out() {

@@ -23,6 +23,8 @@ const WINDOW: Duration = Duration::from_secs(5 * 60);
 const BROWSER_WINDOW: Duration = Duration::from_secs(60);
 /// The same trouble is told again only after this time.
 const QUIET: Duration = Duration::from_secs(30);
+/// Stands before a correlation id, and keeps it in the same row. No step has such a space in its own words.
+const REFERENCE: &str = "ref\u{a0}";
 const HANDSHAKES_MAX: usize = 256;
 const NAMES_MAX: usize = 1024;
 
@@ -39,6 +41,8 @@ pub struct Sighting {
     pub user_agent: Option<String>,
     /// What happened.
     pub step: Step,
+    /// The correlation id that a refusal was answered with.
+    pub reference: Option<String>,
 }
 
 /// What can be seen of a handshake.
@@ -103,6 +107,22 @@ pub enum End {
     Broken,
 }
 
+/// A step as it stands in a line.
+#[derive(Debug)]
+struct Told {
+    text: String,
+    reference: Option<String>,
+}
+
+impl Told {
+    fn in_words(&self) -> String {
+        match &self.reference {
+            Some(reference) => format!("{} {REFERENCE}{}", self.text, plain(reference, 40)),
+            None => self.text.clone(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Handshake {
     id: u64,
@@ -110,7 +130,7 @@ struct Handshake {
     client: Option<String>,
     user_agent: Option<String>,
     name: Option<String>,
-    steps: Vec<String>,
+    steps: Vec<Told>,
     last: Timestamp,
 }
 
@@ -167,14 +187,21 @@ impl Tracker {
                 .cloned();
         }
         if let Some(text) = text(step) {
-            // Clients fetch two documents or are challenged on two methods; that is one step to a person.
-            if open.steps.last() == Some(&text) {
-                return None;
+            let reference = seen.reference.clone();
+            match open.steps.last_mut() {
+                // The same once more, under another reference: the newest is the one that somebody looks for.
+                Some(last) if last.text == text && reference.is_some() => {
+                    last.reference = reference
+                }
+                // Clients fetch two documents or are challenged on two methods; that is one step to a person.
+                Some(last) if last.text == text => return None,
+                last => {
+                    if last.is_some_and(|last| last.text == "token") {
+                        open.steps.pop();
+                    }
+                    open.steps.push(Told { text, reference });
+                }
             }
-            if open.steps.last().is_some_and(|last| last == "token") {
-                open.steps.pop();
-            }
-            open.steps.push(text);
         }
         let line = Line {
             handshake: open.id,
@@ -182,7 +209,7 @@ impl Tracker {
                 .name
                 .clone()
                 .unwrap_or_else(|| product(open.user_agent.as_deref())),
-            steps: open.steps.clone(),
+            steps: open.steps.iter().map(Told::in_words).collect(),
             end,
         };
         if end.is_some() {
@@ -208,10 +235,14 @@ impl Tracker {
             .and_then(|client| self.names.get(client))
             .cloned();
         self.next += 1;
+        let told = Told {
+            text: plain(&text, 400),
+            reference: seen.reference.clone(),
+        };
         Some(Line {
             handshake: self.next,
             name: name.unwrap_or_else(|| product(seen.user_agent.as_deref())),
-            steps: vec![text],
+            steps: vec![told.in_words()],
             end: Some(End::Broken),
         })
     }
@@ -321,12 +352,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    struct Told {
+    struct Seen {
         tracker: Tracker,
         now: i64,
     }
 
-    impl Told {
+    impl Seen {
         fn new() -> Self {
             Self {
                 tracker: Tracker::default(),
@@ -335,6 +366,16 @@ mod tests {
         }
 
         fn see(&mut self, client: Option<&str>, agent: &str, step: Step) -> Option<String> {
+            self.see_refused(client, agent, step, None)
+        }
+
+        fn see_refused(
+            &mut self,
+            client: Option<&str>,
+            agent: &str,
+            step: Step,
+            reference: Option<&str>,
+        ) -> Option<String> {
             self.now += 1000;
             let line = self.tracker.see(Sighting {
                 at: Timestamp::from_unix_ms(self.now),
@@ -342,6 +383,7 @@ mod tests {
                 client: client.map(str::to_owned),
                 user_agent: Some(agent.to_owned()),
                 step,
+                reference: reference.map(str::to_owned),
             })?;
             Some(format!("{}  {}", line.name, line.steps.join(" -> ")))
         }
@@ -356,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_whole_handshake_is_one_line() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         told.see(None, "claude-code/2.1 (cli)", Step::Challenged);
         told.see(None, "claude-code/2.1 (cli)", Step::Challenged);
         let line = told
@@ -393,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_known_client_takes_over_the_anonymous_steps_before_it() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         told.see(None, "Codex/1", Step::Challenged);
         told.see(Some("c"), "Mozilla/5.0", Step::Known("Codex".into()));
         let line = told.see(Some("c"), "Mozilla/5.0", approved()).unwrap();
@@ -402,7 +444,7 @@ mod tests {
 
     #[test]
     fn two_clients_at_once_keep_their_own_lines() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         told.see(None, "a/1", Step::Challenged);
         told.see(None, "b/1", Step::Challenged);
         told.see(Some("ca"), "a/1", Step::Registered("A".into()));
@@ -419,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_client_at_work_does_not_take_over_the_handshake_of_another() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         told.see(None, "Zed/1", Step::Challenged);
         assert_eq!(
             told.see(
@@ -437,7 +479,7 @@ mod tests {
 
     #[test]
     fn a_broken_handshake_names_the_step_and_the_reason_and_the_next_begins_anew() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         told.see(None, "x/1", Step::Challenged);
         let line = told
             .see(
@@ -451,22 +493,43 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_step_ends_with_its_reference_and_the_same_once_more_with_the_newest() {
+        let mut told = Seen::new();
+        let wrong = || Step::Stumbled("sign-in refused: wrong password (access_denied)".into());
+        told.see(None, "x/1", Step::Challenged);
+        let mut stumble = |reference| told.see_refused(None, "x/1", wrong(), reference);
+        assert_eq!(
+            stumble(Some("EWm9HMgR0VHC")).unwrap(),
+            "x  401 -> sign-in refused: wrong password (access_denied) ref\u{a0}EWm9HMgR0VHC"
+        );
+        let again = stumble(Some("Zq0Kd7pTn2Lw")).unwrap();
+        assert!(again.ends_with("(access_denied) ref\u{a0}Zq0Kd7pTn2Lw"));
+        assert!(!again.contains("EWm9HMgR0VHC"));
+        assert_eq!(stumble(None), None);
+        let broken = told.see_refused(None, "x/1", Step::Broken("token refused".into()), Some("B"));
+        assert!(broken.unwrap().ends_with(" -> token refused ref\u{a0}B"));
+    }
+
+    #[test]
     fn trouble_of_a_working_client_is_told_once_in_a_while() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         told.see(Some("c"), "x/1", Step::Registered("X".into()));
         let trouble = || Step::Trouble("delete_todo needs todo:delete".into());
         assert_eq!(
             told.see(Some("c"), "x/1", trouble()).unwrap(),
             "X  delete_todo needs todo:delete"
         );
-        assert_eq!(told.see(Some("c"), "x/1", trouble()), None);
+        // The same under another reference is the same.
+        let again = told.see_refused(Some("c"), "x/1", trouble(), Some("A"));
+        assert_eq!(again, None);
         told.now += 60_000;
-        assert!(told.see(Some("c"), "x/1", trouble()).is_some());
+        let later = told.see_refused(Some("c"), "x/1", trouble(), Some("B"));
+        assert!(later.unwrap().ends_with("todo:delete ref\u{a0}B"));
     }
 
     #[test]
     fn a_step_after_a_long_pause_begins_another_handshake() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         told.see(None, "x/1", Step::Challenged);
         told.now += 10 * 60_000;
         assert_eq!(
@@ -477,7 +540,7 @@ mod tests {
 
     #[test]
     fn names_from_clients_cannot_forge_a_line() {
-        let mut told = Told::new();
+        let mut told = Seen::new();
         let line = told
             .see(
                 Some("c"),
