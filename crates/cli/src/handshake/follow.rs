@@ -152,28 +152,19 @@ fn render(line: &Line, at: Timestamp, paint: Paint, width: usize) -> Vec<String>
 
 /// A row with its references dim, so that what happened stands out; and with plain spaces, as people search for them.
 fn painted(row: &str, colour: impl Fn(&str) -> String, paint: Paint) -> String {
-    let words: Vec<String> = row
-        .split(REFERENCE)
-        .enumerate()
-        .map(|(index, part)| {
-            if index == 0 {
-                return if part.is_empty() {
-                    String::new()
-                } else {
-                    colour(part)
-                };
-            }
-            let end = part.find(' ').unwrap_or(part.len());
-            let (reference, rest) = part.split_at(end);
-            let rest = if rest.is_empty() {
-                String::new()
-            } else {
-                colour(rest)
-            };
-            format!("{}{rest}", paint.dim(format!("ref {reference}")))
-        })
-        .collect();
-    words.concat()
+    // An empty text would still leave its marks of colour behind.
+    let coloured = |text: &str| match text {
+        "" => String::new(),
+        text => colour(text),
+    };
+    let (before, rest) = row.split_once(REFERENCE).unwrap_or((row, ""));
+    let mut out = coloured(before);
+    for part in rest.split(REFERENCE).filter(|part| !part.is_empty()) {
+        let (reference, after) = part.split_at(part.find(' ').unwrap_or(part.len()));
+        out.push_str(&paint.dim(format!("ref {reference}")));
+        out.push_str(&coloured(after));
+    }
+    out
 }
 
 fn time_of_day(at: Timestamp) -> String {
