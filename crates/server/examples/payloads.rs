@@ -200,6 +200,7 @@ fn returning(text: &str, by_hand: bool) -> String {
         kind: RedirectUriKind::Loopback,
         denied: false,
         by_hand,
+        unknown_host: None,
     })
 }
 
