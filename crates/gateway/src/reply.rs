@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
-use sdk::{Era, Permitted, Refusal, RefusalKind, RpcRefusal};
+use sdk::{Era, Permitted, Refusal, RefusalCause, RpcRefusal};
 use wire::mcp::{Message, method, rpc};
 
 use crate::answer::{Vetted, headers_for_caller, mark_json, mark_stream};
@@ -118,13 +118,11 @@ impl Inner {
 
     /// 502 or 504, in words: as a JSON-RPC error when a request waits for an answer.
     pub(crate) fn upstream_failed(&self, error: &UpstreamError, permitted: &Permitted) -> Refusal {
-        self.refusal_for(
-            permitted,
-            RefusalKind::UpstreamFailed,
-            error.status,
-            "bad_gateway",
-            &error.words,
-        )
+        let cause = match error.status {
+            StatusCode::GATEWAY_TIMEOUT => RefusalCause::GatewayTimeout,
+            _ => RefusalCause::BadGateway,
+        };
+        self.refusal_for(permitted, cause, error.status, "bad_gateway", &error.words)
     }
 
     /// 429: this principal has its share of open calls.
@@ -135,7 +133,7 @@ impl Inner {
         );
         self.refusal_for(
             permitted,
-            RefusalKind::Rejected,
+            RefusalCause::TooManyRequests,
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_requests",
             &words,
@@ -169,7 +167,7 @@ impl Inner {
         };
         self.refusal_for(
             permitted,
-            RefusalKind::UpstreamFailed,
+            RefusalCause::UpstreamRefused,
             status,
             "upstream_refused",
             &words,
@@ -179,7 +177,7 @@ impl Inner {
     fn refusal_for(
         &self,
         permitted: &Permitted,
-        kind: RefusalKind,
+        cause: RefusalCause,
         status: StatusCode,
         error: &str,
         words: &str,
@@ -188,7 +186,7 @@ impl Inner {
             Some(Message::Request(request)) => Refusal::rpc(
                 &*self.random,
                 RpcRefusal {
-                    kind,
+                    cause,
                     status,
                     id: Some(&request.id),
                     code: rpc::INTERNAL_ERROR,
@@ -197,7 +195,7 @@ impl Inner {
                     reason: words.to_owned(),
                 },
             ),
-            _ => Refusal::oauth(&*self.random, kind, status, error, words),
+            _ => Refusal::oauth(&*self.random, cause, status, error, words),
         }
     }
 }

@@ -5,7 +5,7 @@ use base::Random;
 use http::StatusCode;
 use http::request::Parts;
 use sdk::{
-    Addresses, AskedAddress, ProtectedServer, Refusal, RefusalKind, WELL_KNOWN_PATH, wrong_host,
+    Addresses, AskedAddress, ProtectedServer, Refusal, RefusalCause, WELL_KNOWN_PATH, wrong_host,
 };
 
 use crate::upstream::Forwarder;
@@ -101,7 +101,7 @@ impl Routes {
 fn not_found(random: &dyn Random) -> Refusal {
     Refusal::oauth(
         random,
-        RefusalKind::Rejected,
+        RefusalCause::NotFound,
         StatusCode::NOT_FOUND,
         "not_found",
         "Nothing is at this address; MCP servers are at /mcp/ and their name",

@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use crate::challenge::unauthenticated;
 use crate::opaque_tokens::is_service_token;
 use crate::resource_metadata::AskedAddress;
-use crate::{InForce, OpaqueRefusal, ProtectedServer, Refusal, VerifiedCaller};
+use crate::{InForce, OpaqueRefusal, ProtectedServer, Refusal, RefusalCause, VerifiedCaller};
 
 /// How far the clocks of authority and enforcement may differ.
 const LEEWAY: Duration = Duration::from_secs(5);
@@ -29,12 +29,12 @@ impl ProtectedServer {
         in_force: &InForce,
         now: Timestamp,
     ) -> Result<Arc<VerifiedCaller>, Refusal> {
-        let refused = |description: &str, reason: String| {
+        let refused = |cause: RefusalCause, description: &str, reason: String| {
             unauthenticated(
                 &*self.random,
                 in_force.server(),
                 asked,
-                Some((description, reason)),
+                Some((cause, description, reason)),
             )
         };
         let token = match bearer_token(headers) {
@@ -47,7 +47,9 @@ impl ProtectedServer {
                     None,
                 ));
             }
-            Presented::Unusable(why) => return Err(refused(why, why.to_owned())),
+            Presented::Unusable(why) => {
+                return Err(refused(RefusalCause::MalformedToken, why, why.to_owned()));
+            }
         };
         let digest = Digest::of(token);
         let kept = in_force
@@ -60,6 +62,7 @@ impl ProtectedServer {
                 let exchanged = self.exchanged(token, digest, now).await;
                 let exchanged = exchanged.map_err(|refusal| match refusal {
                     OpaqueRefusal::Invalid => refused(
+                        RefusalCause::UnknownServiceToken,
                         "The service token is unknown, expired or revoked",
                         refusal.to_string(),
                     ),
@@ -78,7 +81,11 @@ impl ProtectedServer {
                         // Our own authority made it this moment: its key has not reached us yet.
                         return self.unavailable(format!("of a service token: {refusal}"));
                     }
-                    refused(refusal.description(), refusal.to_string())
+                    refused(
+                        (&refusal).into(),
+                        refusal.description(),
+                        refusal.to_string(),
+                    )
                 })?;
                 let caller = Arc::new(VerifiedCaller::new(verified));
                 in_force.tokens.insert(digest, Arc::clone(&caller), now);
@@ -87,6 +94,7 @@ impl ProtectedServer {
         };
         if in_force.revoked(&caller) {
             return Err(refused(
+                RefusalCause::RevokedToken,
                 "The access token was revoked",
                 "the token was revoked".to_owned(),
             ));

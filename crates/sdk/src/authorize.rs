@@ -10,7 +10,7 @@ use crate::challenge::insufficient_scope;
 use crate::read_call::ReadCall;
 use crate::refusal::RpcRefusal;
 use crate::resource_metadata::AskedAddress;
-use crate::{InForce, Permitted, ProtectedServer, Refusal, RefusalKind, VerifiedCaller};
+use crate::{InForce, Permitted, ProtectedServer, Refusal, RefusalCause, VerifiedCaller};
 
 /// What proves something about the caller to somebody, or claims to. None of it goes any further.
 const CREDENTIALS: [HeaderName; 6] = [
@@ -108,7 +108,7 @@ impl ProtectedServer {
             None => Err(Refusal::rpc(
                 &*self.random,
                 RpcRefusal {
-                    kind: RefusalKind::Rejected,
+                    cause: RefusalCause::UnknownSession,
                     status: StatusCode::NOT_FOUND,
                     id: None,
                     code: rpc::INVALID_REQUEST,
@@ -129,10 +129,15 @@ impl ProtectedServer {
         caller: &VerifiedCaller,
         asked: &AskedAddress,
     ) -> Refusal {
-        if let Decision::NeedsScope { required, rule } = decision {
-            let scope = challenge_scopes(era, required, &caller.caller().scopes);
-            return insufficient_scope(&*self.random, asked, scope, rule);
-        }
+        let cause = match decision {
+            Decision::NeedsScope { required, rule } => {
+                let scope = challenge_scopes(era, required, &caller.caller().scopes);
+                return insufficient_scope(&*self.random, asked, scope, rule);
+            }
+            Decision::Denied { reason, .. } => (*reason).into(),
+            // Nobody asks for that; it is a no all the same.
+            Decision::Allowed { .. } => RefusalCause::DeniedByRule,
+        };
         let absent = as_if_absent(call, era);
         let (id, status) = match message {
             Message::Request(request) => (Some(&request.id), absent.status),
@@ -142,7 +147,7 @@ impl ProtectedServer {
         Refusal::rpc(
             &*self.random,
             RpcRefusal {
-                kind: RefusalKind::Denied,
+                cause,
                 status,
                 id,
                 code: absent.code,

@@ -4,9 +4,9 @@ use http::{StatusCode, header};
 use wire::oauth::{Challenge, ErrorCode, ScopeSet};
 
 use crate::resource_metadata::AskedAddress;
-use crate::{Refusal, RefusalKind};
+use crate::{Refusal, RefusalCause};
 
-/// 401: no token, or (with `invalid`, what is wrong with it and what the log is told) a bad one.
+/// 401: no token, or (with `invalid`: why, what is wrong with it and what the log is told) a bad one.
 ///
 /// Spec: RFC 6750 section 3.1; RFC 9728 section 5.1; MCP 2026-07-28, authorization, "Protected Resource Metadata
 /// Discovery Requirements".
@@ -14,14 +14,15 @@ pub(crate) fn unauthenticated(
     random: &dyn Random,
     server: &ServerSnapshot,
     asked: &AskedAddress,
-    invalid: Option<(&str, String)>,
+    invalid: Option<(RefusalCause, &str, String)>,
 ) -> Refusal {
-    let (description, reason) = match &invalid {
+    let (cause, description, reason) = match &invalid {
         None => (
+            RefusalCause::NoToken,
             "An access token is needed; the resource metadata says where to get one",
             "no token was presented".to_owned(),
         ),
-        Some((description, reason)) => (*description, reason.clone()),
+        Some((cause, description, reason)) => (*cause, *description, reason.clone()),
     };
     let challenge = Challenge {
         resource_metadata: asked.metadata_url(),
@@ -32,7 +33,7 @@ pub(crate) fn unauthenticated(
     };
     Refusal::oauth_because(
         random,
-        RefusalKind::Unauthenticated,
+        cause,
         StatusCode::UNAUTHORIZED,
         ErrorCode::InvalidToken.as_str(),
         description,
@@ -59,7 +60,7 @@ pub(crate) fn insufficient_scope(
     };
     Refusal::oauth_because(
         random,
-        RefusalKind::NeedsScope,
+        RefusalCause::InsufficientScope,
         StatusCode::FORBIDDEN,
         ErrorCode::InsufficientScope.as_str(),
         description,

@@ -15,7 +15,7 @@ use wire::mcp::headers::MCP_SESSION_ID;
 use crate::read_call::method_not_allowed;
 use crate::resource_metadata::{AskedAddress, WELL_KNOWN_PATH, resource_metadata};
 use crate::{
-    Permitted, ProtectedServer, Refusal, RefusalKind, allow_reading, foreign_origin, preflight,
+    Permitted, ProtectedServer, Refusal, RefusalCause, allow_reading, foreign_origin, preflight,
     wrong_host,
 };
 
@@ -235,7 +235,7 @@ impl ProtectedServer {
 fn not_found(server: &ProtectedServer) -> Refusal {
     Refusal::oauth(
         &*server.random,
-        RefusalKind::Rejected,
+        RefusalCause::NotFound,
         StatusCode::NOT_FOUND,
         "not_found",
         "Nothing is at this address",

@@ -8,7 +8,7 @@ use crate::in_force::ServerFeed;
 use crate::opaque_tokens::OpaqueExchange;
 use crate::policy_feed::PolicyFeed;
 use crate::resource_metadata::AskedAddress;
-use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, Refusal, RefusalKind};
+use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, Refusal, RefusalCause};
 
 /// One MCP server as enforcement sees it. The steps of a call are its methods, in the order in which they are to be
 /// taken: [`asked`](Self::asked), [`in_force`](Self::in_force), [`authenticate`](Self::authenticate),
@@ -113,7 +113,7 @@ impl ProtectedServer {
     pub(crate) fn unavailable(&self, reason: String) -> Refusal {
         Refusal::oauth_because(
             &*self.random,
-            RefusalKind::Unavailable,
+            RefusalCause::TemporarilyUnavailable,
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
             "Access cannot be judged at the moment; try again soon",
@@ -128,14 +128,14 @@ pub fn wrong_host(random: &dyn Random, addresses: &Addresses, refusal: &HostRefu
     match refusal {
         HostRefusal::Malformed(why) => Refusal::oauth(
             random,
-            RefusalKind::Rejected,
+            RefusalCause::InvalidRequest,
             StatusCode::BAD_REQUEST,
             "invalid_request",
             why,
         ),
         HostRefusal::Unknown { asked } => Refusal::oauth(
             random,
-            RefusalKind::Rejected,
+            RefusalCause::UnknownHost,
             StatusCode::MISDIRECTED_REQUEST,
             "unknown_host",
             &format!(
@@ -151,7 +151,7 @@ pub fn wrong_host(random: &dyn Random, addresses: &Addresses, refusal: &HostRefu
 pub fn foreign_origin(random: &dyn Random, origin: &str) -> Refusal {
     Refusal::oauth(
         random,
-        RefusalKind::Rejected,
+        RefusalCause::ForeignOrigin,
         StatusCode::FORBIDDEN,
         "foreign_origin",
         &format!("Pages of {origin} may not call this server; allowed_origins says which may"),

@@ -9,7 +9,7 @@ use wire::mcp::headers::{HeaderRefusal, protocol_version};
 use wire::mcp::{Era, Json, Message, check_headers_against_body, classify, read_message};
 
 use crate::refusal::RpcRefusal;
-use crate::{ProtectedServer, Refusal, RefusalKind};
+use crate::{ProtectedServer, Refusal, RefusalCause};
 
 /// How long a caller may take to send its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -127,7 +127,7 @@ impl ProtectedServer {
     pub(crate) fn rejected(&self, status: StatusCode, description: &str) -> Refusal {
         Refusal::oauth(
             &*self.random,
-            RefusalKind::Rejected,
+            RefusalCause::InvalidRequest,
             status,
             "invalid_request",
             description,
@@ -148,7 +148,7 @@ impl ProtectedServer {
         Refusal::rpc(
             &*self.random,
             RpcRefusal {
-                kind: RefusalKind::Rejected,
+                cause: RefusalCause::MalformedMessage,
                 status: StatusCode::BAD_REQUEST,
                 id,
                 code,

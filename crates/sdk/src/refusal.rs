@@ -6,13 +6,15 @@ use wire::mcp::json::{Json, Object};
 use wire::mcp::message::RequestId;
 use wire::mcp::rpc;
 
+use crate::RefusalCause;
+
 /// An answer that is no: what the caller is told, and what only the log is.
 #[derive(Debug)]
 pub struct Refusal(Box<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    kind: RefusalKind,
+    cause: RefusalCause,
     reason: String,
     correlation_id: String,
     response: Response<Bytes>,
@@ -38,7 +40,12 @@ pub enum RefusalKind {
 impl Refusal {
     /// Which kind it is.
     pub fn kind(&self) -> RefusalKind {
-        self.0.kind
+        self.0.cause.kind()
+    }
+
+    /// Why, as one word of a closed set.
+    pub fn cause(&self) -> RefusalCause {
+        self.0.cause
     }
 
     /// Why, in words, with the rule that decided. For the log; the caller may be told less.
@@ -75,18 +82,25 @@ impl Refusal {
     /// A refusal told as OAuth errors are: `error`, `error_description`, and the correlation id.
     pub fn oauth(
         random: &dyn Random,
-        kind: RefusalKind,
+        cause: RefusalCause,
         status: StatusCode,
         error: &str,
         description: &str,
     ) -> Self {
-        Self::oauth_because(random, kind, status, error, description, description.into())
+        Self::oauth_because(
+            random,
+            cause,
+            status,
+            error,
+            description,
+            description.into(),
+        )
     }
 
     /// As [`Refusal::oauth`], with another reason for the log.
     pub(crate) fn oauth_because(
         random: &dyn Random,
-        kind: RefusalKind,
+        cause: RefusalCause,
         status: StatusCode,
         error: &str,
         description: &str,
@@ -98,7 +112,7 @@ impl Refusal {
             ("error_description", description.into()),
             ("correlation_id", correlation_id.as_str().into()),
         ]);
-        Self::new(kind, status, reason, correlation_id, body.to_bytes())
+        Self::new(cause, status, reason, correlation_id, body.to_bytes())
     }
 
     /// A refusal told as a JSON-RPC error, the correlation id in its `data`.
@@ -108,7 +122,7 @@ impl Refusal {
         data.insert("correlation_id", correlation_id.as_str());
         let body = rpc::error(error.id, error.code, error.message, Some(data.into()));
         Self::new(
-            error.kind,
+            error.cause,
             error.status,
             error.reason,
             correlation_id,
@@ -117,7 +131,7 @@ impl Refusal {
     }
 
     fn new(
-        kind: RefusalKind,
+        cause: RefusalCause,
         status: StatusCode,
         reason: String,
         correlation_id: String,
@@ -136,7 +150,7 @@ impl Refusal {
             HeaderValue::from_static("nosniff"),
         );
         Self(Box::new(Parts {
-            kind,
+            cause,
             reason,
             correlation_id,
             response,
@@ -147,8 +161,8 @@ impl Refusal {
 /// What a JSON-RPC refusal says.
 #[derive(Debug)]
 pub struct RpcRefusal<'a> {
-    /// Which kind of no.
-    pub kind: RefusalKind,
+    /// Why.
+    pub cause: RefusalCause,
     /// The HTTP status.
     pub status: StatusCode,
     /// The request's id, when it could be read.
