@@ -4,12 +4,14 @@
 //! [`Clock`] and [`Random`], so that a test can move time and repeat a run from its seed.
 
 mod clock;
+mod correlation_id;
 mod digest;
 mod random;
 mod secret;
 mod timestamp;
 
 pub use clock::{Clock, SystemClock};
+pub use correlation_id::CorrelationId;
 pub use digest::{Digest, base64url, base64url_decode};
 pub use random::{OsRandom, Random, random_token};
 pub use secret::Secret;

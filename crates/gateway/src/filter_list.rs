@@ -191,6 +191,8 @@ pub(crate) struct FilteredStream {
     parser: SseParser,
     filter: ListFilter,
     recording: Option<Recording>,
+    /// The request's, whose id belongs on what is logged of its answer.
+    span: tracing::Span,
     ended: bool,
 }
 
@@ -202,6 +204,7 @@ impl FilteredStream {
             // A listening stream may stay open for hours; its record does not wait for that.
             recording: filter.asked.is_some().then_some(recording),
             filter,
+            span: tracing::Span::current(),
             ended: false,
         }
     }
@@ -262,6 +265,7 @@ impl FilteredStream {
             }
             Err(words) => {
                 tracing::warn!(
+                    parent: &self.span,
                     server = self.filter.in_force.server().slug,
                     "a frame of the upstream's stream was withheld: {words}"
                 );

@@ -112,6 +112,7 @@ impl Inner {
             server: Arc::clone(server),
             ends_at,
             closing: self.closing.subscribe(),
+            span: tracing::Span::current(),
             _place: place,
         }
     }

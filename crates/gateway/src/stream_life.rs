@@ -26,6 +26,8 @@ pub(crate) struct Life {
     pub(crate) server: Arc<Server>,
     pub(crate) ends_at: Timestamp,
     pub(crate) closing: watch::Receiver<bool>,
+    /// The request's, whose id belongs on what is logged of its answer.
+    pub(crate) span: tracing::Span,
     /// Held until the answer has ended.
     pub(crate) _place: Place,
 }
@@ -45,6 +47,7 @@ impl Life {
             };
             if revoked {
                 tracing::info!(
+                    parent: &self.span,
                     server = &*self.server.slug,
                     client.id = &*self.caller.principal().client,
                     "a stream was closed: its token was revoked"

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use base::Timestamp;
 use domain::{Client, ClientId, ServerSlug, UserRole};
+use tracing::Instrument as _;
 
 use crate::client_decision::{self, ClientDecision};
 use crate::client_trust::DecideError;
@@ -64,11 +65,9 @@ pub async fn list(
     let mut asked_for = Vec::new();
     for trust in store.list_waiting_client_trust(SHOWN_MAX).await? {
         if let Some(server) = authority.server(trust.server.as_str()) {
-            let describing = tokio::spawn(described(
-                authority.clone(),
-                Arc::clone(&server),
-                trust.client.clone(),
-            ));
+            let describing =
+                described(authority.clone(), Arc::clone(&server), trust.client.clone());
+            let describing = tokio::spawn(describing.in_current_span());
             asked_for.push((trust, server, describing));
         }
     }

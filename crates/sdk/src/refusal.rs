@@ -1,4 +1,4 @@
-use base::Random;
+use base::{CorrelationId, Random};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
@@ -16,7 +16,7 @@ pub struct Refusal(Box<Parts>);
 struct Parts {
     cause: RefusalCause,
     reason: String,
-    correlation_id: String,
+    correlation_id: CorrelationId,
     response: Response<Bytes>,
 }
 
@@ -53,9 +53,9 @@ impl Refusal {
         &self.0.reason
     }
 
-    /// What the caller was shown, to find the reason by.
+    /// What the caller was shown, to find the reason by: the id of the request, when it has one.
     pub fn correlation_id(&self) -> &str {
-        &self.0.correlation_id
+        self.0.correlation_id.as_str()
     }
 
     /// The HTTP status.
@@ -106,7 +106,7 @@ impl Refusal {
         description: &str,
         reason: String,
     ) -> Self {
-        let correlation_id = correlation_id(random);
+        let correlation_id = CorrelationId::current(random);
         let body = Json::object([
             ("error", error.into()),
             ("error_description", description.into()),
@@ -117,7 +117,7 @@ impl Refusal {
 
     /// A refusal told as a JSON-RPC error, the correlation id in its `data`.
     pub fn rpc(random: &dyn Random, error: RpcRefusal<'_>) -> Self {
-        let correlation_id = correlation_id(random);
+        let correlation_id = CorrelationId::current(random);
         let mut data = error.data.unwrap_or_default();
         data.insert("correlation_id", correlation_id.as_str());
         let body = rpc::error(error.id, error.code, error.message, Some(data.into()));
@@ -134,7 +134,7 @@ impl Refusal {
         cause: RefusalCause,
         status: StatusCode,
         reason: String,
-        correlation_id: String,
+        correlation_id: CorrelationId,
         body: Vec<u8>,
     ) -> Self {
         let mut response = Response::new(Bytes::from(body));
@@ -175,11 +175,4 @@ pub struct RpcRefusal<'a> {
     pub data: Option<Object>,
     /// What the log is told.
     pub reason: String,
-}
-
-/// 64 random bits in hexadecimal: enough to find one line, short enough to read out.
-fn correlation_id(random: &dyn Random) -> String {
-    let mut bytes = [0u8; 8];
-    random.fill(&mut bytes);
-    format!("{:016x}", u64::from_be_bytes(bytes))
 }

@@ -138,11 +138,11 @@ impl App {
         }
     }
 
-    /// A new id that a refusal shows and the log repeats.
+    /// The id that a refusal shows and the log repeats: the request's own.
     pub(crate) fn correlation_id(&self) -> String {
-        let mut bytes = [0u8; 9];
-        self.authority.random().fill(&mut bytes);
-        base::base64url(bytes)
+        base::CorrelationId::current(self.authority.random())
+            .as_str()
+            .to_owned()
     }
 }
 

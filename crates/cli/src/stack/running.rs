@@ -246,14 +246,18 @@ impl Node {
         };
         accepting.push(tokio::spawn(accept::serve(
             settings.public,
-            join::Join::new(gateway.clone(), server::router(app.clone(), side)),
+            join::Join::new(
+                gateway.clone(),
+                server::router(app.clone(), side),
+                Arc::clone(random),
+            ),
             stop.clone(),
             settings.limits.accept.clone(),
         )));
         if let Some(admin) = settings.admin {
             accepting.push(tokio::spawn(accept::serve(
                 admin.sockets,
-                join::Alone(server::router(app, server::Side::Admin)),
+                join::Alone::new(server::router(app, server::Side::Admin), Arc::clone(random)),
                 stop.clone(),
                 settings.limits.accept.clone(),
             )));
