@@ -15,7 +15,8 @@ use tower_service::Service;
 use crate::body::BoxBody;
 use crate::crowd::Crowd;
 use crate::identity::IdentitySigner;
-use crate::record::{CallRecorded, Recorder};
+use crate::metric::{MethodLabel, Reason, ServerMetric};
+use crate::record::{CallRecorded, Outcome, Recorder};
 use crate::route::{Route, Routes, Server};
 use crate::settings::{IdentityKey, Settings, SettingsError};
 use crate::stack::{Inner, refused};
@@ -62,8 +63,10 @@ impl Gateway {
                 if let Some(source) = &settings.opaque_tokens {
                     protected = protected.with_opaque_tokens(Arc::clone(source));
                 }
+                let slug: Arc<str> = server.slug.as_str().into();
                 Ok(Server {
-                    slug: server.slug.as_str().into(),
+                    metric: Arc::new(ServerMetric::new(&slug)),
+                    slug,
                     protected,
                     forwarder: Forwarder::new(&server.slug, &server.upstream, &settings.limits)?,
                 })
@@ -77,6 +80,7 @@ impl Gateway {
                 )?),
                 routes: Routes::new(addresses, servers),
                 recorder: Arc::new(Recorder::new(records)),
+                nowhere: ServerMetric::new(&"".into()),
                 crowd: Crowd::new(settings.limits.open_calls_max),
                 limits: settings.limits,
                 clock,
@@ -136,7 +140,13 @@ impl Gateway {
         let mut response = match self.inner.routes.find(&parts, &*self.inner.random) {
             Ok(Route::Call(server, asked)) => self.inner.call(server, asked, parts, body).await,
             Ok(Route::Metadata(server, asked)) => self.inner.metadata(&server, &asked, &parts),
-            Err(refusal) => refused(refusal),
+            Err(refusal) => {
+                let method = MethodLabel::of_http(&parts.method);
+                let reason = Reason::Refused(refusal.cause());
+                let outcome = Outcome::from(refusal.kind());
+                self.inner.nowhere.count(method, outcome, reason);
+                refused(refusal)
+            }
         };
         allow_reading(had_origin, response.headers_mut());
         response

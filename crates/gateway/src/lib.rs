@@ -10,6 +10,7 @@ mod filter_list;
 mod gateway;
 mod http_line;
 mod identity;
+pub mod metric;
 mod record;
 mod reply;
 mod route;

@@ -1,13 +1,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::Timestamp;
 use http::request::Parts;
 use http::{StatusCode, header};
+use metrics::Counter;
 use sdk::{Permitted, Refusal, RefusalKind, VerifiedCaller};
 use tokio::sync::mpsc;
 use wire::mcp::Message;
+
+use crate::metric::{self, MethodLabel, Reason, ServerMetric};
+use crate::route::Server;
 
 /// The longest name that is recorded, in characters.
 const NAME_CHARS_MAX: usize = 200;
@@ -73,6 +77,32 @@ pub enum Outcome {
     Metadata,
 }
 
+impl Outcome {
+    /// Every outcome there is.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Allowed,
+        Self::Denied,
+        Self::NeedsScope,
+        Self::Unauthenticated,
+        Self::Rejected,
+        Self::UpstreamFailed,
+        Self::Metadata,
+    ];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::NeedsScope => "needs_scope",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Rejected => "rejected",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::Metadata => "metadata",
+        }
+    }
+}
+
 impl From<RefusalKind> for Outcome {
     fn from(kind: RefusalKind) -> Self {
         match kind {
@@ -90,6 +120,7 @@ impl From<RefusalKind> for Outcome {
 pub(crate) struct Recorder {
     sender: mpsc::Sender<CallRecorded>,
     dropped: AtomicU64,
+    dropped_metric: Counter,
 }
 
 impl Recorder {
@@ -97,6 +128,7 @@ impl Recorder {
         Self {
             sender,
             dropped: AtomicU64::new(0),
+            dropped_metric: metric::records_dropped(),
         }
     }
 
@@ -112,12 +144,15 @@ pub(crate) struct Recording {
     recorder: Arc<Recorder>,
     record: Option<Box<CallRecorded>>,
     began: Instant,
+    metric: Arc<ServerMetric>,
+    method: MethodLabel,
+    reason: Reason,
 }
 
 impl Recording {
     pub(crate) fn begin(
         recorder: &Arc<Recorder>,
-        server: &Arc<str>,
+        server: &Server,
         at: Timestamp,
         request: &Parts,
     ) -> Self {
@@ -130,7 +165,7 @@ impl Recording {
             recorder: Arc::clone(recorder),
             record: Some(Box::new(CallRecorded {
                 at,
-                server: Arc::clone(server),
+                server: Arc::clone(&server.slug),
                 subject: None,
                 client: None,
                 grant: None,
@@ -145,6 +180,9 @@ impl Recording {
                 list: None,
             })),
             began: Instant::now(),
+            metric: Arc::clone(&server.metric),
+            method: MethodLabel::of_http(&request.method),
+            reason: Reason::CallerLeft,
         }
     }
 
@@ -164,6 +202,7 @@ impl Recording {
     }
 
     pub(crate) fn message(&mut self, message: &Message) {
+        self.method = MethodLabel::of_message(message.method());
         self.change(|record| {
             record.method = message.method().unwrap_or("response").to_owned();
             record.name = message
@@ -174,6 +213,10 @@ impl Recording {
     }
 
     pub(crate) fn permitted(&mut self, permitted: &Permitted) {
+        self.reason = match permitted.observed() {
+            None => Reason::Permitted,
+            Some(_) => Reason::Observed,
+        };
         self.change(|record| {
             record.outcome = Outcome::Allowed;
             record.reason = match permitted.observed() {
@@ -184,6 +227,7 @@ impl Recording {
     }
 
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        self.reason = Reason::Refused(refusal.cause());
         self.change(|record| {
             record.outcome = refusal.kind().into();
             record.reason = refusal.reason().to_owned();
@@ -193,6 +237,7 @@ impl Recording {
     }
 
     pub(crate) fn metadata(&mut self, status: StatusCode) {
+        self.reason = Reason::Metadata;
         self.change(|record| {
             record.outcome = Outcome::Metadata;
             record.reason = String::from("protected resource metadata");
@@ -220,10 +265,17 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if let Some(record) = self.record.take()
-            && self.recorder.sender.try_send(*record).is_err()
-        {
+        let Some(record) = self.record.take() else {
+            return;
+        };
+        self.metric.count(self.method, record.outcome, self.reason);
+        if record.status != 0 {
+            let duration = Duration::from_micros(record.duration_us.unsigned_abs());
+            self.metric.answered_after(record.outcome, duration);
+        }
+        if self.recorder.sender.try_send(*record).is_err() {
             self.recorder.dropped.fetch_add(1, Ordering::Relaxed);
+            self.recorder.dropped_metric.increment(1);
         }
     }
 }

@@ -8,6 +8,7 @@ use sdk::{
     Addresses, AskedAddress, ProtectedServer, Refusal, RefusalCause, WELL_KNOWN_PATH, wrong_host,
 };
 
+use crate::metric::ServerMetric;
 use crate::upstream::Forwarder;
 
 /// Where MCP servers are, each at `/mcp/{slug}`.
@@ -17,6 +18,7 @@ const MCP_PREFIX: &str = "/mcp/";
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) slug: Arc<str>,
+    pub(crate) metric: Arc<ServerMetric>,
     pub(crate) protected: ProtectedServer,
     pub(crate) forwarder: Forwarder,
 }

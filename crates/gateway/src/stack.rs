@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use base::{Clock, Random, Timestamp};
@@ -14,6 +15,7 @@ use crate::answer::{Vetted, protect, vet};
 use crate::body::{BoxBody, full};
 use crate::crowd::Crowd;
 use crate::identity::IdentitySigner;
+use crate::metric::ServerMetric;
 use crate::record::{Recorder, Recording};
 use crate::route::{Routes, Server};
 use crate::settings::Limits;
@@ -25,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) routes: Routes,
     pub(crate) identity: ArcSwap<IdentitySigner>,
     pub(crate) recorder: Arc<Recorder>,
+    /// Counts what is for no MCP server.
+    pub(crate) nowhere: ServerMetric,
     pub(crate) crowd: Crowd,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
@@ -45,7 +49,7 @@ impl Inner {
         B: Body<Data = Bytes> + Send + Unpin,
     {
         let now = self.clock.now();
-        let mut recording = Recording::begin(&self.recorder, &server.slug, now, &request);
+        let mut recording = Recording::begin(&self.recorder, &server, now, &request);
         if let Err(origin) = self.routes.addresses().check_origin(&request.headers) {
             return recorded(foreign_origin(&*self.random, &origin), recording);
         }
@@ -60,7 +64,10 @@ impl Inner {
             Ok(permitted) => permitted,
             Err(refusal) => return recorded(refusal, recording),
         };
-        let Some(place) = self.crowd.enter(permitted.caller().principal()) else {
+        let Some(place) = self
+            .crowd
+            .enter(permitted.caller().principal(), server.metric.open())
+        else {
             return recorded(self.too_many(&permitted), recording);
         };
         recording.permitted(&permitted);
@@ -120,10 +127,10 @@ impl Inner {
             now,
             &*self.random,
         )?;
-        vet(
-            server.forwarder.forward(permitted, identity).await?,
-            permitted,
-        )
+        let began = Instant::now();
+        let answer = server.forwarder.forward(permitted, identity).await?;
+        server.metric.upstream_answered_after(began.elapsed());
+        vet(answer, permitted)
     }
 
     /// The protected resource metadata.
@@ -137,7 +144,7 @@ impl Inner {
             return answer.map(|_| full(Bytes::new()));
         }
         let now = self.clock.now();
-        let mut recording = Recording::begin(&self.recorder, &server.slug, now, request);
+        let mut recording = Recording::begin(&self.recorder, server, now, request);
         match server.protected.metadata_response(&request.method, asked) {
             Ok(response) => {
                 recording.metadata(response.status());

@@ -1,10 +1,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base::{Clock, Random, Secret, Timestamp};
 use bytes::Bytes;
+use domain::KeyPurpose;
 use store::{Store, StoreError};
 use wire::oauth::JwkSet;
 
@@ -210,6 +212,13 @@ impl Authority {
     /// The key that signs `Portcullis-Identity` now, for the gateway.
     pub fn identity_key(&self) -> IdentityKey {
         self.0.signing_keys.load().identity_key(self.now()).clone()
+    }
+
+    /// How long the key of `purpose` has signed that signs now.
+    pub fn signing_key_age(&self, purpose: KeyPurpose) -> Option<Duration> {
+        let now = self.now();
+        let since = self.0.signing_keys.load().signs_since(purpose, now)?;
+        Some(now.since(since))
     }
 
     /// Seals the keys that are made by rotation; see [`keys`](crate::keys).

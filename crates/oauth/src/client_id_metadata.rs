@@ -29,6 +29,7 @@ use wire::oauth::{ClientRegistrationResponse, JwkSet};
 
 use crate::Error;
 use crate::loopback::is_loopback;
+use crate::metric::{self, Fetched};
 use document::{Document, Refused};
 use kinds::{Clients, Keys, Logos};
 use shelf::{Failure, Held, Kind, Shelf};
@@ -366,7 +367,17 @@ impl ClientDocuments {
             body_bytes_max: K::BYTES_MAX,
             known: held.is_some() || is_pinned(url),
         };
-        match self.fetch::<K>(get).await {
+        let fetched = self.fetch::<K>(get).await;
+        metric::fetched(
+            K::KIND,
+            match &fetched {
+                Ok(_) => Fetched::Good,
+                Err(Failed::Busy) => Fetched::Busy,
+                Err(Failed::Host { is_denial, .. }) if *is_denial => Fetched::Denied,
+                Err(Failed::Host { .. }) => Fetched::Failed,
+            },
+        );
+        match fetched {
             Ok((value, text, headers)) => {
                 shelf.note_success(url);
                 let changed_at = self.changed_at::<K>(url, &value, held.as_ref(), now);

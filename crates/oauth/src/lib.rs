@@ -42,6 +42,7 @@ mod known_device;
 mod look_alike;
 mod loopback;
 mod master_key;
+pub mod metric;
 /// What comes next for a validated authorization request.
 pub mod next_step;
 mod parameters;

@@ -135,6 +135,14 @@ impl SigningKeys {
         }))
     }
 
+    /// Since when the key of `purpose` signs that signs now.
+    pub fn signs_since(&self, purpose: KeyPurpose, now: Timestamp) -> Option<Timestamp> {
+        in_turn(&self.records, purpose)
+            .map(|record| record.signs_from)
+            .filter(|from| *from <= now)
+            .last()
+    }
+
     /// Signs an access token with the key whose turn it is.
     pub fn sign_access_token(&self, claims: &impl Serialize, now: Timestamp) -> String {
         self.access.at(now).sign(claims)

@@ -9,6 +9,7 @@ mod cookie_weight;
 mod cookies;
 mod event;
 mod hosts;
+pub mod metric;
 mod oauth;
 pub mod pages;
 mod people;

@@ -8,6 +8,8 @@ use authz::{FeedSnapshot, Revocations, ServerSnapshot};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
+use crate::metric;
+
 /// How often the change row is read: edits from a command line or another node are felt after this long at most.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -91,11 +93,13 @@ pub async fn run(authority: Authority, wake: Arc<Notify>, mut sink: impl FnMut(F
                 }
                 sink(update);
             }
-            Err(error) if !failing => {
-                failing = true;
-                tracing::error!(reason = %error, "the policy feed cannot be read; the last snapshot stays in force");
+            Err(error) => {
+                metric::feed_failed();
+                if !failing {
+                    failing = true;
+                    tracing::error!(reason = %error, "the policy feed cannot be read; the last snapshot stays in force");
+                }
             }
-            Err(_) => {}
         }
     }
 }

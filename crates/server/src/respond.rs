@@ -12,6 +12,7 @@ use wire::oauth::{ErrorBody, ErrorCode};
 
 use crate::app::App;
 use crate::event::EventKind;
+use crate::metric;
 use crate::pages::{self, AskForm, ErrorPage, ReturningPage, WaitingPage};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -122,6 +123,8 @@ pub(crate) fn oauth_error_with(
         correlation_id: Some(correlation_id.clone()),
     };
     let mut response = with_correlation_id(json(status, &body), &correlation_id);
+    // For those who count.
+    response.extensions_mut().insert(error.code());
     retry_after(&mut response, error);
     // RFC 6749 section 5.2: a client that tried the header is answered with its scheme.
     if status == StatusCode::UNAUTHORIZED && step.headers.contains_key(header::AUTHORIZATION) {
@@ -143,6 +146,7 @@ pub(crate) fn with_correlation_id(mut response: Response, correlation_id: &str) 
 
 /// Logs a refusal, tells the terminal, and gives the id under which both are found.
 pub(crate) fn report(app: &App, step: Step<'_>, error: &Error) -> String {
+    metric::refused(step, error);
     let correlation_id = app.correlation_id();
     let reason = error.cause().unwrap_or(error.description());
     let code = error.code().as_str();

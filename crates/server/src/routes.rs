@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use crate::app::AppState;
 use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
-use crate::{cookie_weight, pages, respond};
+use crate::{cookie_weight, metric, pages, respond};
 
 /// Which listener a router is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub fn router(app: AppState, side: Side) -> Router {
     router
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(app.clone(), known_host))
+        .layer(middleware::from_fn(metric::measure))
         .with_state(app)
 }
 

@@ -12,7 +12,7 @@ use crate::db::{Database, DatabaseUrl, Synchronous};
 use crate::job::Work;
 use crate::migrate::ACTIVITY;
 use crate::values::{Args, RowReader};
-use crate::{PAGE_ROWS_MAX, StoreError, event_id};
+use crate::{PAGE_ROWS_MAX, StoreError, event_id, metric};
 
 /// How many calls may wait to be written. One more is dropped and counted.
 const QUEUE_RECORDS_MAX: usize = 8192;
@@ -81,6 +81,7 @@ impl ActivityLog {
         };
         if !sent {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            metric::activity_dropped(1);
         }
     }
 
@@ -187,6 +188,7 @@ async fn write_batches(
         let written = database.write(std::mem::take(&mut batch), work).await;
         if let Err(error) = written {
             dropped.fetch_add(count, Ordering::Relaxed);
+            metric::activity_dropped(count);
             tracing::warn!(%error, records = count, "the activity log lost calls");
         }
     }

@@ -10,12 +10,12 @@ use base::{Secret, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::sqlite::SqliteError;
 
-use crate::StoreError;
 use crate::conn::Conn;
 use crate::job::Work;
 use crate::lookup::Lookup;
 use crate::migrate::Schema;
 use crate::values::Args;
+use crate::{StoreError, StoreLoad};
 
 /// Where the data lives.
 #[derive(Debug, Clone)]
@@ -134,6 +134,16 @@ impl Database {
                     other => other,
                 }
             }
+        }
+    }
+
+    /// How busy it is.
+    pub(crate) fn load(&self) -> StoreLoad {
+        match self {
+            Self::Sqlite(sqlite) => StoreLoad::Sqlite {
+                writes_waiting: sqlite.writer.waiting(),
+            },
+            Self::Postgres(postgres) => postgres.load(),
         }
     }
 

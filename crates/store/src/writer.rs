@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -9,6 +10,7 @@ use crate::bulk::BulkStatement;
 use crate::conn::Conn;
 use crate::db::closed;
 use crate::job::{Job, Queued, Work};
+use crate::metric::WriterMetric;
 use crate::values::{Args, RowReader};
 
 /// How many writes may wait. One more is [`StoreError::Busy`].
@@ -21,17 +23,20 @@ const GROUP_JOBS_MAX: usize = 256;
 pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Queued>>,
     closing: Arc<Notify>,
+    metric: Arc<WriterMetric>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    pub(crate) fn start(conn: Conn) -> Self {
+    pub(crate) fn start(conn: Conn, metric: WriterMetric) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let closing = Arc::new(Notify::new());
-        let task = tokio::spawn(run(conn, jobs, Arc::clone(&closing)));
+        let metric = Arc::new(metric);
+        let task = tokio::spawn(run(conn, jobs, Arc::clone(&closing), Arc::clone(&metric)));
         Self {
             queue,
             closing,
+            metric,
             task: Mutex::new(Some(task)),
         }
     }
@@ -44,10 +49,18 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Job::new(data, work, reply));
         self.queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Full(_) => {
+                self.metric.refused();
+                StoreError::Busy
+            }
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// How many writes wait to be taken up.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Finishes what waits, refuses what comes after, and closes the connection.
@@ -66,7 +79,12 @@ impl Writer {
     }
 }
 
-async fn run(mut conn: Conn, mut jobs: mpsc::Receiver<Box<dyn Queued>>, closing: Arc<Notify>) {
+async fn run(
+    mut conn: Conn,
+    mut jobs: mpsc::Receiver<Box<dyn Queued>>,
+    closing: Arc<Notify>,
+    metric: Arc<WriterMetric>,
+) {
     let mut group = Vec::with_capacity(GROUP_JOBS_MAX);
     loop {
         let count = tokio::select! {
@@ -87,7 +105,12 @@ async fn run(mut conn: Conn, mut jobs: mpsc::Receiver<Box<dyn Queued>>, closing:
         {
             group.push(job);
         }
-        commit_group(&mut conn, &mut group).await;
+        let began = Instant::now();
+        if commit_group(&mut conn, &mut group).await {
+            metric.committed(group.len(), began.elapsed());
+        } else {
+            metric.failed();
+        }
         for job in group.drain(..) {
             job.answer();
         }
@@ -95,21 +118,22 @@ async fn run(mut conn: Conn, mut jobs: mpsc::Receiver<Box<dyn Queued>>, closing:
     conn.close().await;
 }
 
-/// Runs the jobs of a group and commits them together. Afterwards each holds the outcome to be told.
+/// Runs the jobs of a group and commits them together. Afterwards each holds the outcome to be told. Says whether there
+/// was a commit.
 ///
 /// Nearly every group has no failing job, so it runs without savepoints first, which takes a third of the CPU
 /// (`examples/floor.rs`). When a job fails, everything is rolled back and the group runs again with a savepoint
 /// around each, so that the failed job alone is undone.
-async fn commit_group(conn: &mut Conn, group: &mut [Box<dyn Queued>]) {
+async fn commit_group(conn: &mut Conn, group: &mut [Box<dyn Queued>]) -> bool {
     match together(conn, group).await {
-        Ok(Ran::Committed) => {}
-        Ok(Ran::JobFailed) => {
-            if let Err(error) = one_by_one(conn, group).await {
-                fail_all(conn, group, &error).await;
-            }
-        }
+        Ok(Ran::Committed) => return true,
+        Ok(Ran::JobFailed) => match one_by_one(conn, group).await {
+            Ok(()) => return true,
+            Err(error) => fail_all(conn, group, &error).await,
+        },
         Err(error) => fail_all(conn, group, &error).await,
     }
+    false
 }
 
 enum Ran {

@@ -16,6 +16,7 @@ use wire::oauth::{RedirectUriKind, ScopeSet};
 use crate::app::{App, AppState, InServer};
 use crate::body::read_form;
 use crate::event::EventKind;
+use crate::metric;
 use crate::pages::{
     self, AskForm, ClientStanding, ConsentPage, ConsentScope, ConsentTool, GoingOnPage,
     ReturningPage,
@@ -86,6 +87,7 @@ async fn begin(
             client_name: validated.client.name.clone(),
         }
     });
+    metric::authorization(server.slug(), "asked");
     let sealed = validated.request.seal(&app.authority);
     // A form of another site brings no cookies along. Once around by GET, and the browser sends them.
     if parts.method == Method::POST {
@@ -137,6 +139,7 @@ async fn show_next(
         (Err(refusal), _) => return respond::refusal(app, step, &refusal, after_form),
     };
     if asks {
+        metric::authorization(server.slug(), "shown");
         let documents = app.authority.client_documents();
         let logo = documents.logo_path(&question.client).await;
         let html = consent_page(app, server, sealed, signed_in, &question, logo.as_deref());
@@ -404,6 +407,7 @@ async fn decide(
                 user_name,
                 scopes: answer.scopes.clone(),
             });
+            metric::authorization(server.slug(), "consented");
             Ok(returning(&answer, false, approval.by_hand))
         }
         Some("ask") => {
@@ -414,7 +418,10 @@ async fn decide(
         Some("continue") => {
             let answer = consent::go_on(&app.authority, server, &sealed, &signed_in).await?;
             Ok(match answer {
-                Some(answer) => returning(&answer, false, false),
+                Some(answer) => {
+                    metric::authorization(server.slug(), "continued");
+                    returning(&answer, false, false)
+                }
                 None => ask_again(),
             })
         }
@@ -425,6 +432,7 @@ async fn decide(
                 client_name: answer.client_name.clone(),
                 user_name,
             });
+            metric::authorization(server.slug(), "denied");
             Ok(returning(&answer, true, false))
         }
         _ => Err(Refusal::page(

@@ -5,6 +5,7 @@ use http::StatusCode;
 
 use super::token::{decode, read_form_alone};
 use crate::app::{AppState, InServer};
+use crate::metric;
 use crate::respond::{self, Step};
 
 /// `POST /servers/{slug}/introspect` (RFC 7662 section 2), for the MCP server itself.
@@ -25,6 +26,9 @@ pub(crate) async fn post(
         decode(&parts, &body).map_err(|error| respond::oauth_error(&app, step, &error))?;
     introspect(&app.authority, &server, &form, header.as_ref())
         .await
-        .map(|answer| respond::json(StatusCode::OK, &answer))
+        .map(|answer| {
+            metric::introspected(server.slug(), answer.active);
+            respond::json(StatusCode::OK, &answer)
+        })
         .map_err(|error| respond::oauth_error(&app, step, &error))
 }

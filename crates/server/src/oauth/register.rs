@@ -7,6 +7,7 @@ use http::{StatusCode, header};
 use crate::app::{AppState, InServer, peer_address};
 use crate::body::read_json;
 use crate::event::EventKind;
+use crate::metric;
 use crate::respond::{self, Step};
 
 /// `POST /servers/{slug}/register` (RFC 7591 section 3).
@@ -37,6 +38,7 @@ pub(crate) async fn post(
         .filter(|address| is_page || !address.to_canonical().is_loopback());
     match register(&app.authority, &server, &body, address).await {
         Ok(registration) => {
+            metric::registered(server.slug(), registration.repeated, registration.waits);
             app.emit(Some(server.slug()), &parts.headers, || {
                 EventKind::Registered {
                     client_id: registration.response.client_id.clone(),

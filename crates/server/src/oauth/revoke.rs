@@ -6,6 +6,7 @@ use http::StatusCode;
 use super::token::{decode, read_form_alone};
 use crate::app::{AppState, InServer};
 use crate::event::EventKind;
+use crate::metric;
 use crate::respond::{self, Step};
 
 /// `POST /servers/{slug}/revoke` (RFC 7009 section 2).
@@ -26,6 +27,7 @@ pub(crate) async fn post(
         decode(&parts, &body).map_err(|error| respond::oauth_error(&app, step, &error))?;
     match revoke(&app.authority, &server, &form, header.as_ref()).await {
         Ok(revocation) => {
+            metric::revoked(server.slug(), revocation.ended.is_some());
             if let (Some(_), Some(client)) = (&revocation.ended, &revocation.client) {
                 app.emit(Some(server.slug()), &parts.headers, || EventKind::Revoked {
                     client_id: client.as_str().to_owned(),

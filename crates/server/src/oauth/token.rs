@@ -1,5 +1,5 @@
 use ::oauth::token::{IssuedKind, token};
-use ::oauth::{BasicCredentials, Error, Parameters};
+use ::oauth::{BasicCredentials, Error, Parameters, ServerContext};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -10,6 +10,7 @@ use super::basic;
 use crate::app::{AppState, InServer};
 use crate::body::read_form;
 use crate::event::EventKind;
+use crate::metric;
 use crate::respond::{self, Step};
 
 /// `POST /servers/{slug}/token`: decodes the form and the credentials, nothing more.
@@ -17,6 +18,19 @@ pub(crate) async fn post(
     State(app): State<AppState>,
     InServer(server): InServer,
     request: Request,
+) -> Response {
+    let mut grant_type = metric::grant_type(None);
+    let answer = answer(&app, &server, request, &mut grant_type).await;
+    let answer = answer.unwrap_or_else(|refusal| refusal);
+    metric::token_request(server.slug(), grant_type, &answer);
+    answer
+}
+
+async fn answer(
+    app: &AppState,
+    server: &ServerContext,
+    request: Request,
+    grant_type: &mut &'static str,
 ) -> Result<Response, Response> {
     let (parts, body) = request.into_parts();
     let step = Step {
@@ -25,17 +39,18 @@ pub(crate) async fn post(
         client_id: None,
         headers: &parts.headers,
     };
-    let body = read_form_alone(&app, step, &parts, body).await?;
+    let body = read_form_alone(app, step, &parts, body).await?;
     let (form, header) =
-        decode(&parts, &body).map_err(|error| respond::oauth_error(&app, step, &error))?;
-    let issued = match token(&app.authority, &server, &form, header.as_ref()).await {
+        decode(&parts, &body).map_err(|error| respond::oauth_error(app, step, &error))?;
+    *grant_type = metric::grant_type(form.get("grant_type"));
+    let issued = match token(&app.authority, server, &form, header.as_ref()).await {
         Ok(issued) => issued,
         Err(error) => {
             let client_id = form
                 .get("client_id")
                 .or(header.as_ref().map(|basic| basic.client_id.as_str()));
             return Err(respond::oauth_error(
-                &app,
+                app,
                 Step { client_id, ..step },
                 &error,
             ));

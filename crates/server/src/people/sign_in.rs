@@ -14,6 +14,7 @@ use super::form_cookie::FormCookie;
 use crate::app::{App, AppState, peer_address};
 use crate::body::read_form;
 use crate::event::EventKind;
+use crate::metric;
 use crate::pages::{self, SignInPage};
 use crate::respond::{self, PageKind, Step};
 use crate::same_origin::form_is_genuine;
@@ -180,6 +181,7 @@ fn signed_in(
     sealed: Option<&SealedRequest>,
     success: &SignInSuccess,
 ) -> Response {
+    metric::signed_in();
     let server = sealed.map(|sealed| sealed.request.server.as_str());
     app.emit(server, headers, || EventKind::SignedIn {
         user_name: success.session.signed_in.user.name.clone(),

@@ -1,4 +1,5 @@
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Secret, Timestamp};
@@ -6,11 +7,12 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use super::{closed, from_sqlx};
-use crate::StoreError;
 use crate::conn::{self, Conn};
 use crate::job::Work;
+use crate::metric::PoolMetric;
 use crate::migrate::{self, Schema};
 use crate::values::{Args, RowReader};
+use crate::{StoreError, StoreLoad};
 
 /// How often a transaction that lost a conflict is tried again.
 const ATTEMPTS: u32 = 6;
@@ -22,6 +24,7 @@ const CONNECTIONS_MAX: u32 = 16;
 /// A PostgreSQL database: each write a transaction of its own.
 pub(crate) struct Postgres {
     pool: AnyPool,
+    metric: Arc<PoolMetric>,
 }
 
 impl Postgres {
@@ -56,7 +59,10 @@ impl Postgres {
             .connect_with(options)
             .await
             .map_err(|error| from_sqlx(&error))?;
-        let postgres = Self { pool };
+        let postgres = Self {
+            pool,
+            metric: Arc::new(PoolMetric::new(schema.name)),
+        };
         match postgres.set_up(namespace, schema, now).await {
             Ok(()) => Ok(postgres),
             Err(error) => {
@@ -122,11 +128,12 @@ impl Postgres {
     }
 
     async fn acquire(&self) -> Result<Conn, StoreError> {
-        let connection = self
-            .pool
-            .acquire()
-            .await
-            .map_err(|error| from_sqlx(&error))?;
+        let connection = self.pool.acquire().await.map_err(|error| {
+            if matches!(error, sqlx::Error::PoolTimedOut) {
+                self.metric.timed_out();
+            }
+            from_sqlx(&error)
+        })?;
         Ok(Conn::pooled(connection))
     }
 
@@ -137,6 +144,7 @@ impl Postgres {
     {
         let postgres = Self {
             pool: self.pool.clone(),
+            metric: Arc::clone(&self.metric),
         };
         // A task of its own: a caller that goes away does not take the transaction with it.
         let task = tokio::spawn(async move {
@@ -145,6 +153,7 @@ impl Postgres {
                 attempt += 1;
                 match postgres.transaction(&data, &work).await {
                     Err(StoreError::Busy) if attempt < ATTEMPTS => {
+                        postgres.metric.retried();
                         let wait = Duration::from_millis(2 << attempt);
                         tokio::time::sleep(wait).await;
                     }
@@ -187,6 +196,15 @@ impl Postgres {
     ) -> Result<Vec<AnyRow>, StoreError> {
         let args = args.finish()?;
         conn::fetch_all(self.acquire().await?.raw(), sql, args).await
+    }
+
+    pub(super) fn load(&self) -> StoreLoad {
+        let open = self.pool.size() as usize;
+        let connections_idle = self.pool.num_idle().min(open);
+        StoreLoad::Postgres {
+            connections_busy: open - connections_idle,
+            connections_idle,
+        }
     }
 
     pub(super) async fn close(&self) {

@@ -9,6 +9,7 @@ use super::{Synchronous, begin_immediate, from_sqlx};
 use crate::StoreError;
 use crate::conn::Conn;
 use crate::lookup::Lookups;
+use crate::metric::WriterMetric;
 use crate::migrate::{self, Schema};
 use crate::values::{Args, RowReader};
 use crate::writer::Writer;
@@ -43,7 +44,7 @@ impl Sqlite {
         Ok(Self {
             lookups: Lookups::start(ReadOnly(options.clone())),
             readers: Readers::new(ReadOnly(options)),
-            writer: Writer::start(conn),
+            writer: Writer::start(conn, WriterMetric::new(schema.name)),
         })
     }
 
