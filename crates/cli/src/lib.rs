@@ -54,7 +54,7 @@ use wire::oauth::ScopeSet;
 use args::{Arguments, ClientArguments, Command, GlobalArguments};
 use authority_place::AuthorityPlace;
 use client::ClientSettings;
-use config::{LogFormat, MasterKeyPlace, Valid};
+use config::{MasterKeyPlace, Valid};
 use data_dir::DataDirectory;
 use maintenance::Maintenance;
 use terminal::Terminal;
@@ -109,12 +109,12 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
 fn start(arguments: &Arguments) -> anyhow::Result<Option<Valid>> {
     let flag = arguments.global.log.as_deref();
     let Command::Serve(_) = arguments.command else {
-        logging::install(flag, None, LogFormat::Text)?;
+        logging::install(flag, None, logging::Format::from_environment()?)?;
         return Ok(None);
     };
     let config = configured(&arguments.global)?
         .ok_or_else(|| failure::usage("serve needs --config FILE; see docs/configuration.md"))?;
-    logging::install(flag, Some(&config.log.filter), config.log.format)?;
+    logging::install(flag, Some(&config.log.filter), config.log.format.into())?;
     Ok(Some(config))
 }
 

@@ -1,12 +1,20 @@
+mod lines;
+mod rate_cap;
+
+use std::sync::Arc;
+
 use anyhow::Context as _;
+use base::SystemClock;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::LogFormat;
 use crate::failure::usage;
 use crate::terminal::{LogStream, Terminal};
+
+pub use lines::Format;
+use rate_cap::RateCap;
 
 /// Where refusals of the authority are logged.
 const REFUSALS: &str = "portcullis_server::respond=info";
@@ -20,7 +28,7 @@ const REFUSALS: &str = "portcullis_server::respond=info";
 pub fn install(
     filter: Option<&str>,
     default: Option<&str>,
-    _format: LogFormat,
+    format: Format,
 ) -> anyhow::Result<()> {
     let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
         (Some(filter), _) => (filter.to_owned(), "--log"),
@@ -35,15 +43,12 @@ pub fn install(
             "{source} {filter:?}: {error}; write a level such as info, or crate=level"
         ))
     })?;
+    let colour = Terminal::stderr().paint.colour;
     tracing_subscriber::registry()
         .with(filter)
         .with(filter_fn(keeps_secrets))
-        .with(
-            tracing_subscriber::fmt::layer()
-                .with_writer(|| LogStream)
-                .with_ansi(Terminal::stderr().paint.colour)
-                .with_target(true),
-        )
+        .with(RateCap::reporting(Arc::new(SystemClock)))
+        .with(lines::layer(format, colour, || LogStream))
         .try_init()
         .context("the log cannot be set up")
 }
