@@ -23,6 +23,7 @@ mod listen;
 mod logging;
 mod maintenance;
 mod master_key;
+mod operate;
 mod period;
 mod port_holder;
 pub mod providers;
@@ -61,6 +62,7 @@ use terminal::Terminal;
 
 pub use child_env::ChildEnv;
 pub use master_key::MasterKeySource;
+pub use operate::{DESCRIBED as METRICS, Operations};
 pub use public_url::PublicUrl;
 pub use stack::{Stack, UpOptions};
 pub use target::Target;

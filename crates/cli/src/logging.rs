@@ -25,11 +25,7 @@ const REFUSALS: &str = "portcullis_server::respond=info";
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn install(
-    filter: Option<&str>,
-    default: Option<&str>,
-    format: Format,
-) -> anyhow::Result<()> {
+pub fn install(filter: Option<&str>, default: Option<&str>, format: Format) -> anyhow::Result<()> {
     let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
         (Some(filter), _) => (filter.to_owned(), "--log"),
         (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),

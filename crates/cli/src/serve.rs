@@ -64,10 +64,19 @@ pub async fn run(
             "public_url": config.public_url.as_str(),
             "listen": started.public,
             "admin_listen": started.admin,
+            "operations_listen": started.operations,
         });
         Terminal::stdout().line(ready.to_string());
     }
     signals.next().await;
+    if !config.notice.is_zero() {
+        tracing::info!("told to stop; /readyz says so while everything is still answered");
+        started.node.announce_shutdown();
+        tokio::select! {
+            () = tokio::time::sleep(config.notice) => {}
+            () = signals.next() => {}
+        }
+    }
     tracing::info!("stopping; answers that have begun may finish");
     tokio::select! {
         () = started.node.shutdown() => {}
@@ -80,6 +89,7 @@ struct Started {
     node: Node,
     public: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
+    operations: Vec<SocketAddr>,
     _place: AuthorityPlace,
 }
 
@@ -92,7 +102,9 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
         Some(admin) => bind(&admin.listen, "admin.listen").await?,
         None => Vec::new(),
     };
+    let operations = bind(&config.operations, "operations.listen").await?;
     let (public_addresses, admin_addresses) = (local(&public)?, local(&admin)?);
+    let operations_addresses = local(&operations)?;
     let random = Arc::new(OsRandom);
     let clock = Arc::new(SystemClock);
     let store = place.open_store().await?;
@@ -110,6 +122,7 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
                 sockets: admin,
                 url: place.url.as_str().to_owned(),
             }),
+            operations,
             store: store.clone(),
             activity,
             directory: place.directory().clone(),
@@ -138,6 +151,7 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
                 node,
                 public: public_addresses,
                 admin: admin_addresses,
+                operations: operations_addresses,
                 _place: place,
             })
         }

@@ -373,8 +373,8 @@ impl ClientDocuments {
             match &fetched {
                 Ok(_) => Fetched::Good,
                 Err(Failed::Busy) => Fetched::Busy,
-                Err(Failed::Host { is_denial, .. }) if *is_denial => Fetched::Denied,
-                Err(Failed::Host { .. }) => Fetched::Failed,
+                Err(Failed::Host(_, true)) => Fetched::Denied,
+                Err(Failed::Host(_, false)) => Fetched::Failed,
             },
         );
         match fetched {

@@ -84,6 +84,13 @@ impl PolicyFeed {
         Ok(snapshot)
     }
 
+    /// How long ago the authority was last heard of; nothing before the first snapshot.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.receiver.borrow().as_ref()?;
+        let contact = Timestamp::from_unix_ms(self.last_contact.load(Ordering::Relaxed));
+        Some(now.since(contact))
+    }
+
     /// The last snapshot, however old: for what only ever closes doors.
     pub fn last(&self) -> Option<Arc<FeedSnapshot>> {
         self.receiver.borrow().clone()

@@ -130,6 +130,12 @@ fn would_run(valid: &Valid) -> Vec<String> {
         ),
         None => format!("  dashboard {}/admin", valid.public_url),
     });
+    if !valid.operations.is_empty() {
+        lines.push(format!(
+            "  /metrics, /healthz and /readyz at {}",
+            addresses(&valid.operations)
+        ));
+    }
     lines.push(match &valid.database {
         DatabasePlace::Sqlite => "  database: SQLite in the data directory, one node".to_owned(),
         DatabasePlace::Postgres { schema, .. } => {

@@ -13,6 +13,7 @@ mod limits;
 mod listen;
 mod load;
 mod log;
+mod operations;
 mod place;
 mod proxy;
 mod reference;
@@ -41,6 +42,7 @@ pub use retention::Retention;
 pub use tls::{Certificate, Tls};
 pub use valid::{DatabasePlace, MasterKeyPlace, Valid};
 
+use operations::Operations;
 use values::Origin;
 pub use values::Size;
 
@@ -59,6 +61,8 @@ pub struct Config {
     pub listen: Listen,
     /// Where the dashboard answers.
     pub admin: Admin,
+    /// Where whoever operates a node asks it.
+    pub operations: Operations,
     /// Certificates, when no proxy in front speaks https.
     pub tls: Tls,
     /// Proxies in front, whose word about the client's address counts.

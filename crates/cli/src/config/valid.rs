@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base::Secret;
 use ipnet::IpNet;
@@ -8,6 +9,7 @@ use super::load::{Loaded, refusal};
 use super::place::Place;
 use super::values::SecretText;
 use super::{Certificate, Config, ForwardedHeader, Limits, Log, Retention};
+use crate::period::Period;
 use crate::public_url::PublicUrl;
 
 /// The longest secret that a `…_file` may hold.
@@ -24,6 +26,10 @@ pub struct Valid {
     pub listen: Vec<SocketAddr>,
     /// Where the dashboard answers, when that is somewhere else.
     pub admin: Option<AdminPlace>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub operations: Vec<SocketAddr>,
+    /// How long a node goes on answering after it was told to stop.
+    pub notice: Duration,
     /// Certificates for the listeners that speak https.
     pub certificates: Vec<Certificate>,
     /// Whose word about the client's address counts.
@@ -114,6 +120,7 @@ impl Checks<'_> {
     fn run(&mut self, config: &Config) -> Option<Valid> {
         let listen = self.listen(config);
         let admin = self.admin(config, &listen);
+        let operations = self.operations(config, &listen);
         let database = self.database(config);
         let master_key = self.master_key(config, &database);
         if config.public_url.is_none() {
@@ -129,6 +136,11 @@ impl Checks<'_> {
             data_dir: config.data_dir.clone(),
             listen,
             admin,
+            operations,
+            notice: config
+                .operations
+                .notice
+                .map_or(Duration::ZERO, Period::duration),
             certificates: config.tls.certificates.clone(),
             trusted_proxies: config
                 .proxy
@@ -209,6 +221,20 @@ impl Checks<'_> {
             url: url?,
             tls: config.admin.tls,
         })
+    }
+
+    fn operations(&mut self, config: &Config, public: &[SocketAddr]) -> Vec<SocketAddr> {
+        let listen: Vec<SocketAddr> = config.operations.listen.iter().map(|one| one.0).collect();
+        let dashboard = || config.admin.listen.iter().map(|one| one.0);
+        for address in listen.iter().filter(|address| address.port() != 0) {
+            if public.contains(address) || dashboard().any(|other| other == *address) {
+                self.problem(
+                    "operations.listen",
+                    format!("{address} is for something else too; choose another port"),
+                );
+            }
+        }
+        listen
     }
 
     fn transport(&mut self, config: &Config, public_url: &PublicUrl, listen: &[SocketAddr]) {

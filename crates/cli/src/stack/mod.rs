@@ -28,6 +28,7 @@ use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
 use crate::failure::usage;
 use crate::listen::{self, Listeners};
 use crate::master_key::MasterKeySource;
+use crate::operate::{self, Operations};
 use crate::providers;
 use crate::public_url::PublicUrl;
 use crate::screen::{Screen, render};
@@ -121,6 +122,8 @@ impl Stack {
     /// One message that names the setting and the fix. What was there before is unchanged then.
     pub async fn start(options: UpOptions) -> anyhow::Result<Self> {
         providers::install();
+        // First of all: what was made before it counts nothing.
+        operate::install();
         let overrides = tool_scope::overrides(&options.tool_scopes)?;
         let directory = DataDirectory::open_or_create(options.data_dir.as_deref())?;
         let mut lock = directory.lock()?;
@@ -165,6 +168,17 @@ impl Stack {
     /// How many checks of our own answers were made, and what they found.
     pub fn self_check(&self) -> (usize, &[String]) {
         (self.screen.checks, &self.screen.findings)
+    }
+
+    /// What answers `/metrics`, `/healthz` and `/readyz`, for a listener that is not the public one.
+    pub fn operations(&self) -> Operations {
+        self.node.operations()
+    }
+
+    /// Says at `/readyz` that the end has begun, while everything is still answered: a load balancer needs a moment to
+    /// send requests elsewhere. [`Stack::shutdown`] does not wait for that.
+    pub fn announce_shutdown(&self) {
+        self.node.announce_shutdown();
     }
 
     /// Refuses new connections, lets answers finish, writes everything down.
@@ -261,6 +275,7 @@ async fn start(
         authority_id: file.authority_id,
         public: listeners.sockets,
         admin: None,
+        operations: Vec::new(),
         store,
         activity,
         directory: directory.clone(),

@@ -25,6 +25,7 @@ use super::{chores, join, records, todo_server, upstreams};
 use crate::child_env::ChildEnv;
 use crate::connect_lines::connect_lines;
 use crate::data_dir::DataDirectory;
+use crate::operate::{self, Operations};
 use crate::terminal::Terminal;
 use crate::{accept, handshake};
 
@@ -41,6 +42,8 @@ pub struct NodeSettings {
     pub public: Vec<TcpListener>,
     /// Where the dashboard is, when that is somewhere else.
     pub admin: Option<AdminListeners>,
+    /// Where `/metrics`, `/healthz` and `/readyz` are.
+    pub operations: Vec<TcpListener>,
     /// The authority's database.
     pub store: Store,
     /// The calls.
@@ -114,6 +117,8 @@ pub struct Node {
     pub servers: Vec<McpServer>,
     wake: Arc<Notify>,
     upstreams: Vec<(ServerSlug, gateway::Upstream)>,
+    operations: Operations,
+    closing: CancellationToken,
     stop: DropGuard,
     accepting: Vec<JoinHandle<()>>,
     gateway: Gateway,
@@ -131,6 +136,7 @@ impl Node {
     /// # Errors
     /// In words.
     pub async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
+        operate::install();
         let (store, activity) = (&settings.store, &settings.activity);
         let (clock, random) = (&settings.clock, &settings.random);
         let terminal = &settings.terminal;
@@ -188,7 +194,7 @@ impl Node {
                 opaque_tokens: Some(Arc::new(ServiceTokens(authority.clone()))),
                 limits: settings.limits.gateway.clone(),
             },
-            feed,
+            feed.clone(),
             records,
             Arc::clone(clock),
             Arc::clone(random),
@@ -239,6 +245,10 @@ impl Node {
         ));
 
         let stop = CancellationToken::new();
+        let closing = stop.child_token();
+        let operations =
+            Operations::new(authority.clone(), feed, Arc::clone(clock), closing.clone());
+        tasks.spawn(operate::upkeep(operate::install()));
         let mut accepting = Vec::new();
         let side = match settings.admin {
             Some(_) => server::Side::Public,
@@ -262,6 +272,14 @@ impl Node {
                 settings.limits.accept.clone(),
             )));
         }
+        if !settings.operations.is_empty() {
+            accepting.push(tokio::spawn(accept::serve(
+                settings.operations,
+                operations.clone(),
+                stop.clone(),
+                settings.limits.accept.clone(),
+            )));
+        }
         Ok(Self {
             authority,
             self_check_agent,
@@ -269,6 +287,8 @@ impl Node {
             servers,
             wake,
             upstreams,
+            operations,
+            closing,
             stop: stop.drop_guard(),
             accepting,
             gateway,
@@ -314,6 +334,17 @@ impl Node {
     /// Has what was just written felt at once.
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// What answers `/metrics`, `/healthz` and `/readyz`.
+    pub fn operations(&self) -> Operations {
+        self.operations.clone()
+    }
+
+    /// Says at `/readyz` that the end has begun, while everything is still answered: a load balancer needs a moment to
+    /// send requests elsewhere. [`Node::shutdown`] does not wait for that.
+    pub fn announce_shutdown(&self) {
+        self.closing.cancel();
     }
 
     /// Refuses new connections, lets answers finish, writes everything down.

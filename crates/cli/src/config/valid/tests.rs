@@ -63,6 +63,10 @@ fn addresses_stand_once() {
             "without admin.listen",
         ),
         ("[admin]\ntls = true", "without admin.listen"),
+        (
+            "[operations]\nlisten = [\"127.0.0.1:4180\"]",
+            "is for something else too",
+        ),
         ("[admin]\nlisten = [\"10.0.0.1:9\"]", "admin.url must say"),
         (
             "[admin]\nlisten = [\"127.0.0.1:9\"]\ntls = true",

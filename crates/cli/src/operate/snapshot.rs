@@ -1,0 +1,67 @@
+use std::sync::Arc;
+
+use base::{Clock, Timestamp};
+use domain::KeyPurpose;
+use metrics::gauge;
+use oauth::Authority;
+use sdk::PolicyFeed;
+use store::StoreLoad;
+
+use super::metrics::{
+    BUILD_INFO, CONNECTIONS, DESCRIPTORS, DESCRIPTORS_MAX, FEED_AGE, KEY_AGE, MEMORY, QUEUE,
+    START_TIME,
+};
+use super::process::Process;
+
+/// What is not counted when it happens and looked up when somebody asks. Nothing here waits for anything.
+pub struct Observed {
+    authority: Authority,
+    feed: PolicyFeed,
+    clock: Arc<dyn Clock>,
+    began: Timestamp,
+}
+
+impl Observed {
+    pub fn new(authority: Authority, feed: PolicyFeed, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            authority,
+            feed,
+            began: clock.now(),
+            clock,
+        }
+    }
+
+    /// Writes it into the recorder.
+    pub fn record(&self) {
+        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
+        // Without a first snapshot there is no age; an alert waits for a number.
+        let age = self.feed.age(self.clock.now());
+        gauge!(FEED_AGE).set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
+            if let Some(age) = self.authority.signing_key_age(purpose) {
+                gauge!(KEY_AGE, "purpose" => purpose.as_str()).set(age);
+            }
+        }
+        match self.authority.store().load() {
+            StoreLoad::Sqlite { writes_waiting } => gauge!(QUEUE).set(writes_waiting as f64),
+            StoreLoad::Postgres {
+                connections_busy,
+                connections_idle,
+            } => {
+                gauge!(CONNECTIONS, "state" => "busy").set(connections_busy as f64);
+                gauge!(CONNECTIONS, "state" => "idle").set(connections_idle as f64);
+            }
+        }
+        let process = Process::now();
+        for (name, value) in [
+            (MEMORY, process.memory_bytes),
+            (DESCRIPTORS, process.descriptors),
+            (DESCRIPTORS_MAX, process.descriptors_max),
+        ] {
+            if let Some(value) = value {
+                gauge!(name).set(value as f64);
+            }
+        }
+        gauge!(START_TIME).set(self.began.unix_ms() as f64 / 1000.0);
+    }
+}
