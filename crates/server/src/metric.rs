@@ -248,7 +248,7 @@ mod tests {
             assert_eq!(grant_type(Some(text)), "other");
         }
         for (status, class) in [(100, "1xx"), (200, "2xx"), (503, "5xx"), (999, "5xx")] {
-            let status = StatusCode::from_u16(status).unwrap();
+            let status = StatusCode::from_u16(status).expect("a status");
             assert_eq!(STATUS_CLASSES[status_class(status)], class);
         }
     }

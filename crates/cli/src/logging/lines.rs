@@ -145,6 +145,8 @@ impl<W: io::Write> io::Write for JsonLine<W> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::sync::{Arc, Mutex};
 
     use serde_json::Value;
