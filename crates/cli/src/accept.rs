@@ -1,4 +1,5 @@
-//! The accept loop: HTTP/1.1 and cleartext HTTP/2 on each socket, with a cap, timeouts and a graceful end.
+//! The accept loop: HTTP/1.1 and HTTP/2 on each socket, in the clear or over TLS, with a cap, timeouts and a graceful
+//! end.
 //!
 //! `axum::serve` sets no time limit for the head of a request, which is why this is here.
 
@@ -17,10 +18,14 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::arriving::{Arriving, arriving};
+use crate::tls::Certificates;
 use crate::unread::Unread;
 
 /// How long a peer may leave an answer unread when no more of it fits into the buffers on the way.
@@ -31,7 +36,8 @@ const UNREAD_MAX: Duration = Duration::from_secs(60);
 pub struct Limits {
     /// Open connections at once; more wait in the operating system's queue.
     pub connections_max: usize,
-    /// From the first byte to the end of a request's head, and how long an idle connection is kept.
+    /// From the connection, with its TLS handshake, to the end of the first request's head; then for the head of each
+    /// request, and how long an idle connection is kept.
     pub head_timeout: Duration,
     /// How long answers that have begun may go on after the end was asked for.
     pub drain: Duration,
@@ -43,6 +49,25 @@ impl Default for Limits {
             connections_max: 4096,
             head_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Where connections come from.
+#[derive(Debug)]
+pub struct Socket {
+    /// Listens.
+    pub listener: TcpListener,
+    /// What its connections are secured with. None speaks plain HTTP, for a loopback address or behind a proxy.
+    pub tls: Option<Arc<Certificates>>,
+}
+
+impl From<TcpListener> for Socket {
+    /// Plain HTTP.
+    fn from(listener: TcpListener) -> Self {
+        Self {
+            listener,
+            tls: None,
         }
     }
 }
@@ -60,8 +85,11 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Serves every socket until `stop`, then lets answers that have begun finish.
+///
+/// On a TLS socket, plain HTTP is answered with a short 400 that names the scheme, anything else that is no handshake
+/// with an alert. The certificate is the one in use when the handshake begins.
 pub async fn serve<H: Handler>(
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Socket>,
     handler: H,
     stop: CancellationToken,
     limits: Limits,
@@ -72,6 +100,7 @@ pub async fn serve<H: Handler>(
         builder: builder(&limits),
         graceful: GracefulShutdown::new(),
         connections: TaskTracker::new(),
+        stop: stop.clone(),
         limits,
     });
     let loops = TaskTracker::new();
@@ -111,6 +140,7 @@ struct Shared {
     builder: auto::Builder<TokioExecutor>,
     graceful: GracefulShutdown,
     connections: TaskTracker,
+    stop: CancellationToken,
     limits: Limits,
 }
 
@@ -132,15 +162,16 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn accept<H: Handler>(socket: TcpListener, handler: Arc<H>, shared: Arc<Shared>) {
+async fn accept<H: Handler>(socket: Socket, handler: Arc<H>, shared: Arc<Shared>) {
     loop {
         let permit = Arc::clone(&shared.permits)
             .acquire_owned()
             .await
             .expect("the semaphore is never closed");
-        match socket.accept().await {
+        match socket.listener.accept().await {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, Arc::clone(&handler), &shared);
+                let tls = socket.tls.clone();
+                let connection = connection(stream, peer, tls, Arc::clone(&handler), &shared);
                 shared.connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -159,6 +190,7 @@ async fn accept<H: Handler>(socket: TcpListener, handler: Arc<H>, shared: Arc<Sh
 fn connection<H: Handler>(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<Arc<Certificates>>,
     handler: Arc<H>,
     shared: &Shared,
 ) -> impl Future<Output = ()> + Send + use<H> {
@@ -176,16 +208,30 @@ fn connection<H: Handler>(
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = shared
-        .builder
-        .serve_connection(TokioIo::new(Unread::new(stream, UNREAD_MAX)), service)
-        .into_owned();
-    let connection = shared.graceful.watch(connection);
-    let first_head = shared.limits.head_timeout;
+    let builder = shared.builder.clone();
+    // From here on, so that no end is missed while the handshake goes on.
+    let watcher = shared.graceful.watcher();
+    let stop = shared.stop.clone();
+    let deadline = Instant::now() + shared.limits.head_timeout;
+    // Below TLS, whose own buffer would hide that nothing is read.
+    let stream = Unread::new(stream, UNREAD_MAX);
     async move {
+        let stream = match tls {
+            None => Either::Left(stream),
+            // An unfinished handshake holds up no end: nothing was asked yet.
+            Some(tls) => match stop
+                .run_until_cancelled(secured(stream, peer, &tls, deadline))
+                .await
+                .flatten()
+            {
+                Some(stream) => Either::Right(stream),
+                None => return,
+            },
+        };
+        let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), service));
         // While the version is being told from the first bytes, no timer of hyper's runs yet.
         let silent = async {
-            tokio::time::sleep(first_head).await;
+            tokio::time::sleep_until(deadline).await;
             if began.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
@@ -197,6 +243,20 @@ fn connection<H: Handler>(
             () = silent => tracing::debug!(%peer, "a connection sent no request in time"),
         }
     }
+}
+
+async fn secured(
+    stream: Unread<TcpStream>,
+    peer: SocketAddr,
+    tls: &Certificates,
+    deadline: Instant,
+) -> Option<TlsStream<Unread<TcpStream>>> {
+    match tokio::time::timeout_at(deadline, tls.establish(stream)).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake did not end in time"),
+    }
+    None
 }
 
 #[cfg(test)]
@@ -229,7 +289,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let stop = CancellationToken::new();
         let handler = Slow(Duration::from_millis(slow));
-        let task = tokio::spawn(serve(vec![socket], handler, stop.clone(), limits));
+        let task = tokio::spawn(serve(vec![socket.into()], handler, stop.clone(), limits));
         Running {
             address,
             stop,

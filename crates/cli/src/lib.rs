@@ -37,6 +37,7 @@ mod slug;
 mod stack;
 mod target;
 mod terminal;
+pub mod tls;
 mod tool_scope;
 mod unread;
 mod up;

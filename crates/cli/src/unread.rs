@@ -26,6 +26,11 @@ impl<T> Unread<T> {
         }
     }
 
+    /// The connection itself.
+    pub(crate) fn inner(&self) -> &T {
+        &self.inner
+    }
+
     /// `written`, unless it has been pending for too long.
     fn patiently<R>(
         &mut self,

@@ -23,6 +23,7 @@ use domain::{McpServer, ServerSlug};
 use store::Store;
 use tokio::sync::mpsc;
 
+use crate::accept::Socket;
 use crate::authority_place::AuthorityPlace;
 use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
 use crate::failure::usage;
@@ -273,7 +274,7 @@ async fn start(
     let mut node = Node::start(NodeSettings {
         public_url: public_url.clone(),
         authority_id: file.authority_id,
-        public: listeners.sockets,
+        public: listeners.sockets.into_iter().map(Socket::from).collect(),
         admin: None,
         operations: Vec::new(),
         store,

@@ -11,7 +11,6 @@ use domain::{McpServer, ServerSlug, Upstream};
 use gateway::{Gateway, ServerSettings};
 use oauth::{Authority, AuthoritySettings, MasterKey};
 use store::{ActivityLog, Store};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,12 +21,13 @@ use super::service_tokens::ServiceTokens;
 use super::upstreams::TodoAddress;
 use super::watch::{First, Watch};
 use super::{chores, join, records, todo_server, upstreams};
+use crate::accept::{self, Socket};
 use crate::child_env::ChildEnv;
 use crate::connect_lines::connect_lines;
 use crate::data_dir::DataDirectory;
 use crate::operate::{self, Operations};
 use crate::terminal::Terminal;
-use crate::{accept, handshake};
+use crate::handshake;
 
 const RECORDS_WAITING_MAX: usize = 4096;
 const SIGHTINGS_WAITING_MAX: usize = 1024;
@@ -39,11 +39,11 @@ pub struct NodeSettings {
     /// Tells its cookies from those of others on the same host.
     pub authority_id: String,
     /// Where clients and people connect.
-    pub public: Vec<TcpListener>,
+    pub public: Vec<Socket>,
     /// Where the dashboard is, when that is somewhere else.
     pub admin: Option<AdminListeners>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
-    pub operations: Vec<TcpListener>,
+    pub operations: Vec<Socket>,
     /// The authority's database.
     pub store: Store,
     /// The calls.
@@ -71,7 +71,7 @@ pub struct NodeSettings {
 /// The listeners of the dashboard.
 pub struct AdminListeners {
     /// Where it listens.
-    pub sockets: Vec<TcpListener>,
+    pub sockets: Vec<Socket>,
     /// The origin under which browsers reach it.
     pub url: String,
 }
