@@ -15,6 +15,7 @@ mod connect;
 mod connect_lines;
 mod data_dir;
 mod failure;
+pub mod forwarded;
 mod handshake;
 mod header_file;
 mod id_list;

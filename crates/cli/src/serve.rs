@@ -7,16 +7,20 @@ use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::accept::Socket;
 use crate::args::ServeArguments;
 use crate::authority_place::AuthorityPlace;
-use crate::config::{Limits, Valid};
+use crate::config::{ForwardedHeader, Limits, Valid};
+use crate::forwarded::{AddressHeader, TrustedProxies};
 use crate::master_key::MasterKeySource;
 use crate::port_holder;
 use crate::signals::StopSignals;
 use crate::stack::{AdminListeners, Node, NodeLimits, NodeSettings, hash_threads};
 use crate::terminal::Terminal;
+use crate::tls::{self, CertificateFiles, Certificates};
 use crate::{accept, providers};
 
 /// Serves until a signal says to stop.
@@ -97,12 +101,16 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
     providers::install();
     let mut place = AuthorityPlace::of_config(config)?;
     place.lock()?;
-    let public = bind(&config.listen, "listen.addresses").await?;
+    let certificates = certificates(config)?;
+    let public = bind(&config.listen, "listen.addresses", certificates.as_ref()).await?;
     let admin = match &config.admin {
-        Some(admin) => bind(&admin.listen, "admin.listen").await?,
+        Some(admin) => {
+            let tls = certificates.as_ref().filter(|_| admin.tls);
+            bind(&admin.listen, "admin.listen", tls).await?
+        }
         None => Vec::new(),
     };
-    let operations = bind(&config.operations, "operations.listen").await?;
+    let operations = bind(&config.operations, "operations.listen", None).await?;
     let (public_addresses, admin_addresses) = (local(&public)?, local(&admin)?);
     let operations_addresses = local(&operations)?;
     let random = Arc::new(OsRandom);
@@ -123,6 +131,7 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
                 url: place.url.as_str().to_owned(),
             }),
             operations,
+            proxies: proxies(config),
             store: store.clone(),
             activity,
             directory: place.directory().clone(),
@@ -188,22 +197,67 @@ fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
     }
 }
 
-async fn bind(addresses: &[SocketAddr], setting: &str) -> anyhow::Result<Vec<TcpListener>> {
+fn proxies(config: &Valid) -> TrustedProxies {
+    let header = match config.forwarded_header {
+        ForwardedHeader::XForwardedFor => AddressHeader::XForwardedFor,
+        ForwardedHeader::Forwarded => AddressHeader::Forwarded,
+    };
+    TrustedProxies::new(config.trusted_proxies.clone(), header)
+}
+
+/// The certificates, when there are any; from now on they are looked at again and again, and at SIGHUP.
+fn certificates(config: &Valid) -> anyhow::Result<Option<Arc<Certificates>>> {
+    if config.certificates.is_empty() {
+        return Ok(None);
+    }
+    let files: Vec<CertificateFiles> = config
+        .certificates
+        .iter()
+        .map(|pair| CertificateFiles {
+            certificate: pair.certificate_file.clone(),
+            key: pair.key_file.clone(),
+        })
+        .collect();
+    let certificates = Arc::new(Certificates::load(&files).context("tls.certificates")?);
+    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+    let again = Arc::clone(&certificates);
+    // Both end with the process.
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            again.reload_now().await;
+        }
+    });
+    tokio::spawn(Arc::clone(&certificates).watch(tls::LOOK_EVERY));
+    Ok(Some(certificates))
+}
+
+async fn bind(
+    addresses: &[SocketAddr],
+    setting: &str,
+    tls: Option<&Arc<Certificates>>,
+) -> anyhow::Result<Vec<Socket>> {
     let mut sockets = Vec::with_capacity(addresses.len());
     for address in addresses {
         let bound = TcpListener::bind(address).await;
-        sockets.push(bound.with_context(|| {
+        let listener = bound.with_context(|| {
             let holder = port_holder::find(address.port())
                 .map(|holder| format!("; it is taken by {holder}"))
                 .unwrap_or_default();
             format!("{setting}: {address} cannot be listened at{holder}")
-        })?);
+        })?;
+        sockets.push(Socket {
+            listener,
+            tls: tls.map(Arc::clone),
+        });
     }
     Ok(sockets)
 }
 
-fn local(sockets: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
-    let addresses: std::io::Result<_> = sockets.iter().map(TcpListener::local_addr).collect();
+fn local(sockets: &[Socket]) -> anyhow::Result<Vec<SocketAddr>> {
+    let addresses: std::io::Result<_> = sockets
+        .iter()
+        .map(|socket| socket.listener.local_addr())
+        .collect();
     addresses.context("the listeners have no addresses")
 }
 

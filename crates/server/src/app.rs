@@ -1,5 +1,5 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,10 +40,10 @@ impl Default for Settings {
     }
 }
 
-/// Who is at the other end of the connection. The accept loop puts it into the request's extensions; without it all
-/// requests count as one stranger's.
+/// The address that a request comes from: the other end of the connection, or whom a trusted proxy there names. Whoever
+/// accepts connections puts it into the request's extensions; without it all requests count as one stranger's.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer(pub IpAddr);
 
 /// Everything a handler needs. Clones share it.
 #[derive(Clone)]
@@ -166,9 +166,9 @@ impl FromRequestParts<AppState> for InServer {
     }
 }
 
-/// The address at the other end, when the accept loop said it.
+/// The address that the request comes from, when the accept loop said it.
 pub(crate) fn peer_address(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<Peer>().map(|peer| peer.0.ip())
+    extensions.get::<Peer>().map(|peer| peer.0)
 }
 
 fn user_agent(headers: &HeaderMap) -> Option<String> {

@@ -13,22 +13,55 @@ use tracing::Instrument as _;
 
 use crate::accept::Handler;
 use crate::arriving::Arriving;
+use crate::forwarded::TrustedProxies;
+
+/// What every request gets at the door: the address of its client, also when it comes through a trusted proxy, and an id, on
+/// each of its log lines and in what refuses it.
+#[derive(Clone)]
+pub struct Entrance {
+    proxies: Arc<TrustedProxies>,
+    random: Arc<dyn Random>,
+}
+
+impl Entrance {
+    /// `random` makes the ids.
+    pub fn new(proxies: TrustedProxies, random: Arc<dyn Random>) -> Self {
+        Self {
+            proxies: Arc::new(proxies),
+            random,
+        }
+    }
+
+    async fn pass<T>(
+        &self,
+        mut request: Request<Arriving>,
+        peer: SocketAddr,
+        answer: impl AsyncFnOnce(Request<Arriving>) -> T,
+    ) -> T {
+        let client = self.proxies.client_address(peer.ip(), request.headers());
+        request.extensions_mut().insert(server::Peer(client));
+        let id = CorrelationId::new(&*self.random);
+        // Of the highest level, so that no filter takes the id from a line that it lets through.
+        let span = tracing::error_span!("request", request.id = %id);
+        id.during(answer(request)).instrument(span).await
+    }
+}
 
 /// The authority and the gateway on one listener, told apart by path.
 #[derive(Clone)]
 pub struct Join<A> {
     gateway: Gateway,
     authority: A,
-    random: Arc<dyn Random>,
+    entrance: Entrance,
 }
 
 impl<A> Join<A> {
-    /// The gateway answers what it owns, the authority everything else. `random` makes the ids of requests.
-    pub fn new(gateway: Gateway, authority: A, random: Arc<dyn Random>) -> Self {
+    /// The gateway answers what it owns, the authority everything else.
+    pub fn new(gateway: Gateway, authority: A, entrance: Entrance) -> Self {
         Self {
             gateway,
             authority,
-            random,
+            entrance,
         }
     }
 }
@@ -46,15 +79,15 @@ where
 {
     type Body = BoxBody;
 
-    async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
-        request.extensions_mut().insert(server::Peer(peer));
-        with_id(&*self.random, async {
-            match self.gateway.owns(request.uri().path()) {
-                true => self.gateway.handle(request).await,
-                false => ask(&self.authority, request).await,
-            }
-        })
-        .await
+    async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
+        self.entrance
+            .pass(request, peer, async |request| {
+                match self.gateway.owns(request.uri().path()) {
+                    true => self.gateway.handle(request).await,
+                    false => ask(&self.authority, request).await,
+                }
+            })
+            .await
     }
 }
 
@@ -62,13 +95,16 @@ where
 #[derive(Clone)]
 pub struct Alone<A> {
     authority: A,
-    random: Arc<dyn Random>,
+    entrance: Entrance,
 }
 
 impl<A> Alone<A> {
-    /// `random` makes the ids of requests.
-    pub fn new(authority: A, random: Arc<dyn Random>) -> Self {
-        Self { authority, random }
+    /// The authority answers everything.
+    pub fn new(authority: A, entrance: Entrance) -> Self {
+        Self {
+            authority,
+            entrance,
+        }
     }
 }
 
@@ -85,18 +121,13 @@ where
 {
     type Body = BoxBody;
 
-    async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
-        request.extensions_mut().insert(server::Peer(peer));
-        with_id(&*self.random, ask(&self.authority, request)).await
+    async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
+        self.entrance
+            .pass(request, peer, async |request| {
+                ask(&self.authority, request).await
+            })
+            .await
     }
-}
-
-/// Gives the request an id, on each of its log lines and in what refuses it.
-async fn with_id<T>(random: &dyn Random, answering: impl Future<Output = T>) -> T {
-    let id = CorrelationId::new(random);
-    // Of the highest level, so that no filter takes the id from a line that it lets through.
-    let span = tracing::error_span!("request", request.id = %id);
-    id.during(answering).instrument(span).await
 }
 
 async fn ask<A, B>(authority: &A, request: Request<Arriving>) -> Response<BoxBody>
@@ -108,5 +139,78 @@ where
     match authority.clone().oneshot(request).await {
         Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
         Err(never) => match never {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+    use base::{OsRandom, Secret, SystemClock};
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_util::sync::CancellationToken;
+
+    use crate::accept::{Limits, serve};
+    use crate::forwarded::AddressHeader;
+
+    fn gateway() -> Gateway {
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        let (_, feed) = sdk::policy_feed(Arc::new(SystemClock));
+        let settings = gateway::Settings {
+            public_url: "http://localhost:4180".into(),
+            alias_origins: Vec::new(),
+            allowed_origins: Vec::new(),
+            servers: Vec::new(),
+            identity_key: gateway::IdentityKey {
+                kid: "key".into(),
+                pkcs8: Secret::new(pkcs8.unwrap().as_ref().to_vec()),
+            },
+            opaque_tokens: None,
+            limits: gateway::Limits::default(),
+        };
+        let (records, _) = tokio::sync::mpsc::channel(1);
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(OsRandom));
+        Gateway::new(settings, feed, records, clock, random).unwrap()
+    }
+
+    /// The address that the authority is told for a request over loopback.
+    async fn told(proxies: TrustedProxies) -> String {
+        crate::providers::install();
+        let authority = tower::service_fn(async |request: Request<Arriving>| {
+            let server::Peer(client) = request.extensions().get().unwrap();
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(client.to_string()))))
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let join = Join::new(
+            gateway(),
+            authority,
+            Entrance::new(proxies, Arc::new(OsRandom)),
+        );
+        let (stop, limits) = (CancellationToken::new(), Limits::default());
+        tokio::spawn(serve(vec![listener.into()], join, stop, limits));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\n\
+            X-Forwarded-For: 198.51.100.7\r\nForwarded: for=192.0.2.2\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.rsplit("\r\n").next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_authority_is_told_the_client_of_a_trusted_proxy_and_else_the_peer() {
+        let trusted = |network: &str| {
+            TrustedProxies::new(vec![network.parse().unwrap()], AddressHeader::XForwardedFor)
+        };
+        assert_eq!(told(trusted("127.0.0.1/32")).await, "198.51.100.7");
+        assert_eq!(told(trusted("127.0.0.2/32")).await, "127.0.0.1");
+        assert_eq!(told(TrustedProxies::default()).await, "127.0.0.1");
     }
 }

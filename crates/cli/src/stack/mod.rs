@@ -27,6 +27,7 @@ use crate::accept::Socket;
 use crate::authority_place::AuthorityPlace;
 use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
 use crate::failure::usage;
+use crate::forwarded::TrustedProxies;
 use crate::listen::{self, Listeners};
 use crate::master_key::MasterKeySource;
 use crate::operate::{self, Operations};
@@ -277,6 +278,7 @@ async fn start(
         public: listeners.sockets.into_iter().map(Socket::from).collect(),
         admin: None,
         operations: Vec::new(),
+        proxies: TrustedProxies::default(),
         store,
         activity,
         directory: directory.clone(),

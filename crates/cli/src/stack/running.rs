@@ -25,9 +25,10 @@ use crate::accept::{self, Socket};
 use crate::child_env::ChildEnv;
 use crate::connect_lines::connect_lines;
 use crate::data_dir::DataDirectory;
+use crate::forwarded::TrustedProxies;
+use crate::handshake;
 use crate::operate::{self, Operations};
 use crate::terminal::Terminal;
-use crate::handshake;
 
 const RECORDS_WAITING_MAX: usize = 4096;
 const SIGHTINGS_WAITING_MAX: usize = 1024;
@@ -44,6 +45,8 @@ pub struct NodeSettings {
     pub admin: Option<AdminListeners>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub operations: Vec<Socket>,
+    /// Whose word about the client's address counts.
+    pub proxies: TrustedProxies,
     /// The authority's database.
     pub store: Store,
     /// The calls.
@@ -254,12 +257,13 @@ impl Node {
             Some(_) => server::Side::Public,
             None => server::Side::Whole,
         };
+        let entrance = join::Entrance::new(settings.proxies, Arc::clone(random));
         accepting.push(tokio::spawn(accept::serve(
             settings.public,
             join::Join::new(
                 gateway.clone(),
                 server::router(app.clone(), side),
-                Arc::clone(random),
+                entrance.clone(),
             ),
             stop.clone(),
             settings.limits.accept.clone(),
@@ -267,7 +271,7 @@ impl Node {
         if let Some(admin) = settings.admin {
             accepting.push(tokio::spawn(accept::serve(
                 admin.sockets,
-                join::Alone::new(server::router(app, server::Side::Admin), Arc::clone(random)),
+                join::Alone::new(server::router(app, server::Side::Admin), entrance),
                 stop.clone(),
                 settings.limits.accept.clone(),
             )));

@@ -263,7 +263,7 @@ async fn a_web_page_may_not_register_without_end_through_a_browser_here_and_a_lo
     let register = async |origin: Option<&str>| {
         let mut request = request(Method::POST, REGISTER)
             .header(header::CONTENT_TYPE, "application/json")
-            .extension(Peer("127.0.0.1:9".parse().unwrap()));
+            .extension(Peer("127.0.0.1".parse().unwrap()));
         if let Some(origin) = origin {
             request = request.header(header::ORIGIN, origin);
         }

@@ -1,7 +1,7 @@
 //! A whole authority on a SQLite file, spoken to in-process, with a clock that is moved by hand.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use authz::Policy;
@@ -54,7 +54,7 @@ pub struct Browser {
     /// Sent as `Sec-Fetch-Site` with forms, as modern browsers do.
     pub fetch_site: Option<&'static str>,
     /// Where it connects from, as the accept loop would say.
-    pub peer: Option<SocketAddr>,
+    pub peer: Option<IpAddr>,
 }
 
 /// Parameters that differ from the usual ones; `None` leaves one out.
