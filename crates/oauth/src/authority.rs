@@ -149,11 +149,14 @@ impl Authority {
         self.0.servers.load_full()
     }
 
-    /// The only MCP server, while there is exactly one: only then does the bare origin name one.
+    /// The only MCP server whose resource is at our own origin, while there is exactly one: only then does the bare
+    /// origin name one.
     pub fn only_server(&self) -> Option<Arc<ServerContext>> {
         let servers = self.0.servers.load();
-        let mut all = servers.values();
-        match (all.next(), all.next()) {
+        let mut here = servers
+            .values()
+            .filter(|server| server.resource.is_at(self.public_url()));
+        match (here.next(), here.next()) {
             (Some(only), None) => Some(Arc::clone(only)),
             _ => None,
         }

@@ -34,6 +34,16 @@ impl CanonicalResource {
         asked == self.text || (self.parts.is_some() && take_apart(asked) == self.parts)
     }
 
+    /// Whether it is at `origin`, in any spelling.
+    pub fn is_at(&self, origin: &str) -> bool {
+        match (&self.parts, take_apart(origin)) {
+            (Some(own), Some(origin)) => {
+                (&own.scheme, &own.host, own.port) == (&origin.scheme, &origin.host, origin.port)
+            }
+            _ => false,
+        }
+    }
+
     /// Checks every `resource` parameter of a request. None at all is accepted: a client is bound to this server's one
     /// audience anyway, since it came to this server's issuer.
     ///
@@ -177,6 +187,22 @@ mod tests {
             let spelled = long(bytes).replace("https", "HTTPS");
             assert_eq!(own.is_named_by(&spelled), is_taken_apart, "{bytes}");
         }
+        // At a host of its own, and not at another one's same path.
+        let foreign = CanonicalResource::new("https://api.example.com/mcp");
+        for (asked, is_named) in [
+            ("https://api.example.com/mcp", true),
+            ("https://API.example.com:443/mcp/", true),
+            ("https://mcp.example.com/mcp", false),
+            ("https://api.example.com.evil.example/mcp", false),
+            ("https://api.example.com", false),
+            ("http://api.example.com/mcp", false),
+        ] {
+            assert_eq!(foreign.is_named_by(asked), is_named, "{asked}");
+        }
+        assert!(foreign.is_at("https://api.example.com"));
+        assert!(!foreign.is_at("https://api.example.com:444"));
+        assert!(!foreign.is_at("https://mcp.example.com"));
+        assert!(local.is_at("http://127.0.0.1:4180"));
         let origin = CanonicalResource::new("https://mcp.example.com");
         assert!(origin.is_named_by("https://mcp.example.com/"));
         assert!(origin.is_named_by("https://MCP.example.com:443"));

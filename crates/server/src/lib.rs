@@ -22,4 +22,4 @@ mod span;
 pub use app::{AppState, ConnectLines, Peer, Settings};
 pub use event::{Event, EventKind};
 pub use policy_feed::FeedUpdate;
-pub use routes::{Side, router};
+pub use routes::{OWN_PATHS, Side, router};

@@ -10,6 +10,22 @@ use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
 use crate::{cookie_weight, metric, pages, respond};
 
+/// First segments of the paths that the authority answers, an empty one for the root: no MCP server can be there.
+pub const OWN_PATHS: [&str; 12] = [
+    "",
+    ".well-known",
+    "account",
+    "admin",
+    "assets",
+    "client-logos",
+    "identity",
+    "jwks.json",
+    "servers",
+    "setup",
+    "sign-in",
+    "sign-out",
+];
+
 /// Which listener a router is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -214,4 +230,31 @@ async fn asset(uri: Uri, headers: HeaderMap) -> Response {
         headers.insert(header::ETAG, etag);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_below_a_path_that_is_kept_for_it() {
+        let source = include_str!("routes.rs");
+        let literal = source
+            .split(".route(")
+            .skip(1)
+            .filter_map(|route| route.trim_start().strip_prefix('"'));
+        let named = [
+            clients::PATH,
+            tokens::PATH,
+            tokens::REVOKE_PATH,
+            client_logo::PATH,
+        ];
+        let mut routes = 0;
+        for path in literal.chain(named) {
+            let first = path.split(['/', '"']).nth(1).unwrap_or_default();
+            assert!(OWN_PATHS.contains(&first), "{first}");
+            routes += 1;
+        }
+        assert!(routes > 20, "{routes} were found");
+    }
 }

@@ -9,6 +9,7 @@ mod client_credentials;
 mod client_documents;
 mod consent;
 mod feed;
+mod foreign_resource;
 mod introspect;
 mod keys;
 mod machines;

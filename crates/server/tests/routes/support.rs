@@ -88,6 +88,21 @@ impl World {
         documents: Option<(&DocumentHost, &[&str])>,
         registrations_max: i64,
     ) -> Self {
+        let world = Self::bare(public_url, documents, registrations_max).await;
+        world.add_server("todo", settings).await;
+        world
+    }
+
+    /// Without an MCP server.
+    pub async fn empty(public_url: &str, documents: Option<(&DocumentHost, &[&str])>) -> Self {
+        Self::bare(public_url, documents, 50).await
+    }
+
+    async fn bare(
+        public_url: &str,
+        documents: Option<(&DocumentHost, &[&str])>,
+        registrations_max: i64,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovableClock::default();
         let url = DatabaseUrl::Sqlite(folder.path().join("portcullis.db"));
@@ -111,23 +126,26 @@ impl World {
         .await
         .unwrap();
         let state = AppState::new(authority.clone(), Settings::default());
-        let world = Self {
+        Self {
             clock,
             authority,
             router: router(state.clone(), server::Side::Whole),
             state,
             store,
             _folder: folder,
-        };
-        world.add_server("todo", settings).await;
-        world
+        }
     }
 
     pub async fn add_server(&self, slug: &str, settings: ServerSettings) {
+        let resource = format!("{}/mcp/{slug}", self.authority.public_url());
+        self.add_server_at(slug, &resource, settings).await;
+    }
+
+    pub async fn add_server_at(&self, slug: &str, resource: &str, settings: ServerSettings) {
         let server = McpServer {
             slug: ServerSlug::parse(slug).unwrap(),
             name: format!("The {slug} server"),
-            resource: format!("{}/mcp/{slug}", self.authority.public_url()),
+            resource: resource.to_owned(),
             upstream: Upstream::Todo,
             settings,
             policy: policy(slug),
