@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 use url::Url;
+
+use crate::asked_host::{HostRefusal, asked_host, quoted};
 
 /// The names under which this machine may be asked, besides the one that was set.
 const LOOPBACK_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// The longest piece of a caller's header that is repeated to it.
+/// The longest piece of a setting that is repeated.
 const QUOTED_CHARS_MAX: usize = 100;
 
 /// Under which origins protected MCP servers answer, and from which browser origins they may be called.
@@ -35,18 +37,6 @@ pub struct AddressError {
     pub field: &'static str,
     /// What stood there.
     pub value: String,
-}
-
-/// Why a request is not for us.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostRefusal {
-    /// There is no one host in it.
-    Malformed(&'static str),
-    /// It names a host that was never declared.
-    Unknown {
-        /// What it names, shortened.
-        asked: String,
-    },
 }
 
 impl Addresses {
@@ -98,29 +88,26 @@ impl Addresses {
     /// # Errors
     /// When it names no host, two of them, or one that was not declared.
     pub fn declared_origin(&self, request: &Parts) -> Result<&Arc<str>, HostRefusal> {
-        let mut hosts = request.headers.get_all(header::HOST).iter();
-        let host = hosts.next().map(HeaderValue::as_bytes);
-        if hosts.next().is_some() {
-            return Err(HostRefusal::Malformed("the Host header stands twice"));
-        }
-        let target = request.uri.authority().map(|target| target.as_str());
-        let host = match (host, target) {
-            (Some(host), Some(target)) if !host.eq_ignore_ascii_case(target.as_bytes()) => {
-                return Err(HostRefusal::Malformed(
-                    "the Host header and the request target name different hosts",
-                ));
-            }
-            (Some(host), _) => host,
-            (None, Some(target)) => target.as_bytes(),
-            (None, None) => return Err(HostRefusal::Malformed("the Host header is missing")),
-        };
+        let host = asked_host(&request.uri, &request.headers)?;
         self.declared
             .iter()
             .find(|declared| declared.authority.as_bytes().eq_ignore_ascii_case(host))
             .map(|declared| &declared.origin)
-            .ok_or_else(|| HostRefusal::Unknown {
-                asked: quoted(host),
-            })
+            .ok_or_else(|| HostRefusal::unknown(host))
+    }
+
+    /// Each host that is answered, in lower case as `Host` may say it, with the origin that it stands for.
+    pub fn declared(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.declared
+            .iter()
+            .map(|declared| (declared.authority.as_str(), &declared.origin))
+    }
+
+    /// Whether `origin`, written as in metadata, is one of those declared.
+    pub fn declares(&self, origin: &str) -> bool {
+        self.declared
+            .iter()
+            .any(|declared| *declared.origin == *origin)
     }
 
     /// Whether the browser page that sends a request, if a page does, may do so.
@@ -207,18 +194,6 @@ fn is_loopback_host(host: &str) -> bool {
 
 fn is_loopback_origin(text: &str) -> bool {
     read_origin("Origin", text).is_ok_and(|url| url.host_str().is_some_and(is_loopback_host))
-}
-
-/// What may be repeated of a caller's bytes.
-fn quoted(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .take(QUOTED_CHARS_MAX)
-        .map(|character| match character {
-            ' '..='~' => character,
-            _ => '?',
-        })
-        .collect()
 }
 
 #[cfg(test)]

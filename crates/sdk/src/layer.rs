@@ -141,7 +141,7 @@ where
     let path = parts.uri.path();
     if let Some(asked) = path
         .strip_prefix(WELL_KNOWN_PATH)
-        .and_then(|path| server.asked(origin, path))
+        .and_then(|suffix| server.asked_metadata(origin, suffix))
     {
         return Err(Unadmitted::Answered(metadata(server, &parts, &asked)?));
     }

@@ -3,8 +3,10 @@
 //! [`ProtectedServer`] has the steps, [`ProtectLayer`] takes them in order around a tower service.
 
 mod addresses;
+mod asked_host;
 mod authenticate;
 mod authorize;
+mod canonical_resource;
 mod challenge;
 mod cors;
 mod in_force;
@@ -19,10 +21,13 @@ mod read_call;
 mod refusal;
 mod refusal_cause;
 mod resource_metadata;
+mod resource_path;
 mod token_cache;
 mod verified_caller;
 
-pub use addresses::{AddressError, Addresses, HostRefusal};
+pub use addresses::{AddressError, Addresses};
+pub use asked_host::{HostRefusal, asked_host};
+pub use canonical_resource::{CanonicalResource, ResourceError};
 pub use cors::{allow_reading, preflight};
 pub use in_force::InForce;
 pub use layer::{Protect, ProtectLayer};

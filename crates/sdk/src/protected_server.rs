@@ -8,6 +8,7 @@ use crate::in_force::ServerFeed;
 use crate::opaque_tokens::OpaqueExchange;
 use crate::policy_feed::PolicyFeed;
 use crate::resource_metadata::AskedAddress;
+use crate::resource_path::ResourcePath;
 use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, Refusal, RefusalCause};
 
 /// One MCP server as enforcement sees it. The steps of a call are its methods, in the order in which they are to be
@@ -16,8 +17,7 @@ use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, Refusal, RefusalCause
 #[derive(Debug)]
 pub struct ProtectedServer {
     pub(crate) addresses: Arc<Addresses>,
-    path: Arc<str>,
-    path_with_slash: Arc<str>,
+    path: ResourcePath,
     feed: ServerFeed,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -30,7 +30,7 @@ pub struct ProtectedServer {
 pub struct ProtectedServerSettings {
     /// Its slug in the feed.
     pub slug: String,
-    /// The path of its resource, such as `/mcp/todo`, without a slash at the end.
+    /// The path of its resource, such as `/mcp/todo`, byte for byte; empty when the resource is an origin alone.
     pub path: String,
     /// The largest request body read, in bytes.
     pub request_body_bytes_max: usize,
@@ -47,8 +47,7 @@ impl ProtectedServer {
     ) -> Self {
         Self {
             addresses,
-            path_with_slash: format!("{}/", settings.path).into(),
-            path: settings.path.into(),
+            path: ResourcePath::new(&settings.path),
             feed: ServerFeed::new(&settings.slug, feed),
             clock,
             random,
@@ -68,21 +67,36 @@ impl ProtectedServer {
 
     /// The address that was asked, when `path` is this server's, in either slash form; nothing else is normalised.
     pub fn asked(&self, origin: &Arc<str>, path: &str) -> Option<AskedAddress> {
-        let path = [&self.path, &self.path_with_slash]
-            .into_iter()
-            .find(|own| ***own == *path)?;
-        Some(AskedAddress {
-            origin: Arc::clone(origin),
-            path: Arc::clone(path),
-        })
+        address_among(self.path.of_calls(), origin, path)
+    }
+
+    /// The address whose metadata was asked for, when `suffix`, which followed the well-known path, is this server's.
+    pub fn asked_metadata(&self, origin: &Arc<str>, suffix: &str) -> Option<AskedAddress> {
+        address_among(self.path.of_metadata().into_iter(), origin, suffix)
     }
 
     /// The address that people type, for the root metadata of an origin with one server.
     pub fn canonical_address(&self, origin: &Arc<str>) -> AskedAddress {
         AskedAddress {
             origin: Arc::clone(origin),
-            path: Arc::clone(&self.path),
+            path: Arc::clone(self.path.canonical()),
         }
+    }
+
+    /// The paths of requests to it, each with the path of the address that it asks for.
+    pub fn call_paths(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.path.of_calls()
+    }
+
+    /// What follows the well-known path in requests for its metadata, each with the path of the address that it asks
+    /// for.
+    pub fn metadata_paths(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.path.of_metadata().into_iter()
+    }
+
+    /// Under which origins it answers, and which pages may call it.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// What is in force now; the call is judged by it to its end.
@@ -123,6 +137,18 @@ impl ProtectedServer {
     }
 }
 
+fn address_among<'p>(
+    mut paths: impl Iterator<Item = (&'p str, &'p Arc<str>)>,
+    origin: &Arc<str>,
+    asked: &str,
+) -> Option<AskedAddress> {
+    let (_, path) = paths.find(|(own, _)| *own == asked)?;
+    Some(AskedAddress {
+        origin: Arc::clone(origin),
+        path: Arc::clone(path),
+    })
+}
+
 /// 400 or 421: the request is not for a host of ours.
 pub fn wrong_host(random: &dyn Random, addresses: &Addresses, refusal: &HostRefusal) -> Refusal {
     match refusal {
@@ -140,7 +166,7 @@ pub fn wrong_host(random: &dyn Random, addresses: &Addresses, refusal: &HostRefu
             "unknown_host",
             &format!(
                 "This server answers for {}, not for the host {asked}. If {asked} should lead here, start it with \
-                 --public-url and that origin",
+                 --public-url and that origin, or give an MCP server a resource there",
                 addresses.canonical()
             ),
         ),

@@ -21,11 +21,12 @@ impl AskedAddress {
         format!("{}{}", self.origin, self.path)
     }
 
-    /// Where its metadata is: on the same origin, the path after the well-known one.
+    /// Where its metadata is: on the same origin, the path after the well-known one; of the root, nothing is after it.
     ///
     /// Spec: RFC 9728 section 3.1.
     pub fn metadata_url(&self) -> String {
-        format!("{}{WELL_KNOWN_PATH}{}", self.origin, self.path)
+        let path = if *self.path == *"/" { "" } else { &*self.path };
+        format!("{}{WELL_KNOWN_PATH}{path}", self.origin)
     }
 }
 
