@@ -8,7 +8,6 @@ use base::{OsRandom, SystemClock};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
 
 use crate::accept::Socket;
 use crate::args::ServeArguments;
@@ -139,17 +138,14 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
             ca_file: config.ca_file.clone(),
             names: None,
             limits: limits(&config.limits, config),
-            child_env: None,
+            asked: None,
             terminal: Terminal::log(),
             clock,
             random,
         })
         .await?;
         // Nobody waits for the first looks: each goes on until its upstream has answered.
-        let (first, _) = mpsc::channel(1);
-        for server in node.servers.clone() {
-            node.watch(&server, Vec::new(), None, first.clone())?;
-        }
+        node.first_looks.close();
         anyhow::Ok(node)
     }
     .await;

@@ -32,9 +32,11 @@ async fn main() {
         Settings {
             public_url: origin.clone(),
             alias_origins: Vec::new(),
+            reserved_paths: Vec::new(),
             allowed_origins: Vec::new(),
             servers: vec![ServerSettings {
                 slug: "echo".into(),
+                resource: format!("{origin}/mcp/echo"),
                 upstream: Upstream::Http {
                     url: upstream,
                     headers: Vec::new(),

@@ -16,6 +16,7 @@ use self::ask::{Look, NoAnswer, client_capabilities, client_info, is_stream, pri
 use crate::settings::{Limits, Upstream};
 use crate::stdio;
 use crate::upstream::{Forwarder, UpstreamRequest};
+use crate::upstream_error::UpstreamError;
 
 /// Pages of one list that are read.
 const PAGES_MAX: usize = 100;
@@ -60,6 +61,9 @@ pub async fn discover(upstream: &Upstream, limits: &Limits) -> Result<Discovered
             modern: found.modern,
             server_name: found.server_name,
         });
+    }
+    if *upstream == Upstream::Unusable {
+        return Err(DiscoverError::Unreachable(UpstreamError::unusable().words));
     }
     let forwarder = Forwarder::new("", upstream, limits)
         .map_err(|error| DiscoverError::Unreachable(error.to_string()))?;

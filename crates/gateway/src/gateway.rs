@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use base::{Clock, Random};
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, Uri, header};
 use http_body::Body;
-use sdk::{Addresses, PolicyFeed, ProtectedServer, ProtectedServerSettings, allow_reading};
+use sdk::{Addresses, PolicyFeed, Refusal, allow_reading, wrong_host};
 use tokio::sync::{mpsc, watch};
 use tower_service::Service;
 
@@ -17,22 +17,27 @@ use crate::crowd::Crowd;
 use crate::identity::IdentitySigner;
 use crate::metric::{MethodLabel, Reason, ServerMetric};
 use crate::record::{CallRecorded, Outcome, Recorder};
-use crate::route::{Route, Routes, Server};
-use crate::settings::{IdentityKey, Settings, SettingsError};
+use crate::route::{Route, is_metadata_path, not_found};
+use crate::server::ServerMaker;
+use crate::servers::Servers;
+use crate::settings::{IdentityKey, ServerSettings, Settings, SettingsError};
 use crate::stack::{Inner, refused};
-use crate::upstream::Forwarder;
 
-/// The gateway: answers `/mcp/{slug}` and the protected resource metadata. Cheap to clone.
+/// The gateway: answers for MCP servers and their protected resource metadata. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Gateway {
     inner: Arc<Inner>,
 }
 
+/// A request that is the gateway's to answer, and what it is for.
+#[derive(Debug)]
+pub struct Claim(Route);
+
 impl Gateway {
     /// A gateway over `settings` that judges by `feed` and reports each call to `records` without ever waiting for it.
     ///
     /// # Errors
-    /// When an origin, the identity key or an upstream URL cannot be used.
+    /// When an origin, the identity key, a resource or an upstream URL cannot be used.
     pub fn new(
         settings: Settings,
         feed: PolicyFeed,
@@ -45,40 +50,23 @@ impl Gateway {
             &settings.alias_origins,
             &settings.allowed_origins,
         )?);
-        let servers = settings
-            .servers
-            .iter()
-            .map(|server| {
-                let mut protected = ProtectedServer::new(
-                    ProtectedServerSettings {
-                        slug: server.slug.clone(),
-                        path: format!("/mcp/{}", server.slug),
-                        request_body_bytes_max: settings.limits.request_body_bytes_max,
-                    },
-                    Arc::clone(&addresses),
-                    feed.clone(),
-                    Arc::clone(&clock),
-                    Arc::clone(&random),
-                );
-                if let Some(source) = &settings.opaque_tokens {
-                    protected = protected.with_opaque_tokens(Arc::clone(source));
-                }
-                let slug: Arc<str> = server.slug.as_str().into();
-                Ok(Server {
-                    metric: Arc::new(ServerMetric::new(&slug)),
-                    slug,
-                    protected,
-                    forwarder: Forwarder::new(&server.slug, &server.upstream, &settings.limits)?,
-                })
-            })
-            .collect::<Result<_, SettingsError>>()?;
+        let maker = ServerMaker {
+            addresses: Arc::clone(&addresses),
+            allowed_origins: settings.allowed_origins,
+            feed,
+            opaque_tokens: settings.opaque_tokens,
+            limits: settings.limits.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 identity: ArcSwap::from_pointee(IdentitySigner::new(
                     &settings.identity_key,
                     addresses.canonical(),
                 )?),
-                routes: Routes::new(addresses, servers),
+                servers: Servers::new(maker, settings.reserved_paths, settings.servers)?,
+                addresses,
                 recorder: Arc::new(Recorder::new(records)),
                 nowhere: ServerMetric::new(&"".into()),
                 crowd: Crowd::new(settings.limits.open_calls_max),
@@ -90,26 +78,43 @@ impl Gateway {
         })
     }
 
+    /// Replaces the MCP servers behind this gateway, for the next request. A server whose settings are as they were goes
+    /// on with its connections, children and sessions. Of one that changed or left, calls that have begun may finish,
+    /// streams that only listen end, and then its children do, in the background of the Tokio runtime that this is called
+    /// in.
+    ///
+    /// # Errors
+    /// When one of them cannot be used, which the error names, or two are at one address. Everything then stays as it
+    /// was.
+    pub fn set_servers(&self, servers: Vec<ServerSettings>) -> Result<(), SettingsError> {
+        self.inner.servers.set(servers)
+    }
+
     /// Signs `Portcullis-Identity` with `key` from the next call on. Nothing happens when it does already.
     ///
     /// # Errors
     /// When the key cannot be used; the one before it then goes on.
     pub fn set_identity_key(&self, key: &IdentityKey) -> Result<(), SettingsError> {
         if self.inner.identity.load().key_id() != key.kid {
-            let issuer = self.inner.routes.addresses().canonical();
+            let issuer = self.inner.addresses.canonical();
             let signer = IdentitySigner::new(key, issuer)?;
             self.inner.identity.store(Arc::new(signer));
         }
         Ok(())
     }
 
-    /// Whether `path` is the gateway's to answer. Everything else on the listener belongs to the authority.
-    pub fn owns(&self, path: &str) -> bool {
-        path == "/mcp"
-            || path.starts_with("/mcp/")
-            || path
-                .strip_prefix(sdk::WELL_KNOWN_PATH)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// Claims the request with this head, if it is the gateway's to answer: an MCP server is at its host and path, or
+    /// protected resource metadata is or would be there, or the host is that of MCP servers alone. Everything else is
+    /// the authority's.
+    pub fn claim(&self, uri: &Uri, headers: &HeaderMap) -> Option<Claim> {
+        match self.inner.servers.routes().find(uri, headers) {
+            Route::Nothing {
+                may_be_authority: true,
+            } => None,
+            // Nobody's host is refused by both; here in the words for somebody who looks for an MCP server.
+            Route::Elsewhere(_) if !looks_like_ours(uri.path()) => None,
+            route => Some(Claim(route)),
+        }
     }
 
     /// Ends every stream, so that a server that is being stopped can drain.
@@ -120,9 +125,7 @@ impl Gateway {
     /// Ends every stream and the children of stdio servers, and waits until those are gone.
     pub async fn shutdown(&self) {
         self.close_streams();
-        for server in self.inner.routes.servers() {
-            server.forwarder.shutdown().await;
-        }
+        self.inner.servers.shutdown().await;
     }
 
     /// How many records found no room in their channel.
@@ -130,27 +133,51 @@ impl Gateway {
         self.inner.recorder.dropped()
     }
 
-    /// Answers one request.
+    /// Answers one request that is for nobody else.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<BoxBody>
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        let routes = self.inner.servers.routes();
+        let claim = Claim(routes.find(request.uri(), request.headers()));
+        drop(routes);
+        self.answer(claim, request).await
+    }
+
+    /// Answers the request that was claimed.
+    pub async fn answer<B>(&self, claim: Claim, request: Request<B>) -> Response<BoxBody>
     where
         B: Body<Data = Bytes> + Send + Unpin,
     {
         let had_origin = request.headers().contains_key(header::ORIGIN);
         let (parts, body) = request.into_parts();
-        let mut response = match self.inner.routes.find(&parts, &*self.inner.random) {
-            Ok(Route::Call(server, asked)) => self.inner.call(server, asked, parts, body).await,
-            Ok(Route::Metadata(server, asked)) => self.inner.metadata(&server, &asked, &parts),
-            Err(refusal) => {
-                let method = MethodLabel::of_http(&parts.method);
-                let reason = Reason::Refused(refusal.cause());
-                let outcome = Outcome::from(refusal.kind());
-                self.inner.nowhere.count(method, outcome, reason);
-                refused(refusal)
+        let random = &*self.inner.random;
+        let mut response = match claim.0 {
+            Route::Call(server, asked) => self.inner.call(server, asked, parts, body).await,
+            Route::Metadata(server, asked) => self.inner.metadata(&server, &asked, &parts),
+            Route::Nothing { .. } => self.nowhere(&parts.method, not_found(random)),
+            Route::Elsewhere(refusal) => {
+                let refusal = wrong_host(random, &self.inner.addresses, &refusal);
+                self.nowhere(&parts.method, refusal)
             }
         };
         allow_reading(had_origin, response.headers_mut());
         response
     }
+
+    /// Refuses what is for no MCP server.
+    fn nowhere(&self, method: &Method, refusal: Refusal) -> Response<BoxBody> {
+        let reason = Reason::Refused(refusal.cause());
+        let outcome = Outcome::from(refusal.kind());
+        let method = MethodLabel::of_http(method);
+        self.inner.nowhere.count(method, outcome, reason);
+        refused(refusal)
+    }
+}
+
+/// Whether an MCP server could be at `path` of the authority's own host.
+fn looks_like_ours(path: &str) -> bool {
+    path == "/mcp" || path.starts_with("/mcp/") || is_metadata_path(path)
 }
 
 impl<B> Service<Request<B>> for Gateway

@@ -14,6 +14,9 @@ pub mod metric;
 mod record;
 mod reply;
 mod route;
+mod route_table;
+mod server;
+mod servers;
 mod settings;
 mod stack;
 pub mod stdio;
@@ -23,7 +26,7 @@ mod upstream_error;
 
 pub use body::{BoxBody, BoxError};
 pub use discover::{DiscoverError, Discovered, discover};
-pub use gateway::Gateway;
+pub use gateway::{Claim, Gateway};
 pub use record::{CallRecorded, ListCount, Outcome};
 pub use settings::{IdentityKey, Limits, ServerSettings, Settings, SettingsError, Upstream};
 pub use upstream::UpstreamRequest;

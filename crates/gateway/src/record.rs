@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use wire::mcp::Message;
 
 use crate::metric::{self, MethodLabel, Reason, ServerMetric};
-use crate::route::Server;
+use crate::server::Server;
 
 /// The longest name that is recorded, in characters.
 const NAME_CHARS_MAX: usize = 200;

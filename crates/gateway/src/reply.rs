@@ -11,7 +11,7 @@ use crate::body::{BoxBody, full};
 use crate::crowd::Place;
 use crate::filter_list::{FilteredStream, ListFilter};
 use crate::record::Recording;
-use crate::route::Server;
+use crate::server::Server;
 use crate::stack::Inner;
 use crate::stream_life::{Inner as LivingInner, Kind, Life, LivingBody};
 use crate::upstream_error::UpstreamError;
@@ -102,28 +102,36 @@ impl Inner {
     fn life(&self, server: &Arc<Server>, permitted: &Permitted, place: Place) -> Life {
         let caller = Arc::clone(permitted.caller());
         let expiry = caller.expires_at();
-        let ends_at = if is_listening(permitted) {
-            expiry
+        let (ends_at, retirement) = if is_listening(permitted) {
+            (expiry, Some(server.retirement()))
         } else {
-            expiry.after(self.limits.finish_after_expiry)
+            (expiry.after(self.limits.finish_after_expiry), None)
         };
         Life {
             caller,
             server: Arc::clone(server),
             ends_at,
+            retirement,
             closing: self.closing.subscribe(),
             span: tracing::Span::current(),
             _place: place,
         }
     }
 
-    /// 502 or 504, in words: as a JSON-RPC error when a request waits for an answer.
+    /// 502, 503 or 504, in words: as a JSON-RPC error when a request waits for an answer.
     pub(crate) fn upstream_failed(&self, error: &UpstreamError, permitted: &Permitted) -> Refusal {
-        let cause = match error.status {
-            StatusCode::GATEWAY_TIMEOUT => RefusalCause::GatewayTimeout,
-            _ => RefusalCause::BadGateway,
+        let (cause, code) = match error.status {
+            StatusCode::GATEWAY_TIMEOUT => (RefusalCause::GatewayTimeout, "bad_gateway"),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                (RefusalCause::UpstreamUnusable, "temporarily_unavailable")
+            }
+            _ => (RefusalCause::BadGateway, "bad_gateway"),
         };
-        self.refusal_for(permitted, cause, error.status, "bad_gateway", &error.words)
+        let refusal = self.refusal_for(permitted, cause, error.status, code, &error.words);
+        match cause {
+            RefusalCause::UpstreamUnusable => refusal.retry_after(30),
+            _ => refusal,
+        }
     }
 
     /// 429: this principal has its share of open calls.

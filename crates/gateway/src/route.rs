@@ -2,32 +2,38 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::Random;
-use http::StatusCode;
-use http::request::Parts;
-use sdk::{
-    Addresses, AskedAddress, ProtectedServer, Refusal, RefusalCause, WELL_KNOWN_PATH, wrong_host,
-};
+use http::{HeaderMap, StatusCode, Uri};
+use sdk::{AskedAddress, HostRefusal, Refusal, RefusalCause, WELL_KNOWN_PATH, asked_host};
 
-use crate::metric::ServerMetric;
-use crate::upstream::Forwarder;
+use crate::server::Server;
 
-/// Where MCP servers are, each at `/mcp/{slug}`.
-const MCP_PREFIX: &str = "/mcp/";
+/// The longest host name that DNS has, with a dot at its end and a port.
+const HOST_BYTES_MAX: usize = 260;
 
-/// One MCP server behind the gateway.
-#[derive(Debug)]
-pub(crate) struct Server {
-    pub(crate) slug: Arc<str>,
-    pub(crate) metric: Arc<ServerMetric>,
-    pub(crate) protected: ProtectedServer,
-    pub(crate) forwarder: Forwarder,
-}
-
-/// All of them, by host and exact path.
+/// Which host and exact path leads to which MCP server. Made in `route_table.rs`.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    addresses: Arc<Addresses>,
-    servers: HashMap<String, Arc<Server>>,
+    /// By what `Host` says, in lower case.
+    pub(super) hosts: HashMap<Box<[u8]>, Host>,
+    pub(super) servers: HashMap<Arc<str>, Arc<Server>>,
+}
+
+/// What is at one host.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) origin: Arc<str>,
+    /// Whether the authority answers here what is not the gateway's.
+    pub(super) is_authority: bool,
+    /// By path, as it stands in a request.
+    pub(super) paths: HashMap<Box<str>, Target>,
+}
+
+/// What is at one address.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) server: Arc<Server>,
+    pub(super) asked: AskedAddress,
+    pub(super) is_metadata: bool,
 }
 
 /// What a request is for.
@@ -37,75 +43,69 @@ pub(crate) enum Route {
     Call(Arc<Server>, AskedAddress),
     /// The protected resource metadata of one.
     Metadata(Arc<Server>, AskedAddress),
+    /// Nothing of ours; at the authority's own host perhaps something of the authority's.
+    Nothing {
+        /// Whether it was asked for there, and is no metadata.
+        may_be_authority: bool,
+    },
+    /// Another host, or none.
+    Elsewhere(HostRefusal),
 }
 
 impl Routes {
-    pub(crate) fn new(addresses: Arc<Addresses>, servers: Vec<Server>) -> Self {
-        Self {
-            addresses,
-            servers: servers
-                .into_iter()
-                .map(|server| (server.slug.to_string(), Arc::new(server)))
-                .collect(),
+    /// What a request is for. Paths are compared as they stand: nothing is decoded, joined or folded.
+    pub(crate) fn find(&self, uri: &Uri, headers: &HeaderMap) -> Route {
+        let asked = match asked_host(uri, headers) {
+            Ok(asked) => asked,
+            Err(refusal) => return Route::Elsewhere(refusal),
+        };
+        let Some(host) = self.host(asked) else {
+            return Route::Elsewhere(HostRefusal::unknown(asked));
+        };
+        match host.paths.get(uri.path()) {
+            Some(target) => {
+                let (server, asked) = (Arc::clone(&target.server), target.asked.clone());
+                if target.is_metadata {
+                    Route::Metadata(server, asked)
+                } else {
+                    Route::Call(server, asked)
+                }
+            }
+            None => Route::Nothing {
+                may_be_authority: host.is_authority && !is_metadata_path(uri.path()),
+            },
         }
     }
 
-    pub(crate) fn addresses(&self) -> &Addresses {
-        &self.addresses
+    pub(crate) fn server(&self, slug: &str) -> Option<&Arc<Server>> {
+        self.servers.get(slug)
     }
 
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
         self.servers.values()
     }
 
-    /// What `request` is for. Paths are compared as they stand: nothing is decoded, joined or folded.
-    ///
-    /// # Errors
-    /// 400 or 421 for the host, 404 for the path.
-    pub(crate) fn find(&self, request: &Parts, random: &dyn Random) -> Result<Route, Refusal> {
-        let origin = self
-            .addresses
-            .declared_origin(request)
-            .map_err(|refusal| wrong_host(random, &self.addresses, &refusal))?;
-        let path = request.uri.path();
-        let route = match path.strip_prefix(WELL_KNOWN_PATH) {
-            Some("") => self
-                .only_server()
-                .map(|server| (server, server.protected.canonical_address(origin), true)),
-            Some(suffix) => self.server_at(origin, suffix, true),
-            None => self.server_at(origin, path, false),
-        };
-        match route {
-            Some((server, asked, true)) => Ok(Route::Metadata(Arc::clone(server), asked)),
-            Some((server, asked, false)) => Ok(Route::Call(Arc::clone(server), asked)),
-            None => Err(not_found(random)),
-        }
-    }
-
-    /// The root document would otherwise name one server to a client of another.
-    fn only_server(&self) -> Option<&Arc<Server>> {
-        let mut servers = self.servers.values();
-        servers.next().filter(|_| servers.next().is_none())
-    }
-
-    fn server_at(
-        &self,
-        origin: &Arc<str>,
-        path: &str,
-        metadata: bool,
-    ) -> Option<(&Arc<Server>, AskedAddress, bool)> {
-        let slug = path.strip_prefix(MCP_PREFIX)?;
-        let server = self.servers.get(slug.strip_suffix('/').unwrap_or(slug))?;
-        Some((server, server.protected.asked(origin, path)?, metadata))
+    fn host(&self, asked: &[u8]) -> Option<&Host> {
+        let mut folded = [0; HOST_BYTES_MAX];
+        let folded = folded.get_mut(..asked.len())?;
+        folded.copy_from_slice(asked);
+        folded.make_ascii_lowercase();
+        self.hosts.get(&*folded)
     }
 }
 
-fn not_found(random: &dyn Random) -> Refusal {
+/// Whether protected resource metadata is or would be at `path`.
+pub(crate) fn is_metadata_path(path: &str) -> bool {
+    path.strip_prefix(WELL_KNOWN_PATH)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+pub(crate) fn not_found(random: &dyn Random) -> Refusal {
     Refusal::oauth(
         random,
         RefusalCause::NotFound,
         StatusCode::NOT_FOUND,
         "not_found",
-        "Nothing is at this address; MCP servers are at /mcp/ and their name",
+        "No MCP server is at this address",
     )
 }

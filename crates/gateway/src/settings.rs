@@ -11,14 +11,17 @@ use crate::stdio::StdioSettings;
 /// Everything a gateway is told at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The authority's origin, such as `http://localhost:4180`, without a path or a trailing slash. MCP servers are at
-    /// `{public_url}/mcp/{slug}`. On a loopback address `localhost`, `127.0.0.1` and `[::1]` all answer.
+    /// The authority's origin, such as `http://localhost:4180`, without a path or a trailing slash. On a loopback
+    /// address `localhost`, `127.0.0.1` and `[::1]` all answer.
     pub public_url: String,
-    /// Other origins under which the same servers answer, written like `public_url`.
+    /// Other origins under which the servers at `public_url` answer, written like it.
     pub alias_origins: Vec<String>,
-    /// Browser origins that may call. Empty: loopback origins on a loopback authority, any on a public one.
+    /// First segments of the paths at `public_url` that the authority answers, such as `admin`; an empty one stands for
+    /// the root. No MCP server can be there.
+    pub reserved_paths: Vec<String>,
+    /// Browser origins that may call. Empty: loopback origins at a loopback address, any at a public one.
     pub allowed_origins: Vec<String>,
-    /// The MCP servers behind this gateway.
+    /// The MCP servers behind this gateway to begin with.
     pub servers: Vec<ServerSettings>,
     /// What signs `Portcullis-Identity`.
     pub identity_key: IdentityKey,
@@ -29,16 +32,18 @@ pub struct Settings {
 }
 
 /// One MCP server behind the gateway.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
     /// Its slug, as in the policy feed.
     pub slug: String,
+    /// The exact URL that people type, such as `https://api.example.com/mcp`: it answers at that origin and path.
+    pub resource: String,
     /// Where its calls go.
     pub upstream: Upstream,
 }
 
-/// Where the calls of an MCP server go.
-#[derive(Debug, Clone)]
+/// Where the calls of an MCP server go. Two are equal when a call cannot tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upstream {
     /// A Streamable HTTP MCP server.
     Http {
@@ -49,6 +54,9 @@ pub enum Upstream {
     },
     /// A child process that speaks MCP on its standard streams.
     Stdio(StdioSettings),
+    /// Nowhere, for what was set cannot be used. Callers keep their sign-in: everything is checked as always, and what is
+    /// permitted is answered 503.
+    Unusable,
 }
 
 /// The key behind `Portcullis-Identity`.
@@ -110,4 +118,40 @@ pub enum SettingsError {
         /// What is wrong.
         reason: String,
     },
+    /// A resource at which no server can be, or another one is.
+    #[error("the resource {resource:?} of {slug:?} cannot be used: {reason}")]
+    Resource {
+        /// The MCP server.
+        slug: String,
+        /// Its resource.
+        resource: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Two servers of one slug.
+    #[error("there are two MCP servers called {slug:?}")]
+    SameSlug {
+        /// Their slug.
+        slug: String,
+    },
+}
+
+impl SettingsError {
+    pub(crate) fn resource(settings: &ServerSettings, reason: String) -> Self {
+        Self::Resource {
+            slug: settings.slug.clone(),
+            resource: settings.resource.clone(),
+            reason,
+        }
+    }
+
+    /// The MCP server whose settings are meant, when it is one's.
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Self::Address(_) | Self::IdentityKey => None,
+            Self::Upstream { slug, .. } | Self::Resource { slug, .. } | Self::SameSlug { slug } => {
+                Some(slug)
+            }
+        }
+    }
 }

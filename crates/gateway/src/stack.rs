@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Method, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
-use sdk::{AskedAddress, Permitted, Refusal, RefusalKind, foreign_origin, preflight};
+use sdk::{Addresses, AskedAddress, Permitted, Refusal, RefusalKind, foreign_origin, preflight};
 use tokio::sync::watch;
 
 use crate::answer::{Vetted, protect, vet};
@@ -17,14 +17,17 @@ use crate::crowd::Crowd;
 use crate::identity::IdentitySigner;
 use crate::metric::ServerMetric;
 use crate::record::{Recorder, Recording};
-use crate::route::{Routes, Server};
+use crate::server::Server;
+use crate::servers::Servers;
 use crate::settings::Limits;
 use crate::upstream_error::UpstreamError;
 
 /// What calls go through.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) routes: Routes,
+    pub(crate) servers: Servers,
+    /// Those of the authority.
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) identity: ArcSwap<IdentitySigner>,
     pub(crate) recorder: Arc<Recorder>,
     /// Counts what is for no MCP server.
@@ -50,7 +53,8 @@ impl Inner {
     {
         let now = self.clock.now();
         let mut recording = Recording::begin(&self.recorder, &server, now, &request);
-        if let Err(origin) = self.routes.addresses().check_origin(&request.headers) {
+        let addresses = server.protected.addresses();
+        if let Err(origin) = addresses.check_origin(&request.headers) {
             return recorded(foreign_origin(&*self.random, &origin), recording);
         }
         if let Some(answer) = preflight(&request) {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::body::{BoxError, UpstreamBody};
 use crate::crowd::Place;
 use crate::filter_list::FilteredStream;
-use crate::route::Server;
+use crate::server::Server;
 
 /// How often a stream looks at the clock.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +25,8 @@ pub(crate) struct Life {
     pub(crate) caller: Arc<VerifiedCaller>,
     pub(crate) server: Arc<Server>,
     pub(crate) ends_at: Timestamp,
+    /// For a stream that only listens: it would keep a server that left for as long as its token lives.
+    pub(crate) retirement: Option<watch::Receiver<bool>>,
     pub(crate) closing: watch::Receiver<bool>,
     /// The request's, whose id belongs on what is logged of its answer.
     pub(crate) span: tracing::Span,
@@ -58,8 +60,18 @@ impl Life {
                 () = feed.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 _ = self.closing.wait_for(|closing| *closing) => return,
+                () = retired(&mut self.retirement) => return,
             }
         }
+    }
+}
+
+async fn retired(retirement: &mut Option<watch::Receiver<bool>>) {
+    match retirement {
+        Some(retirement) => {
+            let _ = retirement.wait_for(|retired| *retired).await;
+        }
+        None => std::future::pending().await,
     }
 }
 

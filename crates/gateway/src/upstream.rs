@@ -96,6 +96,7 @@ fn copy_header(from: &HeaderMap, to: &mut HeaderMap, name: &HeaderName) {
 pub(crate) enum Forwarder {
     Http(HttpUpstream),
     Stdio(StdioBridge),
+    Unusable,
 }
 
 impl Forwarder {
@@ -112,6 +113,7 @@ impl Forwarder {
                     reason,
                 }),
             Upstream::Stdio(settings) => Ok(Self::Stdio(StdioBridge::new(settings.clone()))),
+            Upstream::Unusable => Ok(Self::Unusable),
         }
     }
 
@@ -142,6 +144,7 @@ impl Forwarder {
                 Ok(response) => Ok(response.map(UpstreamBody::Boxed)),
                 Err(error) => Err(UpstreamError::bad(error.to_string())),
             },
+            Self::Unusable => Err(UpstreamError::unusable()),
         }
     }
 }

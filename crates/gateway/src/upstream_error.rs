@@ -19,6 +19,16 @@ impl UpstreamError {
         }
     }
 
+    /// What was set cannot be used; what is wrong is its operator's to know.
+    pub(crate) fn unusable() -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            words: "The settings of the MCP server behind this gateway cannot be used at the moment. Its operator finds the \
+                    reason in the log"
+                .into(),
+        }
+    }
+
     pub(crate) fn unreachable(error: &egress::Error) -> Self {
         Self::bad(format!(
             "The MCP server behind this gateway cannot be reached: {error}. Start it, or check its address"

@@ -32,12 +32,13 @@ pub enum RefusalCause {
     TemporarilyUnavailable,
     BadGateway,
     GatewayTimeout,
+    UpstreamUnusable,
     UpstreamRefused,
 }
 
 impl RefusalCause {
     /// Every cause there is.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NoToken,
         Self::MalformedToken,
         Self::BadSignature,
@@ -64,6 +65,7 @@ impl RefusalCause {
         Self::TemporarilyUnavailable,
         Self::BadGateway,
         Self::GatewayTimeout,
+        Self::UpstreamUnusable,
         Self::UpstreamRefused,
     ];
 
@@ -94,9 +96,10 @@ impl RefusalCause {
             | Self::NotFound
             | Self::TooManyRequests => RefusalKind::Rejected,
             Self::TemporarilyUnavailable => RefusalKind::Unavailable,
-            Self::BadGateway | Self::GatewayTimeout | Self::UpstreamRefused => {
-                RefusalKind::UpstreamFailed
-            }
+            Self::BadGateway
+            | Self::GatewayTimeout
+            | Self::UpstreamUnusable
+            | Self::UpstreamRefused => RefusalKind::UpstreamFailed,
         }
     }
 
@@ -129,6 +132,7 @@ impl RefusalCause {
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::BadGateway => "bad_gateway",
             Self::GatewayTimeout => "gateway_timeout",
+            Self::UpstreamUnusable => "upstream_unusable",
             Self::UpstreamRefused => "upstream_refused",
         }
     }

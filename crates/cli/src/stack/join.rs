@@ -47,7 +47,7 @@ impl Entrance {
     }
 }
 
-/// The authority and the gateway on one listener, told apart by path.
+/// The authority and the gateway on one listener, told apart by host and path.
 #[derive(Clone)]
 pub struct Join<A> {
     gateway: Gateway,
@@ -56,7 +56,7 @@ pub struct Join<A> {
 }
 
 impl<A> Join<A> {
-    /// The gateway answers what it owns, the authority everything else.
+    /// The gateway answers what it claims, the authority everything else.
     pub fn new(gateway: Gateway, authority: A, entrance: Entrance) -> Self {
         Self {
             gateway,
@@ -82,9 +82,9 @@ where
     async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
         self.entrance
             .pass(request, peer, async |request| {
-                match self.gateway.owns(request.uri().path()) {
-                    true => self.gateway.handle(request).await,
-                    false => ask(&self.authority, request).await,
+                match self.gateway.claim(request.uri(), request.headers()) {
+                    Some(claim) => self.gateway.answer(claim, request).await,
+                    None => ask(&self.authority, request).await,
                 }
             })
             .await

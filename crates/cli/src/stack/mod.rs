@@ -9,6 +9,7 @@ mod records;
 mod report;
 mod running;
 mod self_check;
+mod server_set;
 mod service_tokens;
 mod todo_server;
 mod upstreams;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, OsRandom, Random, SystemClock, random_token};
-use domain::{McpServer, ServerSlug};
+use domain::{McpServer, ServerSlug, Upstream};
 use store::Store;
 use tokio::sync::mpsc;
 
@@ -38,6 +39,7 @@ use crate::target::Target;
 use crate::terminal::{Paint, Terminal};
 use crate::tool_scope::{self, ToolScope};
 
+use server_set::Asked;
 use watch::First;
 
 pub use inventory::publish as mapped;
@@ -268,6 +270,11 @@ async fn start(
         .master_key
         .read(directory, &store, &*options.random)
         .await?;
+    // Whoever named a server is told at once that it cannot be used; another one does not keep this one from starting.
+    let names_one = options.target != Target::Everything || options.slug.is_some();
+    if (names_one || store.list_servers().await?.len() == 1) && first.upstream != Upstream::Todo {
+        upstreams::of(&first, &plan.env, None, &options.terminal)?;
+    }
     let activity = AuthorityPlace::of_up(directory)
         .open_activity(&*options.clock)
         .await?;
@@ -286,7 +293,12 @@ async fn start(
         ca_file: options.ca_file,
         names: options.names,
         limits: NodeLimits::default(),
-        child_env: Some((plan.slug.clone(), plan.env.clone())),
+        asked: Some(Asked {
+            slug: plan.slug,
+            env: plan.env,
+            overrides: plan.overrides,
+            found: plan.found,
+        }),
         terminal: options.terminal,
         clock: options.clock,
         random: options.random,
@@ -295,16 +307,7 @@ async fn start(
     lock.announce(&public_url)?;
 
     let servers = node.servers.clone();
-    let (found, first_looks) = mpsc::channel(servers.len().max(1));
-    for server in &servers {
-        let (overrides, inventory) = match server.slug == first.slug {
-            true => (plan.overrides.clone(), plan.found.clone()),
-            false => (Vec::new(), None),
-        };
-        node.watch(server, overrides, inventory, found.clone())?;
-    }
-    drop(found);
-    let looks = first_looks_of(first_looks, servers.len()).await;
+    let looks = first_looks_of(&mut node.first_looks, servers.len()).await;
     node.wake();
 
     let local = format!("http://127.0.0.1:{port}");
@@ -312,7 +315,8 @@ async fn start(
         local,
         public_url: public_url.clone(),
         user_agent: node.self_check_agent.clone(),
-        servers: servers
+        servers: node
+            .placed
             .iter()
             .map(|server| (server.slug.to_string(), server.resource.clone()))
             .collect(),
@@ -342,7 +346,7 @@ async fn start(
     })
 }
 
-async fn first_looks_of(mut looks: mpsc::Receiver<First>, expected: usize) -> Vec<First> {
+async fn first_looks_of(looks: &mut mpsc::Receiver<First>, expected: usize) -> Vec<First> {
     let mut all = Vec::with_capacity(expected);
     let collecting = async {
         while let Some(look) = looks.recv().await {
@@ -354,5 +358,6 @@ async fn first_looks_of(mut looks: mpsc::Receiver<First>, expected: usize) -> Ve
     };
     // Those that are late tell the terminal themselves.
     let _ = tokio::time::timeout(SCREEN_PATIENCE, collecting).await;
+    looks.close();
     all
 }

@@ -39,11 +39,15 @@ pub fn servers(
                     seen.mapped.clone()
                 }
                 Some(Err(reason)) => {
-                    lines.notes.push(format!("The upstream cannot be used now: {reason}. Calls are answered 502; it is tried again."));
+                    lines.notes.push(format!(
+                        "The upstream cannot be used now: {reason}. Calls fail; it is tried again."
+                    ));
                     inventory::known(&server.policy)
                 }
                 None => {
-                    lines.notes.push("The upstream has not answered yet; what it offers is told below.".into());
+                    lines.notes.push(
+                        "The upstream has not answered yet; what it offers is told below.".into(),
+                    );
                     inventory::known(&server.policy)
                 }
             };
@@ -51,7 +55,10 @@ pub fn servers(
             lines.also = mapped.also;
             lines.hidden = mapped.hidden;
             if !mapped.changed.is_empty() {
-                lines.notes.push(format!("Described differently than when it was mapped: {}.", mapped.changed.join(", ")));
+                lines.notes.push(format!(
+                    "Described differently than when it was mapped: {}.",
+                    mapped.changed.join(", ")
+                ));
             }
             lines
         })

@@ -5,24 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use authz::Inventory;
 use base::{Clock, Random, random_token};
-use domain::{McpServer, ServerSlug, Upstream};
-use gateway::{Gateway, ServerSettings};
+use domain::McpServer;
+use gateway::Gateway;
 use oauth::{Authority, AuthoritySettings, MasterKey};
 use store::{ActivityLog, Store};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wire::oauth::ScopeSet;
 
 use super::identity_keys::{self, IdentityKeys};
+use super::server_set::{Asked, ServerSet, Surroundings};
 use super::service_tokens::ServiceTokens;
 use super::upstreams::TodoAddress;
-use super::watch::{First, Watch};
-use super::{chores, join, records, todo_server, upstreams};
+use super::watch::First;
+use super::{chores, join, records, todo_server};
 use crate::accept::{self, Socket};
-use crate::child_env::ChildEnv;
 use crate::connect_lines::connect_lines;
 use crate::data_dir::DataDirectory;
 use crate::forwarded::TrustedProxies;
@@ -61,8 +59,8 @@ pub struct NodeSettings {
     pub names: Option<egress::Names>,
     /// What bounds strangers.
     pub limits: NodeLimits,
-    /// Variables of this start's command line, for the children of one server.
-    pub child_env: Option<(ServerSlug, Vec<ChildEnv>)>,
+    /// The server that the command line named.
+    pub asked: Option<Asked>,
     /// Where handshakes, children's messages and news of upstreams are told.
     pub terminal: Terminal,
     /// The time.
@@ -118,8 +116,11 @@ pub struct Node {
     pub todo: Option<TodoAddress>,
     /// The MCP servers there were at the start.
     pub servers: Vec<McpServer>,
+    /// Those of them that have an address.
+    pub placed: Vec<McpServer>,
+    /// What the first look at each upstream finds; the terminal is told where nobody listens.
+    pub first_looks: mpsc::Receiver<First>,
     wake: Arc<Notify>,
-    upstreams: Vec<(ServerSlug, gateway::Upstream)>,
     operations: Operations,
     closing: CancellationToken,
     stop: DropGuard,
@@ -129,12 +130,10 @@ pub struct Node {
     telling: JoinSet<()>,
     store: Store,
     activity: ActivityLog,
-    clock: Arc<dyn Clock>,
-    terminal: Terminal,
 }
 
 impl Node {
-    /// Starts everything that answers. Upstreams are looked at by [`Node::watch`].
+    /// Starts everything that answers, and looks at each upstream.
     ///
     /// # Errors
     /// In words.
@@ -173,12 +172,6 @@ impl Node {
             &mut tasks,
         )
         .await?;
-        let upstreams = upstreams_of(
-            &servers,
-            settings.child_env.as_ref(),
-            todo.as_ref(),
-            terminal,
-        )?;
         let (records, recorded) = mpsc::channel(RECORDS_WAITING_MAX);
         let (publisher, feed) = sdk::policy_feed(Arc::clone(clock));
         let gateway = Gateway::new(
@@ -186,13 +179,9 @@ impl Node {
                 public_url: settings.public_url.clone(),
                 alias_origins: Vec::new(),
                 allowed_origins: Vec::new(),
-                servers: upstreams
-                    .iter()
-                    .map(|(slug, upstream)| ServerSettings {
-                        slug: slug.to_string(),
-                        upstream: upstream.clone(),
-                    })
-                    .collect(),
+                reserved_paths: server::OWN_PATHS.map(str::to_owned).to_vec(),
+                // They follow below, as they do each time that they change.
+                servers: Vec::new(),
                 identity_key: identity_keys::key(&authority),
                 opaque_tokens: Some(Arc::new(ServiceTokens(authority.clone()))),
                 limits: settings.limits.gateway.clone(),
@@ -207,6 +196,19 @@ impl Node {
         // Nothing is answered before the first snapshot is in force.
         publisher.publish(Arc::new(server::policy_feed::snapshot(&authority).await?));
         let wake = Arc::new(Notify::new());
+        let (found, first_looks) = mpsc::channel(servers.len().max(1));
+        let mut server_set = ServerSet::new(Surroundings {
+            authority: authority.clone(),
+            gateway: gateway.clone(),
+            clock: Arc::clone(clock),
+            wake: Arc::clone(&wake),
+            asked: settings.asked,
+            todo: todo.clone(),
+            terminal: terminal.clone(),
+            first_looks: found,
+        });
+        let servers_changed = Arc::new(Notify::new());
+        let tell_servers = Arc::clone(&servers_changed);
         let identity_keys = IdentityKeys::new(authority.clone(), gateway.clone(), published_keys);
         tasks.spawn(server::policy_feed::run(
             authority.clone(),
@@ -214,7 +216,10 @@ impl Node {
             move |update| {
                 identity_keys.follow();
                 match update {
-                    server::FeedUpdate::Snapshot(snapshot) => publisher.publish(snapshot),
+                    server::FeedUpdate::Snapshot(snapshot) => {
+                        publisher.publish(snapshot);
+                        tell_servers.notify_one();
+                    }
                     server::FeedUpdate::Contact => publisher.contact(),
                 }
             },
@@ -284,13 +289,21 @@ impl Node {
                 settings.limits.accept.clone(),
             )));
         }
+        server_set.follow(servers.iter());
+        let placed = servers
+            .iter()
+            .filter(|server| server_set.has_place(&server.slug))
+            .cloned()
+            .collect();
+        tasks.spawn(server_set.run(servers_changed));
         Ok(Self {
             authority,
             self_check_agent,
             todo,
             servers,
+            placed,
+            first_looks,
             wake,
-            upstreams,
             operations,
             closing,
             stop: stop.drop_guard(),
@@ -300,39 +313,7 @@ impl Node {
             telling,
             store: settings.store,
             activity: settings.activity,
-            clock: settings.clock,
-            terminal: settings.terminal,
         })
-    }
-
-    /// Looks at the upstream of `server` until it has answered, and maps what it offers; the first outcome goes to `first`.
-    ///
-    /// # Errors
-    /// When the server was not there at the start.
-    pub fn watch(
-        &mut self,
-        server: &McpServer,
-        overrides: Vec<(String, ScopeSet)>,
-        found: Option<Inventory>,
-        first: mpsc::Sender<First>,
-    ) -> anyhow::Result<()> {
-        let (_, upstream) = self
-            .upstreams
-            .iter()
-            .find(|(slug, _)| *slug == server.slug)
-            .context("every server has an upstream")?;
-        let watch = Watch {
-            store: self.store.clone(),
-            clock: Arc::clone(&self.clock),
-            wake: Arc::clone(&self.wake),
-            slug: server.slug.clone(),
-            upstream: upstream.clone(),
-            is_todo: server.upstream == Upstream::Todo,
-            overrides,
-            terminal: self.terminal.clone(),
-        };
-        self.tasks.spawn(watch.run(found, first));
-        Ok(())
     }
 
     /// Has what was just written felt at once.
@@ -383,27 +364,6 @@ fn http_settings(admin: Option<&AdminListeners>) -> server::Settings {
                 .collect()
         }),
     }
-}
-
-fn upstreams_of(
-    servers: &[McpServer],
-    given: Option<&(ServerSlug, Vec<ChildEnv>)>,
-    todo: Option<&TodoAddress>,
-    terminal: &Terminal,
-) -> anyhow::Result<Vec<(ServerSlug, gateway::Upstream)>> {
-    servers
-        .iter()
-        .map(|server| {
-            let given: &[ChildEnv] = match given {
-                Some((slug, variables)) if *slug == server.slug => variables,
-                _ => &[],
-            };
-            Ok((
-                server.slug.clone(),
-                upstreams::of(server, given, todo, terminal)?,
-            ))
-        })
-        .collect()
 }
 
 /// Half of the cores: sign-ins must leave room for tokens.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::Full;
+use sdk::{AskedAddress, CanonicalResource, WELL_KNOWN_PATH};
 use serde_json::Value;
 use url::Url;
 use wire::oauth::{AuthorizationServerMetadata, ProtectedResourceMetadata};
@@ -90,13 +91,25 @@ impl Answer {
 
 impl Checks<'_> {
     async fn server(&mut self, slug: &str, resource: &str) {
-        let mcp = format!("/mcp/{slug}");
-        let metadata = format!("/.well-known/oauth-protected-resource{mcp}");
-        let metadata_url = format!("{}{metadata}", self.subject.public_url);
+        // Others were left out, which was told.
+        let Ok(parts) = CanonicalResource::parse(resource) else {
+            return;
+        };
+        let origin = parts.origin();
+        let address = AskedAddress {
+            origin: origin.into(),
+            path: parts.path().into(),
+        };
+        let mcp = match parts.path() {
+            "" => "/",
+            path => path,
+        };
+        let metadata_url = address.metadata_url();
+        let metadata = metadata_url.strip_prefix(origin).unwrap_or_default();
 
         // Every method is challenged, GET and HEAD included: clients probe with them.
         for method in [Method::POST, Method::GET, Method::HEAD, Method::DELETE] {
-            let answer = self.ask(method.clone(), &mcp, &[], "").await;
+            let answer = self.ask_of(origin, method.clone(), mcp, &[], "").await;
             let challenge = answer.header(header::WWW_AUTHENTICATE);
             let named = format!("resource_metadata=\"{metadata_url}\"");
             let good = answer.status == StatusCode::UNAUTHORIZED
@@ -113,7 +126,9 @@ impl Checks<'_> {
                 format!("{method} {mcp} without a token answers {} {challenge:?}, not 401 with one Bearer challenge naming {metadata_url}", answer.status)
             });
         }
-        let answer = self.ask(Method::POST, &mcp, &JSON, TOOLS_LIST).await;
+        let answer = self
+            .ask_of(origin, Method::POST, mcp, &JSON, TOOLS_LIST)
+            .await;
         let listed = answer
             .json()
             .and_then(|body| {
@@ -133,7 +148,9 @@ impl Checks<'_> {
             },
         );
         let garbage = [JSON[0], ("authorization", "Bearer not.a.token")];
-        let answer = self.ask(Method::POST, &mcp, &garbage, TOOLS_LIST).await;
+        let answer = self
+            .ask_of(origin, Method::POST, mcp, &garbage, TOOLS_LIST)
+            .await;
         let refused = answer.status == StatusCode::UNAUTHORIZED
             && answer
                 .header(header::WWW_AUTHENTICATE)
@@ -144,7 +161,9 @@ impl Checks<'_> {
                 answer.status
             )
         });
-        let answer = self.ask(Method::OPTIONS, &mcp, &PREFLIGHT, "").await;
+        let answer = self
+            .ask_of(origin, Method::OPTIONS, mcp, &PREFLIGHT, "")
+            .await;
         self.expect(allows_any_origin(&answer), || {
             format!(
                 "a browser's preflight of {mcp} answers {}: no CORS",
@@ -152,22 +171,28 @@ impl Checks<'_> {
             )
         });
 
-        self.resource_metadata(&metadata, slug, resource).await;
-        let root = self
-            .ask(
-                Method::GET,
-                "/.well-known/oauth-protected-resource",
-                &[],
-                "",
-            )
+        self.resource_metadata(origin, metadata, slug, resource)
             .await;
-        self.only_one(root.status, &root, "/.well-known/oauth-protected-resource");
+        let root = self
+            .ask_of(origin, Method::GET, WELL_KNOWN_PATH, &[], "")
+            .await;
+        let is_named_at_root = metadata == WELL_KNOWN_PATH || self.lives_alone_at(origin);
+        self.only_one(is_named_at_root, &root, WELL_KNOWN_PATH);
         self.server_metadata(slug).await;
     }
 
-    async fn resource_metadata(&mut self, path: &str, slug: &str, resource: &str) {
+    /// Whether one server is at this origin, and no other.
+    fn lives_alone_at(&self, origin: &str) -> bool {
+        let there = self.subject.servers.iter().filter(|(_, resource)| {
+            CanonicalResource::parse(resource)
+                .is_ok_and(|resource| same_machine(resource.origin()) == same_machine(origin))
+        });
+        there.count() == 1
+    }
+
+    async fn resource_metadata(&mut self, origin: &str, path: &str, slug: &str, resource: &str) {
         let issuer = self.issuer(slug);
-        let answer = self.ask(Method::GET, path, &[], "").await;
+        let answer = self.ask_of(origin, Method::GET, path, &[], "").await;
         let document: Option<ProtectedResourceMetadata> = serde_json::from_slice(&answer.body).ok();
         let good = answer.status == StatusCode::OK
             && document.is_some_and(|document| {
@@ -206,12 +231,13 @@ impl Checks<'_> {
                 )
             });
         }
+        let is_named = self.lives_alone_at(&self.subject.public_url);
         for address in [
             "/.well-known/oauth-authorization-server",
             "/.well-known/openid-configuration",
         ] {
             let answer = self.ask(Method::GET, address, &[], "").await;
-            self.only_one(answer.status, &answer, address);
+            self.only_one(is_named, &answer, address);
         }
         let token = format!("{path}/token");
         let answer = self.ask(Method::OPTIONS, &token, &PREFLIGHT, "").await;
@@ -242,10 +268,12 @@ impl Checks<'_> {
     }
 
     /// A bare origin names its server only while there is one.
-    fn only_one(&mut self, status: StatusCode, answer: &Answer, address: &str) {
-        let expected = match self.subject.servers.len() {
-            1 => StatusCode::OK,
-            _ => StatusCode::NOT_FOUND,
+    fn only_one(&mut self, is_one: bool, answer: &Answer, address: &str) {
+        let status = answer.status;
+        let expected = if is_one {
+            StatusCode::OK
+        } else {
+            StatusCode::NOT_FOUND
         };
         let good = status == expected && answer.json().is_some();
         self.expect(good, || {
@@ -309,13 +337,22 @@ impl Checks<'_> {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        self.ask_of(&self.subject.public_url, method, path, headers, body)
+            .await
+    }
+
+    /// Asks our listener as a client would that was led to it by the name in `origin`.
+    async fn ask_of(
+        &self,
+        origin: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let url = format!("{}{path}", self.subject.local);
         // A listener behind a public address knows that address and no other.
-        let host = self
-            .subject
-            .public_url
-            .split_once("://")
-            .map(|(_, host)| host);
+        let host = origin.split_once("://").map(|(_, host)| host);
         self.ask_at(&url, method, headers, body, host).await
     }
 
@@ -382,6 +419,13 @@ const PREFLIGHT: [(&str, &str); 3] = [
         "authorization, content-type",
     ),
 ];
+
+/// The loopback names stand for one another.
+fn same_machine(origin: &str) -> String {
+    origin
+        .replace("://127.0.0.1", "://localhost")
+        .replace("://[::1]", "://localhost")
+}
 
 fn allows_any_origin(answer: &Answer) -> bool {
     answer.status.is_success()

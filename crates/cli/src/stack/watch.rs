@@ -104,6 +104,8 @@ impl Watch {
     /// How many tools the upstream gives to a caller that shows nothing.
     async fn anonymous(&self, listed: usize) -> Option<usize> {
         match &self.upstream {
+            // Nothing is looked at that cannot be called.
+            Upstream::Unusable => None,
             // A child's pipes, and the todo server before it was put behind a bearer of ours, take any caller.
             Upstream::Stdio(_) => Some(listed),
             Upstream::Http { .. } if self.is_todo => Some(listed),

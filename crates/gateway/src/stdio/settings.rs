@@ -83,6 +83,27 @@ impl StdioSettings {
     }
 }
 
+/// Who hears its standard error is no part of what a child is: a new listener alone is no reason to start it anew.
+impl PartialEq for StdioSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            command,
+            args,
+            env,
+            directory,
+            stderr: _,
+            limits,
+        } = self;
+        *command == other.command
+            && *args == other.args
+            && *env == other.env
+            && *directory == other.directory
+            && *limits == other.limits
+    }
+}
+
+impl Eq for StdioSettings {}
+
 impl fmt::Debug for StdioSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values of variables are often keys.

@@ -96,6 +96,7 @@ impl Rig {
             .chain(settings.more_servers)
             .map(|slug| ServerSettings {
                 slug: slug.into(),
+                resource: format!("http://127.0.0.1:{port}/mcp/{slug}"),
                 upstream: upstream.clone(),
             })
             .collect();
@@ -103,6 +104,7 @@ impl Rig {
             Settings {
                 public_url: format!("http://127.0.0.1:{port}"),
                 alias_origins: vec!["https://notes.example".into()],
+                reserved_paths: vec!["admin".into(), String::new()],
                 allowed_origins: Vec::new(),
                 servers,
                 identity_key: IdentityKey {

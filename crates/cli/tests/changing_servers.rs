@@ -1,0 +1,187 @@
+//! Rows of MCP servers that a command line writes while `up` runs, felt without a restart.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use authz::Policy;
+use base::{Clock as _, SystemClock};
+use bytes::Bytes;
+use common::Home;
+use domain::{AuditEvent, AuditEventKind, McpServer, ServerSettings, ServerSlug, Upstream};
+use http::Method;
+use portcullis_cli::{Stack, UpOptions};
+use serde_json::Value;
+use store::{DatabaseUrl, Store, StoreOptions};
+use testkit::echo::{Echo, EchoSettings};
+use testkit::{Answer, McpClient};
+
+/// The change row is read four times a second.
+const FELT_WITHIN: Duration = Duration::from_secs(1);
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// What a command line sees of the authority.
+struct CommandLine(Store);
+
+impl CommandLine {
+    async fn open(home: &Home) -> Self {
+        let url = DatabaseUrl::Sqlite(home.data().join("portcullis.db"));
+        let opened = Store::open(StoreOptions::new(url), &SystemClock).await;
+        Self(opened.unwrap())
+    }
+
+    async fn add(&self, server: &McpServer) {
+        let event = event(AuditEventKind::ServerAdded, server);
+        self.0.insert_server(server, event).await.unwrap();
+    }
+
+    async fn change(&self, server: &McpServer) {
+        let event = event(AuditEventKind::ServerChanged, server);
+        assert!(self.0.update_server(server, event).await.unwrap());
+    }
+}
+
+fn event(kind: AuditEventKind, server: &McpServer) -> AuditEvent {
+    AuditEvent {
+        at: SystemClock.now(),
+        kind,
+        server: Some(server.slug.clone()),
+        user: None,
+        client: None,
+        grant: None,
+        detail: String::new(),
+    }
+}
+
+fn server(slug: &str, resource: String, upstream: &str, header_file: Option<&str>) -> McpServer {
+    McpServer {
+        slug: ServerSlug::parse(slug).unwrap(),
+        name: slug.into(),
+        resource,
+        upstream: Upstream::Http {
+            url: upstream.into(),
+            header_file: header_file.map(str::to_owned),
+        },
+        settings: ServerSettings::default(),
+        policy: Policy::default(),
+        policy_revision: 1,
+        created_at: SystemClock.now(),
+    }
+}
+
+async fn get(stack: &Stack, host: &str, path: &str) -> (u16, Value) {
+    let client = McpClient::new(format!("http://127.0.0.1:{}{path}", stack.port));
+    let client = client.with_header("host", host);
+    let answer = Answer::read(client.send(Method::GET, Bytes::new()).await).await;
+    let json = serde_json::from_slice(&answer.body).unwrap_or_default();
+    (answer.status.as_u16(), json)
+}
+
+async fn until(what: &str, within: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+    let end = tokio::time::Instant::now() + within;
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < end, "never felt: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_a_command_line_adds_are_served_within_a_second_at_any_host() {
+    let home = Home::new();
+    let options = UpOptions::new(home.data());
+    let terminal = options.terminal.clone();
+    let stack = Stack::start(options).await.unwrap();
+    home.add_user().await;
+    let echo = Echo::start(EchoSettings::default()).await;
+    let command_line = CommandLine::open(&home).await;
+    let own = format!("localhost:{}", stack.port);
+    let resource = format!("http://{own}/mcp/echo");
+    let path = format!("{WELL_KNOWN}/mcp/echo");
+    assert_eq!(get(&stack, &own, &path).await.0, 404);
+    assert_eq!(get(&stack, "api.example.com", "/mcp").await.0, 421);
+
+    command_line
+        .add(&server("echo", resource.clone(), &echo.url(), None))
+        .await;
+    until("echo", FELT_WITHIN, async || {
+        get(&stack, &own, &path).await.1["resource"] == resource
+    })
+    .await;
+    let foreign = "https://api.example.com/mcp";
+    command_line
+        .add(&server("api", foreign.into(), &echo.url(), None))
+        .await;
+    until("api", FELT_WITHIN, async || {
+        get(&stack, "api.example.com", "/mcp").await.0 == 401
+    })
+    .await;
+    for path in [WELL_KNOWN.to_owned(), format!("{WELL_KNOWN}/mcp")] {
+        let (status, document) = get(&stack, "api.example.com", &path).await;
+        assert_eq!((status, &document["resource"]), (200, &foreign.into()));
+        let issuer = format!("{}/servers/api", stack.authority_url);
+        assert_eq!(document["authorization_servers"][0], issuer);
+    }
+    // The authority is at its own origin and nowhere else.
+    for path in [
+        "/jwks.json",
+        "/admin",
+        "/.well-known/oauth-authorization-server/servers/api",
+    ] {
+        let (status, error) = get(&stack, "api.example.com", path).await;
+        assert_eq!((status, &error["error"]), (404, &"not_found".into()));
+        assert_ne!(get(&stack, &own, path).await.0, 404, "{path}");
+    }
+
+    until("the first looks", Duration::from_secs(5), async || {
+        let told = terminal.kept();
+        told.contains("echo answers: 3 tools protected")
+            && told.contains("api answers: 3 tools protected")
+    })
+    .await;
+    let tools = home.run_signing_in(&["tools", "--url", &resource]).await;
+    assert_eq!(tools.code, 0, "{}", tools.stderr);
+    assert!(tools.stdout.contains("write_note"), "{}", tools.stdout);
+
+    // All of it is there after a restart, and finds nothing wrong with itself.
+    stack.shutdown().await;
+    let stack = Stack::start(UpOptions::new(home.data())).await.unwrap();
+    assert_eq!(stack.self_check().1, Vec::<String>::new());
+    assert_eq!(get(&stack, "api.example.com", "/mcp").await.0, 401);
+    stack.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_becomes_unusable_leaves_the_others_alone_also_at_the_next_start() {
+    let home = Home::new();
+    let options = UpOptions::new(home.data());
+    let terminal = options.terminal.clone();
+    let stack = Stack::start(options).await.unwrap();
+    let echo = Echo::start(EchoSettings::default()).await;
+    let command_line = CommandLine::open(&home).await;
+    let own = format!("localhost:{}", stack.port);
+    let resource = format!("http://{own}/mcp/echo");
+    command_line
+        .add(&server("echo", resource.clone(), &echo.url(), None))
+        .await;
+    until("echo", FELT_WITHIN, async || {
+        get(&stack, &own, "/mcp/echo").await.0 == 401
+    })
+    .await;
+    let missing = server("echo", resource, &echo.url(), Some("/nowhere/headers"));
+    command_line.change(&missing).await;
+    until("the change", FELT_WITHIN, async || {
+        terminal.kept().contains("echo cannot be served")
+    })
+    .await;
+    assert!(terminal.kept().contains("/nowhere/headers"));
+    assert_eq!(get(&stack, &own, "/mcp/echo").await.0, 401);
+    assert_eq!(get(&stack, &own, "/mcp/todo").await.0, 401);
+    stack.shutdown().await;
+
+    let stack = Stack::start(UpOptions::new(home.data())).await.unwrap();
+    let screen = stack.screen_text(100);
+    assert!(screen.contains("cannot be used now"), "{screen}");
+    assert_eq!(get(&stack, &own, "/mcp/todo").await.0, 401);
+    stack.shutdown().await;
+}
