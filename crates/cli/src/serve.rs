@@ -130,6 +130,7 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
                 url: place.url.as_str().to_owned(),
             }),
             operations,
+            certificates,
             proxies: proxies(config),
             store: store.clone(),
             activity,

@@ -8,6 +8,9 @@ use wire::mcp::rpc;
 
 use crate::RefusalCause;
 
+/// Where a refusal's correlation id is found without reading its body.
+const CORRELATION_ID: HeaderName = HeaderName::from_static("portcullis-correlation-id");
+
 /// An answer that is no: what the caller is told, and what only the log is.
 #[derive(Debug)]
 pub struct Refusal(Box<Parts>);
@@ -149,6 +152,9 @@ impl Refusal {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         );
+        if let Ok(id) = HeaderValue::from_str(correlation_id.as_str()) {
+            headers.insert(CORRELATION_ID, id);
+        }
         Self(Box::new(Parts {
             cause,
             reason,

@@ -18,8 +18,8 @@ pub enum Format {
     /// For people.
     #[default]
     Text,
-    /// One JSON object per line, for programs: `timestamp`, `level`, `target`, `message`, the fields, and in `span` the
-    /// `request.id`.
+    /// One JSON object per line, for programs: `timestamp`, `level`, `target`, `message`, the fields, and in
+    /// `spans` the `request.id`.
     Json,
 }
 
@@ -65,8 +65,9 @@ where
         Format::Json => tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
+            // Whatever spans a library opens within ours, the request's is the first.
+            .with_current_span(false)
+            .with_span_list(true)
             .with_writer(JsonLines(writer))
             .boxed(),
     }
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(event["shown"], HOSTILE);
         assert_eq!(event["message"], format!("refused: {HOSTILE}"));
         assert_eq!(event["level"], "WARN");
-        assert_eq!(event["span"]["request.id"], "00ff");
+        assert_eq!(event["spans"][0]["request.id"], "00ff");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) const FEED_AGE: &str = "portcullis_policy_feed_age_seconds";
 pub(super) const KEY_AGE: &str = "portcullis_signing_key_age_seconds";
 pub(super) const QUEUE: &str = "portcullis_store_queue_writes";
 pub(super) const CONNECTIONS: &str = "portcullis_store_connections";
+pub(super) const CERTIFICATE_EXPIRY: &str = "portcullis_certificate_expiry_timestamp_seconds";
 pub(super) const READY: &str = "portcullis_ready";
 // Under these names dashboards look for any process.
 pub(super) const MEMORY: &str = "process_resident_memory_bytes";
@@ -40,6 +41,10 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     (QUEUE, "SQLite: writes that wait for the one writer"),
     (CONNECTIONS, "PostgreSQL: open connections, by state"),
+    (
+        CERTIFICATE_EXPIRY,
+        "When the first of the certificates ends, in seconds since the Unix epoch",
+    ),
     (READY, "1 when /readyz last said yes, 0 when it said no"),
     (MEMORY, "Memory that the process has in RAM"),
     (DESCRIPTORS, "Open file descriptors"),

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::Handler;
 use crate::arriving::Arriving;
+use crate::tls::Certificates;
 
 use health::Health;
 pub use metrics::{DESCRIBED, install, upkeep};
@@ -42,17 +43,18 @@ struct Inner {
 }
 
 impl Operations {
-    /// The operations of a stack; `closing` is cancelled when its end has begun.
+    /// The operations of a stack; `closing` is cancelled when its end has begun, `certificates` are those it shows.
     pub fn new(
         authority: Authority,
         feed: PolicyFeed,
         clock: Arc<dyn Clock>,
         closing: CancellationToken,
+        certificates: Option<Arc<Certificates>>,
     ) -> Self {
         Self(Arc::new(Inner {
             recorder: install(),
             health: Health::new(authority.clone(), feed.clone(), Arc::clone(&clock), closing),
-            observed: Observed::new(authority, feed, clock),
+            observed: Observed::new(authority, feed, clock, certificates),
         }))
     }
 

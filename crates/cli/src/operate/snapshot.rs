@@ -8,25 +8,33 @@ use sdk::PolicyFeed;
 use store::StoreLoad;
 
 use super::metrics::{
-    BUILD_INFO, CONNECTIONS, DESCRIPTORS, DESCRIPTORS_MAX, FEED_AGE, KEY_AGE, MEMORY, QUEUE,
-    START_TIME,
+    BUILD_INFO, CERTIFICATE_EXPIRY, CONNECTIONS, DESCRIPTORS, DESCRIPTORS_MAX, FEED_AGE, KEY_AGE,
+    MEMORY, QUEUE, START_TIME,
 };
 use super::process::Process;
+use crate::tls::Certificates;
 
 /// What is not counted when it happens and looked up when somebody asks. Nothing here waits for anything.
 pub struct Observed {
     authority: Authority,
     feed: PolicyFeed,
     clock: Arc<dyn Clock>,
+    certificates: Option<Arc<Certificates>>,
     began: Timestamp,
 }
 
 impl Observed {
-    pub fn new(authority: Authority, feed: PolicyFeed, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        authority: Authority,
+        feed: PolicyFeed,
+        clock: Arc<dyn Clock>,
+        certificates: Option<Arc<Certificates>>,
+    ) -> Self {
         Self {
             authority,
             feed,
             began: clock.now(),
+            certificates,
             clock,
         }
     }
@@ -51,6 +59,10 @@ impl Observed {
                 gauge!(CONNECTIONS, "state" => "busy").set(connections_busy as f64);
                 gauge!(CONNECTIONS, "state" => "idle").set(connections_idle as f64);
             }
+        }
+        let certificates = self.certificates.as_ref();
+        if let Some(end) = certificates.and_then(|certificates| certificates.not_after()) {
+            gauge!(CERTIFICATE_EXPIRY).set(end.unix_ms() as f64 / 1000.0);
         }
         let process = Process::now();
         for (name, value) in [

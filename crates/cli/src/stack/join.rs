@@ -166,6 +166,7 @@ mod tests {
             public_url: "http://localhost:4180".into(),
             alias_origins: Vec::new(),
             allowed_origins: Vec::new(),
+            reserved_paths: Vec::new(),
             servers: Vec::new(),
             identity_key: gateway::IdentityKey {
                 kid: "key".into(),

@@ -285,6 +285,7 @@ async fn start(
         public: listeners.sockets.into_iter().map(Socket::from).collect(),
         admin: None,
         operations: Vec::new(),
+        certificates: None,
         proxies: TrustedProxies::default(),
         store,
         activity,

@@ -27,6 +27,7 @@ use crate::forwarded::TrustedProxies;
 use crate::handshake;
 use crate::operate::{self, Operations};
 use crate::terminal::Terminal;
+use crate::tls::Certificates;
 
 const RECORDS_WAITING_MAX: usize = 4096;
 const SIGHTINGS_WAITING_MAX: usize = 1024;
@@ -43,6 +44,8 @@ pub struct NodeSettings {
     pub admin: Option<AdminListeners>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub operations: Vec<Socket>,
+    /// The certificates that its listeners show, to be watched.
+    pub certificates: Option<Arc<Certificates>>,
     /// Whose word about the client's address counts.
     pub proxies: TrustedProxies,
     /// The authority's database.
@@ -254,8 +257,13 @@ impl Node {
 
         let stop = CancellationToken::new();
         let closing = stop.child_token();
-        let operations =
-            Operations::new(authority.clone(), feed, Arc::clone(clock), closing.clone());
+        let operations = Operations::new(
+            authority.clone(),
+            feed,
+            Arc::clone(clock),
+            closing.clone(),
+            settings.certificates,
+        );
         tasks.spawn(operate::upkeep(operate::install()));
         let mut accepting = Vec::new();
         let side = match settings.admin {

@@ -22,6 +22,7 @@ fn without_correlation_id(answer: &Answer) -> String {
     let data = &mut body["error"]["data"];
     let id = data["correlation_id"].as_str().unwrap();
     assert_eq!(id.len(), 16);
+    assert_eq!(answer.headers["portcullis-correlation-id"], id);
     data["correlation_id"] = json!("*");
     body.to_string()
 }

@@ -14,7 +14,7 @@ use domain::{
 };
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use oauth::{Authority, AuthoritySettings, MasterKey};
-use portcullis_server::{AppState, Peer, Settings, router};
+use portcullis_server::{AppState, Peer, Settings, Side, router};
 use serde_json::{Value, json};
 use store::{DatabaseUrl, Store, StoreOptions};
 use tempfile::TempDir;
@@ -129,7 +129,7 @@ impl World {
         Self {
             clock,
             authority,
-            router: router(state.clone(), server::Side::Whole),
+            router: router(state.clone(), Side::Whole),
             state,
             store,
             _folder: folder,
