@@ -44,7 +44,7 @@ async fn a_client_may_name_it_in_each_spelling_and_its_tokens_are_for_the_canoni
     for asked in [RESOURCE, "https://other.example.com/mcp"] {
         let path = authorize_path(&client_id, &[("resource", Some(asked))]);
         let answer = Browser::default().get(&world, &path).await;
-        assert!(answer.text.contains("invalid_target"), "{}", answer.text);
+        assert_eq!(answer.returned()["error"], "invalid_target", "{asked}");
     }
 }
 
