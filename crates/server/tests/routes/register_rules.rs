@@ -220,7 +220,7 @@ async fn behind_a_proxy_a_flood_of_one_software_or_host_stops_and_on_a_laptop_pr
             let mut request = http::Request::post(REGISTER)
                 .header(header::HOST, host)
                 .header(header::CONTENT_TYPE, "application/json")
-                .extension(Peer("127.0.0.1:9".parse().unwrap()));
+                .extension(Peer("127.0.0.1".parse().unwrap()));
             if let Some(origin) = origin {
                 request = request.header(header::ORIGIN, origin);
             }
