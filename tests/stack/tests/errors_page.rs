@@ -1,4 +1,5 @@
-//! `docs/errors.md` has every OAuth error that is sent: the texts are taken from the source.
+//! `docs/errors.md` has every error that is sent, by the authority and at an MCP server: the texts are taken from the
+//! source.
 
 #![allow(clippy::unwrap_used)]
 
@@ -46,7 +47,45 @@ const PUT_TOGETHER: &[(&str, &str)] = &[
     // Pages of ours, where the reason stands in words of their own.
     ("oauth/src/waiting_clients.rs", "error.to_string()"),
     ("server/src/people/tokens.rs", "problem.clone()"),
+    // Texts of TokenRefusal, of Presented and of HostRefusal.
+    ("sdk/src/authenticate.rs", "refusal.description()"),
+    ("sdk/src/authenticate.rs", "why"),
+    ("sdk/src/protected_server.rs", "why"),
+    // Constants of the same function, and texts of `rejected`.
+    ("sdk/src/challenge.rs", "description"),
+    ("sdk/src/read_call.rs", "description"),
+    ("gateway/src/reply.rs", "&words"),
+    // What an MCP server did wrong, in words of its own.
+    ("gateway/src/reply.rs", "&error.words"),
 ];
+
+/// Calls that refuse outside of `oauth::Error`: where they stand, how they begin, which argument is the code (or which
+/// code it always is), and which argument is the text.
+const REFUSALS: &[(&str, &str, Code, usize)] = &[
+    ("sdk/src/", "Refusal::oauth(", Code::Argument(3), 4),
+    ("sdk/src/", "Refusal::oauth_because(", Code::Argument(3), 4),
+    ("sdk/src/", ".rejected(", Code::Always("invalid_request"), 1),
+    (
+        "sdk/src/authenticate.rs",
+        "refused(",
+        Code::Always("invalid_token"),
+        0,
+    ),
+    (
+        "gateway/src/route.rs",
+        "Refusal::oauth(",
+        Code::Argument(3),
+        4,
+    ),
+    ("gateway/src/", "self.refusal_for(", Code::Argument(3), 4),
+    ("server/src/", "problem(", Code::Argument(1), 2),
+];
+
+/// Which code a refusal has.
+enum Code {
+    Argument(usize),
+    Always(&'static str),
+}
 
 /// Files whose texts reach a client through another error: the file, and what stands in front of the text.
 const SOURCES_OF_TEXT: &[(&str, &str)] = &[
@@ -65,6 +104,14 @@ const SOURCES_OF_TEXT: &[(&str, &str)] = &[
     ("oauth/src/find_client.rs", "RegistrationMode::Off => {"),
     ("oauth/src/find_client.rs", "_ =>"),
     ("server/src/body.rs", "=>"),
+    ("server/src/cookie_weight.rs", "heading:"),
+    ("sdk/src/authenticate.rs", "Presented::Unusable("),
+    ("sdk/src/addresses.rs", "HostRefusal::Malformed("),
+    ("sdk/src/challenge.rs", "None => ("),
+    ("sdk/src/challenge.rs", "let description ="),
+    ("authz/src/verify.rs", "=>"),
+    ("gateway/src/reply.rs", "let words ="),
+    ("gateway/src/reply.rs", "=>"),
 ];
 
 #[test]
@@ -98,6 +145,12 @@ fn every_error_that_is_sent_stands_on_the_page_with_its_code() {
             "docs/errors.md has no section for {code}"
         );
     }
+    for code in found.other_codes {
+        assert!(
+            page.contains(&format!("\n| `{code}` | ")),
+            "docs/errors.md has no row for {code}"
+        );
+    }
 }
 
 #[test]
@@ -126,6 +179,8 @@ struct Sent {
     texts: Vec<(String, String)>,
     unknown: Vec<String>,
     codes: BTreeSet<String>,
+    /// Those of [`REFUSALS`], of which each has a row.
+    other_codes: BTreeSet<String>,
 }
 
 fn crates() -> PathBuf {
@@ -143,7 +198,9 @@ fn sent() -> Sent {
         codes: ["server_error", "temporarily_unavailable"]
             .map(str::to_owned)
             .into(),
+        other_codes: BTreeSet::new(),
     };
+    other_refusals(&mut sent);
     let mut files = Vec::new();
     for folder in ["oauth/src", "server/src"] {
         rust_files(&crates().join(folder), &mut files);
@@ -197,6 +254,95 @@ fn sent() -> Sent {
     sent.texts
         .retain(|(_, text)| shown(text).trim_matches(['…', ' ']).len() > 3);
     sent
+}
+
+/// What is refused by calls of [`REFUSALS`].
+fn other_refusals(sent: &mut Sent) {
+    let mut files = Vec::new();
+    for folder in ["sdk/src", "gateway/src", "server/src"] {
+        rust_files(&crates().join(folder), &mut files);
+    }
+    files.sort();
+    for (place, begins, code, text) in REFUSALS {
+        let mut count = 0;
+        for path in &files {
+            let file = path.strip_prefix(crates()).unwrap().to_str().unwrap();
+            if !file.starts_with(place) {
+                continue;
+            }
+            let source = without_tests(&std::fs::read_to_string(path).unwrap());
+            for (at, _) in source.match_indices(begins) {
+                // The function itself, and those whose names end alike.
+                let before = source[..at].chars().next_back().unwrap_or(' ');
+                let is_end_of_a_name =
+                    !begins.starts_with('.') && (before.is_alphanumeric() || before == '_');
+                if is_end_of_a_name || source[..at].ends_with("fn ") {
+                    continue;
+                }
+                count += 1;
+                let arguments = arguments(&source[at + begins.len()..]);
+                let code = match code {
+                    Code::Always(code) => Some((*code).to_owned()),
+                    Code::Argument(index) => code_of(&arguments[*index]),
+                };
+                let argument = &arguments[*text];
+                match (code, literal(argument)) {
+                    (Some(code), Some(text)) => {
+                        sent.other_codes.insert(code);
+                        sent.texts.push((file.to_owned(), text));
+                    }
+                    (Some(code), None) if is_put_together(file, argument) => {
+                        sent.other_codes.insert(code);
+                    }
+                    _ => sent.unknown.push(format!("{file}: {begins}{arguments:?}")),
+                }
+            }
+        }
+        assert!(
+            count > 0,
+            "nothing in {place} begins with {begins} any more"
+        );
+    }
+}
+
+/// `"code"`, or `ErrorCode::TheCode.as_str()`.
+fn code_of(argument: &str) -> Option<String> {
+    let Some(name) = argument.strip_prefix("ErrorCode::") else {
+        return literal(argument);
+    };
+    let mut code = String::new();
+    for letter in name.split('.').next()?.chars() {
+        if letter.is_ascii_uppercase() && !code.is_empty() {
+            code.push('_');
+        }
+        code.push(letter.to_ascii_lowercase());
+    }
+    Some(code)
+}
+
+/// The arguments of a call, from behind its parenthesis to its end.
+fn arguments(source: &str) -> Vec<String> {
+    let mut arguments = vec![String::new()];
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    for character in source.chars() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '(' | '[' | '{' => depth += 1,
+            ')' if depth == 0 => break,
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 0 => {
+                arguments.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        arguments.last_mut().unwrap().push(character);
+    }
+    let trimmed = arguments.iter().map(|argument| argument.trim().to_owned());
+    trimmed.collect()
 }
 
 fn is_put_together(file: &str, argument: &str) -> bool {
@@ -278,4 +424,14 @@ fn texts_are_read_out_of_source() {
     assert_eq!(literal("words)"), None);
     assert_eq!(shown("x {y:?} `z`"), "x … 'z'");
     assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {}"), "a\n");
+    assert_eq!(
+        arguments("a, &b(c, d), \"e, \\\" f)\", g) h, i"),
+        ["a", "&b(c, d)", "\"e, \\\" f)\"", "g"]
+    );
+    assert_eq!(
+        code_of("ErrorCode::InvalidToken.as_str()").as_deref(),
+        Some("invalid_token")
+    );
+    assert_eq!(code_of("\"not_found\"").as_deref(), Some("not_found"));
+    assert_eq!(code_of("error"), None);
 }
