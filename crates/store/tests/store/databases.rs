@@ -1,6 +1,7 @@
 //! The databases that a test runs on.
 
 use std::future::Future;
+use std::path::Path;
 
 use base::{OsRandom, Random as _, Secret};
 use sqlx::Connection as _;
@@ -92,7 +93,17 @@ impl TestDatabase {
         }
     }
 
-    async fn remove(&self) {
+    /// Every table and index with its columns, and every row, as text: equal exactly when nothing differs.
+    pub async fn content(&self) -> Vec<String> {
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => sqlite_content(path).await,
+            DatabaseUrl::Postgres { url, schema } => {
+                postgres_content(url.expose(), schema.as_ref().unwrap()).await
+            }
+        }
+    }
+
+    pub async fn remove(&self) {
         if let DatabaseUrl::Postgres { url, schema } = &self.url {
             let mut connection = sqlx::PgConnection::connect(url.expose()).await.unwrap();
             let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", schema.as_ref().unwrap());
@@ -128,4 +139,58 @@ pub async fn on_every_store<F: Future<Output = ()>>(test: impl Fn(Store) -> F) {
         }
     })
     .await;
+}
+
+async fn sqlite_content(path: &Path) -> Vec<String> {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .unwrap();
+    let definitions =
+        "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1";
+    let mut all: Vec<String> = sqlx::query_scalar(definitions)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    // For each table the sentence that puts its columns together.
+    let sentences: Vec<String> = sqlx::query_scalar(
+        "SELECT 'SELECT ''' || t.name || ':''' || group_concat(' || '' '' || quote(' || c.name || ')', '')
+             || ' FROM ' || t.name || ' ORDER BY 1'
+         FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table' GROUP BY t.name",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    for sentence in sentences {
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sentence));
+        all.extend(rows.fetch_all(&mut connection).await.unwrap());
+    }
+    connection.close().await.unwrap();
+    all
+}
+
+async fn postgres_content(url: &str, schema: &str) -> Vec<String> {
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    let definitions = "SELECT table_name || '.' || column_name || ': ' || data_type || ' ' || coalesce(column_default, '')
+         FROM information_schema.columns WHERE table_schema = $1
+         UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = $1 ORDER BY 1";
+    let mut all: Vec<String> = sqlx::query_scalar(definitions)
+        .bind(schema)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1",
+    )
+    .bind(schema)
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    for table in tables {
+        let sentence = format!("SELECT '{table}: ' || t::text FROM {schema}.{table} t ORDER BY 1");
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sentence));
+        all.extend(rows.fetch_all(&mut connection).await.unwrap());
+    }
+    connection.close().await.unwrap();
+    all
 }

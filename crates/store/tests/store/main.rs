@@ -10,6 +10,7 @@ mod client_admin;
 mod client_documents;
 mod clients;
 mod codes;
+mod cut_migration;
 mod databases;
 mod fixture;
 mod housekeeping;

@@ -15,7 +15,7 @@ use crate::fixture::{event, redeem, rotate, scopes};
 const NOW: i64 = 1_795_224_200_000;
 
 /// As that release wrote it. The digests are those of the words `first` (a refresh token) and `waiting` (a code).
-const FIRST_RELEASE: &str = concat!(
+pub const FIRST_RELEASE: &str = concat!(
     include_str!("../../migrations/0001_first.sql"),
     r#"
     CREATE TABLE schema_version (version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL);
