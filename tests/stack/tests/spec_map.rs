@@ -7,15 +7,18 @@ use std::collections::BTreeSet;
 use stack_tests::named_tests::{missing, root};
 
 /// The lists that are held whole, and how many rows each has: numbered from 1.
-const LISTS: [(&str, u32); 8] = [
-    ("J", 30),          // revision 2025-06-18
-    ("N", 26),          // revision 2025-11-25
-    ("A4-", 64),        // revision 2026-07-28
-    ("SBP-", 12),       // its page of security best practices
-    ("CIMD-", 18),      // client ID metadata documents, drafts -00 and -02
-    ("D2-C", 5),        // the client credentials extension
-    ("Clients 0.", 25), // what makes the first try work with all of them
-    ("Clients 2.", 71), // how it was seen to fail
+const LISTS: [(&str, u32); 11] = [
+    ("J", 30),           // revision 2025-06-18
+    ("N", 26),           // revision 2025-11-25
+    ("A4-", 64),         // revision 2026-07-28
+    ("SBP-", 12),        // its page of security best practices
+    ("CIMD-", 18),       // client ID metadata documents, drafts -00 and -02
+    ("D2-C", 5),         // the client credentials extension
+    ("Clients 0.", 25),  // what makes the first try work with all of them
+    ("Clients 1a.", 33), // who they are, and where they return
+    ("Clients 1b.", 20), // how they ask and refresh
+    ("Clients 1c.", 4),  // what hosted ones want
+    ("Clients 2.", 71),  // how it was seen to fail
 ];
 
 /// A row of one of the page's tables.
@@ -65,6 +68,7 @@ fn a_row_without_test_or_reason_is_found() {
         assert!(!problems_of(&row(bad)).is_empty(), "{bad:?}");
     }
     assert!(is_id("A4-12") && is_id("J3") && is_id("Clients 0.7") && is_id("D2-C1"));
+    assert!(is_id("Clients 1a.33") && !is_id("Clients 1a") && !is_id("Clients 1d.1"));
     assert!(!is_id("RFC 6749 3.1") && !is_id("JSON-RPC 2.0") && !is_id("J"));
 }
 

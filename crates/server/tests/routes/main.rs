@@ -8,6 +8,7 @@ mod client_auth;
 mod client_credentials;
 mod client_documents;
 mod consent;
+mod each_client;
 mod feed;
 mod foreign_resource;
 mod introspect;
