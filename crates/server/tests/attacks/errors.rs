@@ -131,14 +131,24 @@ async fn an_error_tells_nothing_of_what_is_inside() {
 #[tokio::test]
 async fn errors_of_two_that_fail_at_once_are_their_own() {
     let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    let mut refresh = tokens["refresh_token"].as_str().unwrap().to_owned();
     let twice = |name: &'static str| [(name, "1"), (name, "2"), ("grant_type", "refresh_token")];
     let (one, two) = (twice("alpha"), twice("beta"));
     for _ in 0..20 {
-        let (one, two, three) = tokio::join!(
+        let (one, two, three, good) = tokio::join!(
             world.token(&one),
             world.token(&two),
-            world.exchange("cli_gamma", CODE)
+            world.exchange("cli_gamma", CODE),
+            world.refresh(&client, &refresh)
         );
+        // Whoever asks rightly among them gets tokens, and nobody's error.
+        assert_eq!(good.status, StatusCode::OK, "{}", good.text);
+        assert!(good.json().get("error").is_none(), "{}", good.text);
+        refresh = good.json()["refresh_token"].as_str().unwrap().to_owned();
+        for answer in [&one, &two, &three] {
+            assert!(!answer.text.contains(&refresh) && answer.json()["access_token"].is_null());
+        }
         assert!(one.text.contains("alpha") && !one.text.contains("beta"));
         assert!(two.text.contains("beta") && !two.text.contains("alpha"));
         for answer in [&one, &two] {

@@ -147,3 +147,32 @@ async fn tokens_of_two_servers_have_each_their_own_audience() {
     assert_eq!(verify(&world, &tokens[0]), Ok(()));
     assert_eq!(verify(&world, &tokens[1]), Err(TokenRefusal::WrongIssuer));
 }
+
+/// JW-14 of the attack list: an access token is verified with the keys of access tokens, and what an upstream is told
+/// with those of identities.
+#[tokio::test]
+async fn the_keys_of_one_purpose_verify_nothing_of_the_other() {
+    let world = World::new().await;
+    let (_, tokens) = world.connected().await;
+    let token = tokens["access_token"].as_str().unwrap();
+    let with_keys_at = async |path: &str| {
+        let keys = serde_json::from_str(&world.get(path).await.text).unwrap();
+        let expected = Expected {
+            issuer: ISSUER,
+            audience: RESOURCE,
+            keys: &VerifyingKeys::from_jwks(&keys),
+            now: world.now(),
+            leeway: Duration::ZERO,
+        };
+        verify_access_token(token, &expected).map(drop)
+    };
+    assert_eq!(with_keys_at("/jwks.json").await, Ok(()));
+    assert_eq!(
+        with_keys_at("/identity/jwks.json").await,
+        Err(TokenRefusal::UnknownKey)
+    );
+    let keys = async |path: &str| world.get(path).await.json()["keys"][0].clone();
+    let access = keys("/jwks.json").await;
+    let identity = keys("/identity/jwks.json").await;
+    assert_ne!(access["x"], identity["x"], "the key itself is another");
+}

@@ -183,6 +183,26 @@ async fn every_other_error_goes_to_the_client_with_state_and_iss() {
 }
 
 #[tokio::test]
+async fn the_only_response_type_and_mode_are_accepted_when_they_are_spelled_out() {
+    let world = World::new().await;
+    let client = world.register().await;
+    for (mode, status) in [
+        (None, StatusCode::OK),
+        (Some("query"), StatusCode::OK),
+        (Some("form_post"), StatusCode::SEE_OTHER),
+        (Some("query.jwt"), StatusCode::SEE_OTHER),
+    ] {
+        let answer = get(&world, &client, &[("response_mode", mode)]).await;
+        assert_eq!(answer.status, status, "{mode:?}");
+    }
+    for other in ["code token", "code id_token", "none", "CODE"] {
+        let answer = get(&world, &client, &[("response_type", Some(other))]).await;
+        let error = &answer.returned()["error"];
+        assert_eq!(error, "unsupported_response_type", "{other}");
+    }
+}
+
+#[tokio::test]
 async fn errors_are_redirected_to_an_https_address_only_once_it_is_trusted() {
     let world = World::new().await;
     world.add_alice().await;

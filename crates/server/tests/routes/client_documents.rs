@@ -622,6 +622,7 @@ async fn every_fetch_that_fails_is_told_in_the_same_words() {
         }
     }
     assert_eq!(told.len(), 2, "one page and one answer: {told:?}");
+    assert!(bench.is_welcome(URL).await, "a good document of that host");
     // What can never be read, or is not wanted here, is told at once, and by no fetch.
     let malformed = bench.open("https://client.example/a/../b").await;
     malformed.assert_page(400, "has a dot segment");
