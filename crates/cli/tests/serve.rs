@@ -10,6 +10,7 @@ use std::time::Duration;
 use common::{EMAIL, Home, PASSWORD, Ran};
 use http::{Request, StatusCode, header};
 use serde_json::Value;
+use testkit::echo::{Echo, EchoSettings};
 use testkit::person::Person;
 use testkit::{Connection, unused_port};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -167,6 +168,69 @@ async fn what_the_file_says_is_what_runs_and_it_is_the_same_after_a_restart() {
         assert_eq!(inside, at_the_dashboard, "{path}");
     }
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_come_and_go_while_it_runs_and_operators_see_how_it_is() {
+    let home = Home::new();
+    let public = unused_port().await;
+    let echo = Echo::start(EchoSettings::default()).await;
+    let text = format!(
+        "data_dir = {:?}\n[listen]\naddresses = [\"127.0.0.1:{public}\"]\n[operations]\nlisten = [\"127.0.0.1:0\"]\n",
+        home.data()
+    );
+    let config = config(&home, "portcullis.toml", public, &text);
+    let node = Node::start(&home, &config).await;
+    let mut out = node.open("listen").await;
+    let mut inside = node.open("operations_listen").await;
+    let nothing = StatusCode::NOT_FOUND;
+    assert_eq!(status(&mut out, "/mcp/echo").await, nothing);
+    let elsewhere = "https://mcp.example.com/tools";
+    let echo_url = echo.url();
+    done(&home, &config, &["servers", "add", "echo", &echo_url]).await;
+    let add = ["servers", "add", "far", &echo_url, "--url", elsewhere];
+    done(&home, &config, &add).await;
+    felt(&mut out, "/mcp/echo", StatusCode::UNAUTHORIZED).await;
+    // The other one answers where people type it, and nowhere else.
+    assert_eq!(status(&mut out, "/mcp/far").await, nothing);
+    out.authority = "mcp.example.com".to_owned();
+    felt(&mut out, "/tools", StatusCode::UNAUTHORIZED).await;
+    let metadata = json(&mut out, "/.well-known/oauth-protected-resource/tools").await;
+    assert_eq!(metadata["resource"], elsewhere);
+    assert_eq!(status(&mut out, "/mcp/echo").await, nothing);
+    out.authority = format!("localhost:{public}");
+
+    assert_eq!(status(&mut inside, "/healthz").await, StatusCode::OK);
+    let ready = json(&mut inside, "/readyz").await;
+    assert_eq!(ready["ready"], true, "{ready}");
+    let metrics = inside.send(Request::get("/metrics"), "").await.unwrap();
+    let metrics = String::from_utf8(metrics.body().to_vec()).unwrap();
+    let refused =
+        "portcullis_calls_total{server=\"echo\",method=\"GET\",outcome=\"unauthenticated\"";
+    assert!(metrics.contains(refused), "{metrics}");
+    assert_eq!(status(&mut out, "/metrics").await, nothing);
+
+    done(&home, &config, &["servers", "remove", "echo"]).await;
+    felt(&mut out, "/mcp/echo", nothing).await;
+    let again = run(&home, &config, &["servers", "add", "echo", &echo_url], "").await;
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    assert!(
+        again.stderr.contains("never given again"),
+        "{}",
+        again.stderr
+    );
+    node.stop().await;
+}
+
+/// Asks until it is so, for as long as a change may take to be felt.
+async fn felt(connection: &mut Connection, path: &str, wanted: StatusCode) {
+    for _ in 0..30 {
+        if status(connection, path).await == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{path} never was {wanted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
