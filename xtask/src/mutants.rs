@@ -25,8 +25,10 @@ struct Group {
     files: &'static [&'static str],
     /// Of these files only the functions that this expression finds.
     functions: Option<&'static str>,
-    /// For `cargo test`.
-    arguments: &'static [&'static str],
+    /// Which of the package's tests are built.
+    targets: &'static [&'static str],
+    /// Of these the tests with one of these words in their names, or all.
+    tests: &'static [&'static str],
 }
 
 const GROUPS: &[Group] = &[
@@ -42,7 +44,8 @@ const GROUPS: &[Group] = &[
             "crates/wire/src/oauth/read_challenge.rs",
         ],
         functions: None,
-        arguments: &["--lib"],
+        targets: &["--lib"],
+        tests: &[],
     },
     Group {
         name: "authz",
@@ -59,7 +62,8 @@ const GROUPS: &[Group] = &[
             "crates/authz/src/rule.rs",
         ],
         functions: None,
-        arguments: &["--lib"],
+        targets: &["--lib"],
+        tests: &[],
     },
     Group {
         name: "egress",
@@ -67,7 +71,8 @@ const GROUPS: &[Group] = &[
         tested_by: "portcullis-egress",
         files: &["crates/egress/src/address.rs", "crates/egress/src/ports.rs"],
         functions: None,
-        arguments: &["--lib"],
+        targets: &["--lib"],
+        tests: &[],
     },
     Group {
         name: "oauth",
@@ -81,7 +86,8 @@ const GROUPS: &[Group] = &[
             "crates/oauth/src/client_id_metadata/document.rs",
         ],
         functions: None,
-        arguments: &["--lib"],
+        targets: &["--lib"],
+        tests: &[],
     },
     Group {
         name: "refresh",
@@ -89,9 +95,9 @@ const GROUPS: &[Group] = &[
         tested_by: "portcullis-oauth",
         files: &["crates/oauth/src/grant/refresh_token.rs"],
         functions: Some("judge"),
-        arguments: &["--lib"],
+        targets: &["--lib"],
+        tests: &[],
     },
-    // What needs a store is tried from outside, through the routes.
     Group {
         name: "clients",
         package: "portcullis-oauth",
@@ -101,9 +107,118 @@ const GROUPS: &[Group] = &[
             "crates/oauth/src/client_assertion.rs",
         ],
         functions: None,
-        arguments: &["--test", "routes", "client_"],
+        targets: ROUTES,
+        tests: &[
+            "client_auth",
+            "client_credentials",
+            "token",
+            "refresh",
+            "waiting",
+        ],
+    },
+    Group {
+        name: "forms",
+        package: "portcullis-oauth",
+        tested_by: "portcullis-oauth",
+        files: &[
+            "crates/oauth/src/prompt.rs",
+            "crates/oauth/src/parameters.rs",
+            "crates/oauth/src/seal.rs",
+        ],
+        functions: None,
+        targets: &["--lib"],
+        tests: &[],
+    },
+    Group {
+        name: "basic",
+        package: "portcullis-server",
+        tested_by: "portcullis-server",
+        files: &["crates/server/src/oauth/basic.rs"],
+        functions: None,
+        targets: &["--lib"],
+        tests: &[],
+    },
+    Group {
+        name: "connector",
+        package: "portcullis-egress",
+        tested_by: "portcullis-egress",
+        files: &["crates/egress/src/connector.rs"],
+        functions: Some("check_addresses"),
+        targets: &["--test", "client", "--test", "fetcher"],
+        tests: &[],
+    },
+    Group {
+        name: "csrf",
+        package: "portcullis-oauth",
+        tested_by: "portcullis-server",
+        files: &["crates/oauth/src/csrf.rs"],
+        functions: None,
+        targets: ROUTES,
+        tests: &[
+            "people",
+            "authorize",
+            "page_attacks",
+            "waiting",
+            "service_tokens",
+        ],
+    },
+    Group {
+        name: "origin",
+        package: "portcullis-server",
+        tested_by: "portcullis-server",
+        files: &["crates/server/src/same_origin.rs"],
+        functions: None,
+        targets: ROUTES,
+        tests: &[
+            "people",
+            "authorize",
+            "page_attacks",
+            "waiting",
+            "service_tokens",
+        ],
+    },
+    Group {
+        name: "redirects",
+        package: "portcullis-oauth",
+        tested_by: "portcullis-oauth",
+        files: &[
+            "crates/oauth/src/registered_redirects.rs",
+            "crates/oauth/src/registration_quota.rs",
+        ],
+        functions: Some("scheme_problem|is_reverse_domain|kinds"),
+        targets: &["--lib"],
+        tests: &[],
+    },
+    Group {
+        name: "registration",
+        package: "portcullis-oauth",
+        tested_by: "portcullis-server",
+        files: &[
+            "crates/oauth/src/registered_redirects.rs",
+            "crates/oauth/src/registration_quota.rs",
+        ],
+        functions: Some(
+            r"acceptable|\bproblem\b|is_ours|take_address|\broom\b|give_back|below_the_whole|making_room|Registrations::",
+        ),
+        targets: ROUTES,
+        tests: &["register", "each_client"],
+    },
+    Group {
+        name: "machines",
+        package: "portcullis-oauth",
+        tested_by: "portcullis-server",
+        files: &[
+            "crates/oauth/src/introspect.rs",
+            "crates/oauth/src/grant/client_credentials.rs",
+        ],
+        functions: None,
+        targets: ROUTES,
+        tests: &["introspect", "client_credentials", "service_tokens"],
     },
 ];
+
+/// The routes, for what needs a store.
+const ROUTES: &[&str] = &["--test", "routes"];
 
 /// Runs the named group, or all of them; whether every fault was noticed or is argued on the page.
 pub fn run(only: Option<&str>) -> anyhow::Result<bool> {
@@ -139,8 +254,20 @@ fn mutate(program: &Path, group: &Group, page: &str) -> anyhow::Result<bool> {
         mutants.args(["--re", functions]);
     }
     mutants.arg("--output").arg(&folder);
-    mutants.args(["--no-shuffle", "--jobs", "1", "--timeout", "300", "--"]);
-    mutants.args(group.arguments);
+    // Said to the build as well: a fault costs one test program and not all of the package's.
+    for target in group.targets {
+        mutants.arg(format!("--cargo-arg={target}"));
+    }
+    mutants.args([
+        "--no-shuffle",
+        "--jobs",
+        "1",
+        "--timeout",
+        "300",
+        "--",
+        "--",
+    ]);
+    mutants.args(group.tests);
     // It exits with an error when a fault was not noticed, which the page may argue.
     let outcome = command::run(&format!("mutants-{}", group.name), &mut mutants, RUN_LIMIT)?;
     let found = |name: &str| -> anyhow::Result<Vec<String>> {

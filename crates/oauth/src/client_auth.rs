@@ -279,3 +279,30 @@ fn unknown(id: &ClientId) -> Error {
         crate::parameters::printable(id.as_str())
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn printed_credentials_say_of_what_kind_the_proof_is_and_show_nothing_of_it() {
+        let assertion = format!(
+            "client_id=c&client_assertion=hush&client_assertion_type={}",
+            JWT_ASSERTION.replace(':', "%3A")
+        );
+        for (form, kind) in [
+            ("client_id=c", "Nothing"),
+            ("client_id=c&client_secret=hush", "Secret"),
+            (&assertion, "Assertion"),
+        ] {
+            let form = Parameters::parse(form.as_bytes()).unwrap();
+            let printed = format!("{:?}", ClientCredentials::read(&form, None).unwrap());
+            assert!(
+                printed.contains(kind) && !printed.contains("hush"),
+                "{printed}"
+            );
+        }
+    }
+}

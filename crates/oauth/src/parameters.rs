@@ -168,6 +168,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_stands_twice_is_repeated_and_one_that_stands_once_is_not() {
+        let form = Parameters::parse(b"a=1&b=1&a=1&c=&c=").unwrap();
+        assert!(form.is_repeated("a") && form.is_repeated("c"));
+        assert!(!form.is_repeated("b") && !form.is_repeated("d"));
+    }
+
+    #[test]
+    fn a_name_in_an_error_text_has_neither_quote_nor_backslash() {
+        assert_eq!(printable("a\"b\\c"), "a'b'c");
+        assert_eq!(printable(" ~a\u{1f}\u{7f}\u{e4}"), " ~a???");
+        assert_eq!(printable(&"x".repeat(65)), "x".repeat(64));
+    }
+
+    #[test]
     fn printed_parameters_show_their_names_and_no_value() {
         let form = Parameters::parse(b"code=pcc_secret&code_verifier=pc_secret").unwrap();
         let printed = format!("{form:?}");

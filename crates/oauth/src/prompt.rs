@@ -60,6 +60,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_asked_for_is_still_asked_for_after_the_sealed_request() {
+        for text in ["login", "consent", "none", "login consent"] {
+            let prompt = Prompt::parse(Some(text)).unwrap();
+            assert!(!prompt.is_default(), "{text}");
+            let kept = serde_json::to_string(&prompt).unwrap();
+            assert_eq!(serde_json::from_str::<Prompt>(&kept).unwrap(), prompt);
+        }
+        let nothing = serde_json::to_string(&Prompt::default()).unwrap();
+        assert_eq!(nothing, "{}");
+    }
+
+    #[test]
     fn values_combine_unknown_ones_are_left_alone_and_none_stands_alone() {
         let read = |text| Prompt::parse(Some(text));
         let both = read("login consent").unwrap();

@@ -107,6 +107,13 @@ mod tests {
         }
         let good = format!("bAsIc {}", STANDARD.encode("cli_a:s"));
         assert!(basic(&good).is_ok());
+        assert!(basic(&good.replace("bAsIc", "Bearer")).is_err());
+        // 768 bytes are 1,024 characters, and 769 are four more.
+        for (bytes, read) in [(768, true), (769, false)] {
+            let pair = format!("cli_a:{}", "s".repeat(bytes - "cli_a:".len()));
+            let value = format!("Basic {}", STANDARD.encode(pair));
+            assert_eq!(basic(&value).is_ok(), read, "{bytes}");
+        }
         let mut headers = HeaderMap::new();
         headers.append(header::AUTHORIZATION, good.parse().unwrap());
         headers.append(header::AUTHORIZATION, good.parse().unwrap());

@@ -143,6 +143,32 @@ async fn halves_of_an_assertion_and_ids_that_disagree_are_refused() {
     assert_ok(&world.post_form(TOKEN, &[GRANT, KIND, proof, id]).await);
 }
 
+/// A client that names itself in the form and in the header is read like one that does in one of them.
+#[tokio::test]
+async fn a_client_may_be_named_twice_alike_and_must_be_named_once() {
+    let world = World::new().await;
+    let client = world.secret_client("todo:read").await;
+    let named = [GRANT, ("client_id", client.id.as_str())];
+    assert_ok(
+        &world
+            .post_basic(TOKEN, &client.id, &client.secret, &named)
+            .await,
+    );
+    assert_ok(
+        &world
+            .post_basic(TOKEN, &client.id, &client.secret, &[GRANT])
+            .await,
+    );
+    world
+        .post_basic(TOKEN, "", &client.secret, &named)
+        .await
+        .assert_error(400, "invalid_request", "differs");
+    world
+        .post_basic(TOKEN, "", &client.secret, &[GRANT])
+        .await
+        .assert_error(400, "invalid_request", "client_id is missing");
+}
+
 /// CA-06, CA-07: what is wrong with a secret by one byte, and what is empty, never matches.
 #[tokio::test]
 async fn a_secret_matches_whole_or_not_at_all() {

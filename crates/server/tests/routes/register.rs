@@ -245,6 +245,57 @@ async fn a_list_filled_with_clients_that_nobody_approved_makes_room_and_keeps_th
 }
 
 #[tokio::test]
+async fn a_full_list_makes_room_for_a_tenth_and_no_more() {
+    let world = World::new().await;
+    let register = async |number: i32| {
+        let body =
+            json!({"redirect_uris": ["http://localhost/a"], "client_name": format!("n{number}")});
+        world.post_json(REGISTER, &body).await.status
+    };
+    for number in 0..50 {
+        assert_eq!(register(number).await, StatusCode::CREATED);
+    }
+    world.clock.advance(Duration::from_secs(40 * 60));
+    for number in 50..55 {
+        assert_eq!(register(number).await, StatusCode::CREATED, "{number}");
+    }
+    assert_eq!(register(55).await, StatusCode::SERVICE_UNAVAILABLE);
+    let todo = domain::ServerSlug::parse("todo").unwrap();
+    let count = world.store.count_dynamic_clients(&todo).await;
+    assert_eq!(count.unwrap(), 50);
+}
+
+#[tokio::test]
+async fn a_count_of_clients_is_believed_for_a_minute() {
+    let world = World::new().await;
+    let register = async |number: i32| {
+        let body =
+            json!({"redirect_uris": ["http://localhost/a"], "client_name": format!("n{number}")});
+        world.post_json(REGISTER, &body).await.status
+    };
+    for number in 0..50 {
+        assert_eq!(register(number).await, StatusCode::CREATED);
+    }
+    let todo = domain::ServerSlug::parse("todo").unwrap();
+    let soon = world.now().after(Duration::from_secs(1));
+    let forgotten = world.store.forget_unused_clients(&todo, soon, 1).await;
+    assert_eq!(forgotten.unwrap(), 1);
+    world.clock.advance(Duration::from_millis(59_999));
+    assert_eq!(register(50).await, StatusCode::SERVICE_UNAVAILABLE);
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(register(50).await, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn an_address_that_stands_twice_is_registered_once() {
+    let world = World::new().await;
+    let (one, other) = ("http://localhost/a", "http://localhost/b");
+    let body = json!({"redirect_uris": [one, other, one]});
+    let client = world.post_json(REGISTER, &body).await.json();
+    assert_eq!(client["redirect_uris"], json!([one, other]));
+}
+
+#[tokio::test]
 async fn a_registration_too_large_for_a_row_is_refused_and_a_roomy_one_is_kept() {
     let world = World::new().await;
     let body =

@@ -293,3 +293,25 @@ async fn it_is_no_refresh_token_no_secret_and_no_code() {
         .await
         .assert_error(401, "invalid_client", "");
 }
+
+/// No client of that id is registered, and the MCP server that asks learns that the token is good all the same.
+#[tokio::test]
+async fn what_it_was_exchanged_for_is_active_at_introspection_until_it_is_revoked() {
+    let world = World::new().await;
+    let made = world.service_token(None, "todo:read", HOUR).await.unwrap();
+    let text = made.text.expose();
+    let access = world.exchanged("todo", text).await.unwrap();
+    let credential = world.credential("todo").await;
+    let is_active = async || {
+        let (id, secret) = (credential.id.as_str(), credential.secret.expose());
+        let fields = [("token", access.as_str())];
+        let path = "/servers/todo/introspect";
+        let answer = world.post_basic(path, id, secret, &fields).await;
+        answer.json()["active"].clone()
+    };
+    assert_eq!(is_active().await, true);
+    let fields = [("token", text.as_str())];
+    let revoked = world.post_form("/servers/todo/revoke", &fields).await;
+    assert_eq!(revoked.status, StatusCode::OK);
+    assert_eq!(is_active().await, false);
+}

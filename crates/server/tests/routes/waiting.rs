@@ -256,3 +256,22 @@ async fn a_person_makes_sees_and_revokes_their_own_tokens() {
     );
     world.clock.advance(Duration::from_secs(1));
 }
+
+#[tokio::test]
+async fn a_client_that_waits_is_told_so_at_the_token_endpoint_and_another_what_it_lacks() {
+    let settings = ServerSettings {
+        dynamic_registration: RegistrationMode::Approved,
+        ..ServerSettings::default()
+    };
+    for (world, words) in [
+        (World::with(PUBLIC_URL, settings).await, "waits for the"),
+        (World::new().await, "cannot act for itself"),
+    ] {
+        let client = world.register().await;
+        let grant = ("grant_type", "client_credentials");
+        world
+            .token(&[grant, ("client_id", &client)])
+            .await
+            .assert_error(400, "unauthorized_client", words);
+    }
+}
