@@ -16,6 +16,9 @@ use crate::stack::Inner;
 use crate::stream_life::{Inner as LivingInner, Kind, Life, LivingBody};
 use crate::upstream_error::UpstreamError;
 
+/// In seconds: what keeps an upstream from being called is looked at again about as often.
+const UNUSABLE_RETRY_AFTER: u32 = 30;
+
 impl Inner {
     /// Makes our answer of the upstream's: its allow-listed headers, its lists filtered, its streams mortal.
     pub(crate) async fn answer(
@@ -120,18 +123,18 @@ impl Inner {
 
     /// 502, 503 or 504, in words: as a JSON-RPC error when a request waits for an answer.
     pub(crate) fn upstream_failed(&self, error: &UpstreamError, permitted: &Permitted) -> Refusal {
-        let (cause, code) = match error.status {
-            StatusCode::GATEWAY_TIMEOUT => (RefusalCause::GatewayTimeout, "bad_gateway"),
+        let (status, words) = (error.status, &error.words);
+        let cause = match status {
             StatusCode::SERVICE_UNAVAILABLE => {
-                (RefusalCause::UpstreamUnusable, "temporarily_unavailable")
+                let cause = RefusalCause::UpstreamUnusable;
+                return self
+                    .refusal_for(permitted, cause, status, "temporarily_unavailable", words)
+                    .retry_after(UNUSABLE_RETRY_AFTER);
             }
-            _ => (RefusalCause::BadGateway, "bad_gateway"),
+            StatusCode::GATEWAY_TIMEOUT => RefusalCause::GatewayTimeout,
+            _ => RefusalCause::BadGateway,
         };
-        let refusal = self.refusal_for(permitted, cause, error.status, code, &error.words);
-        match cause {
-            RefusalCause::UpstreamUnusable => refusal.retry_after(30),
-            _ => refusal,
-        }
+        self.refusal_for(permitted, cause, status, "bad_gateway", words)
     }
 
     /// 429: this principal has its share of open calls.
