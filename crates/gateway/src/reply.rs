@@ -123,18 +123,24 @@ impl Inner {
 
     /// 502, 503 or 504, in words: as a JSON-RPC error when a request waits for an answer.
     pub(crate) fn upstream_failed(&self, error: &UpstreamError, permitted: &Permitted) -> Refusal {
-        let (status, words) = (error.status, &error.words);
+        let status = error.status;
         let cause = match status {
             StatusCode::SERVICE_UNAVAILABLE => {
                 let cause = RefusalCause::UpstreamUnusable;
                 return self
-                    .refusal_for(permitted, cause, status, "temporarily_unavailable", words)
+                    .refusal_for(
+                        permitted,
+                        cause,
+                        status,
+                        "temporarily_unavailable",
+                        &error.words,
+                    )
                     .retry_after(UNUSABLE_RETRY_AFTER);
             }
             StatusCode::GATEWAY_TIMEOUT => RefusalCause::GatewayTimeout,
             _ => RefusalCause::BadGateway,
         };
-        self.refusal_for(permitted, cause, status, "bad_gateway", words)
+        self.refusal_for(permitted, cause, status, "bad_gateway", &error.words)
     }
 
     /// 429: this principal has its share of open calls.
