@@ -47,10 +47,10 @@ impl Entrance {
     }
 }
 
-/// The authority and the gateway on one listener, told apart by host and path.
+/// The authority and the gateway on one listener, told apart by host and path; or the authority alone.
 #[derive(Clone)]
 pub struct Join<A> {
-    gateway: Gateway,
+    gateway: Option<Gateway>,
     authority: A,
     entrance: Entrance,
 }
@@ -59,7 +59,16 @@ impl<A> Join<A> {
     /// The gateway answers what it claims, the authority everything else.
     pub fn new(gateway: Gateway, authority: A, entrance: Entrance) -> Self {
         Self {
-            gateway,
+            gateway: Some(gateway),
+            authority,
+            entrance,
+        }
+    }
+
+    /// The authority answers everything.
+    pub fn alone(authority: A, entrance: Entrance) -> Self {
+        Self {
+            gateway: None,
             authority,
             entrance,
         }
@@ -82,49 +91,14 @@ where
     async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
         self.entrance
             .pass(request, peer, async |request| {
-                match self.gateway.claim(request.uri(), request.headers()) {
-                    Some(claim) => self.gateway.answer(claim, request).await,
+                let claimed = self.gateway.as_ref().and_then(|gateway| {
+                    let claim = gateway.claim(request.uri(), request.headers())?;
+                    Some((gateway, claim))
+                });
+                match claimed {
+                    Some((gateway, claim)) => gateway.answer(claim, request).await,
                     None => ask(&self.authority, request).await,
                 }
-            })
-            .await
-    }
-}
-
-/// The authority alone.
-#[derive(Clone)]
-pub struct Alone<A> {
-    authority: A,
-    entrance: Entrance,
-}
-
-impl<A> Alone<A> {
-    /// The authority answers everything.
-    pub fn new(authority: A, entrance: Entrance) -> Self {
-        Self {
-            authority,
-            entrance,
-        }
-    }
-}
-
-impl<A, B> Handler for Alone<A>
-where
-    A: Service<Request<Arriving>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-    A::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Body = BoxBody;
-
-    async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
-        self.entrance
-            .pass(request, peer, async |request| {
-                ask(&self.authority, request).await
             })
             .await
     }

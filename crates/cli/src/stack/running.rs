@@ -284,7 +284,7 @@ impl Node {
         if let Some(admin) = settings.admin {
             accepting.push(tokio::spawn(accept::serve(
                 admin.sockets,
-                join::Alone::new(server::router(app, server::Side::Admin), entrance),
+                join::Join::alone(server::router(app, server::Side::Admin), entrance),
                 stop.clone(),
                 settings.limits.accept.clone(),
             )));
