@@ -57,7 +57,7 @@ use wire::oauth::ScopeSet;
 use args::{Arguments, ClientArguments, Command, GlobalArguments};
 use authority_place::AuthorityPlace;
 use client::ClientSettings;
-use config::{MasterKeyPlace, Valid};
+use config::{DatabasePlace, MasterKeyPlace, Valid};
 use data_dir::DataDirectory;
 use maintenance::Maintenance;
 use terminal::Terminal;
@@ -132,7 +132,7 @@ fn configured(global: &GlobalArguments) -> anyhow::Result<Option<Valid>> {
             "--data-dir and --config are both given; say data_dir in the configuration",
         ));
     }
-    config::load(file, std::env::vars())?.valid().map(Some)
+    config::load(file, config::variables())?.valid().map(Some)
 }
 
 /// Where a maintenance command works.
@@ -144,9 +144,20 @@ fn place(global: &GlobalArguments) -> anyhow::Result<AuthorityPlace> {
 }
 
 /// The master key of a configuration, unless the command line or its own variable names one.
-fn config_master_key(config: &Valid, file: Option<PathBuf>) -> anyhow::Result<MasterKeySource> {
+pub(crate) fn config_master_key(
+    config: &Valid,
+    file: Option<PathBuf>,
+) -> anyhow::Result<MasterKeySource> {
     let said = MasterKeySource::from_environment(file)?;
     match (&config.master_key, said) {
+        (MasterKeyPlace::DataDirectory, MasterKeySource::DataDirectory)
+            if matches!(config.database, DatabasePlace::Postgres { .. }) =>
+        {
+            Err(failure::usage(
+                "keys.master_key_file is missing: every node on one PostgreSQL needs the same key. Make one with \
+                 `openssl rand 32 | basenc --base64url -w0 | tr -d =` and keep it beside your backups",
+            ))
+        }
         (MasterKeyPlace::DataDirectory, said) => Ok(said),
         (MasterKeyPlace::File(file), MasterKeySource::DataDirectory) => {
             Ok(MasterKeySource::File(file.clone()))
@@ -222,7 +233,9 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             maintenance.close().await;
             ended?;
         }
-        Command::Config { command } => config::run(&command, global.config, &out)?,
+        Command::Config { command } => {
+            config::run(&command, global.config, global.master_key_file, &out)?;
+        }
         Command::Clients { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.clients(command, &out).await;

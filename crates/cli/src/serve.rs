@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accept::Socket;
 use crate::args::ServeArguments;
@@ -20,7 +20,7 @@ use crate::signals::StopSignals;
 use crate::stack::{AdminListeners, Node, NodeLimits, NodeSettings, hash_threads};
 use crate::terminal::Terminal;
 use crate::tls::{self, CertificateFiles, Certificates};
-use crate::{accept, providers};
+use crate::{accept, operate, providers};
 
 /// Serves until a signal says to stop.
 ///
@@ -32,7 +32,8 @@ pub async fn run(
     master_key: MasterKeySource,
 ) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
-    let starting = start(&config, &master_key);
+    let hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+    let starting = start(&config, &master_key, hang_up);
     let started = tokio::select! {
         started = starting => started?,
         () = signals.next() => return Ok(()),
@@ -96,11 +97,18 @@ struct Started {
     _place: AuthorityPlace,
 }
 
-async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<Started> {
+async fn start(
+    config: &Valid,
+    master_key: &MasterKeySource,
+    hang_up: Signal,
+) -> anyhow::Result<Started> {
     providers::install();
+    // First of all: what was made before it counts nothing.
+    operate::install();
     let mut place = AuthorityPlace::of_config(config)?;
     place.lock()?;
     let certificates = certificates(config)?;
+    tokio::spawn(read_again(hang_up, certificates.clone()));
     let public = bind(&config.listen, "listen.addresses", certificates.as_ref()).await?;
     let admin = match &config.admin {
         Some(admin) => {
@@ -116,10 +124,11 @@ async fn start(config: &Valid, master_key: &MasterKeySource) -> anyhow::Result<S
     let clock = Arc::new(SystemClock);
     let store = place.open_store().await?;
     let started = async {
+        // What a first start fixes comes after all that can go wrong with it.
+        let master_key = master_key.read(place.directory(), &store, &*random).await?;
         let identity = place
             .settle_identity(&store, config, public_addresses[0].port(), &*random)
             .await?;
-        let master_key = master_key.read(place.directory(), &store, &*random).await?;
         let activity = place.open_activity(&*clock).await?;
         let mut node = Node::start(NodeSettings {
             public_url: config.public_url.as_str().to_owned(),
@@ -202,7 +211,7 @@ fn proxies(config: &Valid) -> TrustedProxies {
     TrustedProxies::new(config.trusted_proxies.clone(), header)
 }
 
-/// The certificates, when there are any; from now on they are looked at again and again, and at SIGHUP.
+/// The certificates, when there are any; from now on they are looked at again and again.
 fn certificates(config: &Valid) -> anyhow::Result<Option<Arc<Certificates>>> {
     if config.certificates.is_empty() {
         return Ok(None);
@@ -216,16 +225,19 @@ fn certificates(config: &Valid) -> anyhow::Result<Option<Arc<Certificates>>> {
         })
         .collect();
     let certificates = Arc::new(Certificates::load(&files).context("tls.certificates")?);
-    let mut hang_up = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
-    let again = Arc::clone(&certificates);
-    // Both end with the process.
-    tokio::spawn(async move {
-        while hang_up.recv().await.is_some() {
-            again.reload_now().await;
-        }
-    });
+    // It ends with the process.
     tokio::spawn(Arc::clone(&certificates).watch(tls::LOOK_EVERY));
     Ok(Some(certificates))
+}
+
+/// Reads what lies in files again at each SIGHUP, which must not end a process that has none.
+async fn read_again(mut hang_up: Signal, certificates: Option<Arc<Certificates>>) {
+    while hang_up.recv().await.is_some() {
+        match &certificates {
+            Some(certificates) => certificates.reload_now().await,
+            None => tracing::info!("SIGHUP: there are no certificates to read again"),
+        }
+    }
 }
 
 async fn bind(

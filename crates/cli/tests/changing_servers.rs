@@ -185,3 +185,22 @@ async fn a_server_that_becomes_unusable_leaves_the_others_alone_also_at_the_next
     assert_eq!(get(&stack, &own, "/mcp/todo").await.0, 401);
     stack.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_removed_is_protected_again_under_another_name_and_never_under_its_own() {
+    let home = Home::new();
+    home.stack().await.shutdown().await;
+    let removed = home.run(&["servers", "remove", "todo"]).await;
+    assert_eq!(removed.code, 0, "{}", removed.stderr);
+    for _ in 0..2 {
+        let stack = home.stack().await;
+        assert!(stack.mcp_url.ends_with("/mcp/todo-2"), "{}", stack.mcp_url);
+        stack.shutdown().await;
+    }
+    let named = UpOptions {
+        slug: Some(ServerSlug::parse("todo").unwrap()),
+        ..UpOptions::new(home.data())
+    };
+    let refused = Stack::start(named).await.err().unwrap().to_string();
+    assert!(refused.contains("never given again"), "{refused}");
+}

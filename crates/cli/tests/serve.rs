@@ -208,6 +208,10 @@ async fn servers_come_and_go_while_it_runs_and_operators_see_how_it_is() {
     let refused =
         "portcullis_calls_total{server=\"echo\",method=\"GET\",outcome=\"unauthenticated\"";
     assert!(metrics.contains(refused), "{metrics}");
+    // Counted from the first write on, and ready without anybody having asked /readyz.
+    for counted in ["portcullis_store_group_writes_count", "portcullis_ready 1"] {
+        assert!(metrics.contains(counted), "{counted} in {metrics}");
+    }
     assert_eq!(status(&mut out, "/metrics").await, nothing);
 
     done(&home, &config, &["servers", "remove", "echo"]).await;
@@ -234,6 +238,42 @@ async fn felt(connection: &mut Connection, path: &str, wanted: StatusCode) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_origin_has_its_cookies_and_a_hang_up_ends_nothing() {
+    let home = Home::new();
+    let admin = unused_port().await;
+    let text = format!(
+        "public_url = \"https://mcp.example.com\"\ndata_dir = {:?}\n[listen]\naddresses = [\"127.0.0.1:0\"]\n\
+         [admin]\nlisten = [\"127.0.0.1:{admin}\"]\n",
+        home.data()
+    );
+    let config = home.write("portcullis.toml", &text);
+    let node = Node::start(&home, &config).await;
+    let pid = node.child.id().unwrap().to_string();
+    let sent = Command::new("kill").args(["-HUP", &pid]).status().await;
+    assert!(sent.unwrap().success());
+
+    let mut out = node.open("listen").await;
+    let mut inside = node.open("admin_listen").await;
+    let inner_name = inside.authority.clone();
+    out.authority = "mcp.example.com".to_owned();
+    // A browser keeps a cookie with `Secure` only where it trusts the connection.
+    for (connection, secure) in [(&mut out, true), (&mut inside, false)] {
+        let answer = connection.send(Request::get("/sign-in"), "").await.unwrap();
+        let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+        assert_eq!(cookie.starts_with("__Host-"), secure, "{cookie}");
+        assert_eq!(cookie.contains("Secure"), secure, "{cookie}");
+    }
+    // Neither answers under the name of the other.
+    out.authority = inner_name;
+    inside.authority = "mcp.example.com".to_owned();
+    for connection in [&mut out, &mut inside] {
+        let misdirected = status(connection, "/sign-in").await;
+        assert_eq!(misdirected, StatusCode::MISDIRECTED_REQUEST);
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_run_is_refused_before_anything_is_made() {
     let home = Home::new();
     let data = home.data();
@@ -247,6 +287,10 @@ async fn what_cannot_run_is_refused_before_anything_is_made() {
             "[limits]\ndrain = \"5\"\n",
             "limits.drain: write a number and its unit",
         ),
+        (
+            "[database]\nurl = \"postgres://me:hunter2@127.0.0.1:1/x\"\n",
+            "keys.master_key_file is missing",
+        ),
     ] {
         let text = format!("data_dir = {data:?}\n{text}");
         let config = config(&home, "portcullis.toml", 4180, &text);
@@ -254,6 +298,7 @@ async fn what_cannot_run_is_refused_before_anything_is_made() {
             let ran = run(&home, &config, arguments, "").await;
             assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
             assert!(ran.stderr.contains(said), "{}", ran.stderr);
+            assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
         }
     }
     assert!(!data.exists());

@@ -59,7 +59,11 @@ impl MasterKey {
             path: path.into(),
             cause,
         })?;
-        Self::parse(&text).ok_or_else(|| MasterKeyError::Malformed(path.into()))
+        let key = Self::parse(&text).ok_or_else(|| MasterKeyError::Malformed(path.into()))?;
+        if is_open_to_all(path) {
+            tracing::warn!(path = %path.display(), "everybody on this machine can read the master key; chmod 600 it");
+        }
+        Ok(key)
     }
 
     /// Reads the key file at `path`, or makes it (mode 0600, synced to disk before it is used).
@@ -125,6 +129,12 @@ fn write_durably(path: &Path, bytes: &[u8; 32]) -> io::Result<()> {
     fs::remove_file(&temporary)?;
     linked?;
     fs::File::open(folder)?.sync_all()
+}
+
+/// Whether others than owner and group may read it; a group may be how it is mounted.
+fn is_open_to_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 /// The derived keys, each for one use.

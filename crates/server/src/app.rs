@@ -25,8 +25,6 @@ pub type ConnectLines = Arc<dyn Fn(&McpServer) -> Vec<(String, String)> + Send +
 /// What the HTTP side is told at start.
 #[derive(Clone)]
 pub struct Settings {
-    /// The origin of the dashboard, when it is apart from `public_url`.
-    pub admin_url: Option<String>,
     /// For the dashboard.
     pub connect_lines: ConnectLines,
 }
@@ -34,7 +32,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            admin_url: None,
             connect_lines: Arc::new(|_| Vec::new()),
         }
     }
@@ -65,13 +62,23 @@ impl AppState {
     pub fn new(authority: Authority, settings: Settings) -> Self {
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         Self(Arc::new(App {
-            hosts: AllowedHosts::new(
-                std::iter::once(authority.public_url()).chain(settings.admin_url.as_deref()),
-            ),
+            hosts: AllowedHosts::new(authority.public_url()),
             cookies: CookieNames::new(authority.public_url(), authority.authority_id()),
             connect_lines: settings.connect_lines,
             authority,
             events,
+            metadata_reader: AtomicU64::new(0),
+        }))
+    }
+
+    /// The same at another origin, with sign-ins of its own: for a dashboard apart from the public address.
+    pub fn at(&self, origin: &str) -> Self {
+        Self(Arc::new(App {
+            authority: self.authority.clone(),
+            hosts: AllowedHosts::new(origin),
+            cookies: CookieNames::new(origin, self.authority.authority_id()),
+            connect_lines: Arc::clone(&self.connect_lines),
+            events: self.events.clone(),
             metadata_reader: AtomicU64::new(0),
         }))
     }

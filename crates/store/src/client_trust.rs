@@ -46,7 +46,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<ClientTrust>, StoreError> {
         let sql = "SELECT server, client_id, decision, at, user_id FROM client_trust \
-                   WHERE decision = $1 ORDER BY at, server, client_id LIMIT $2";
+                   WHERE decision = $1 AND server IN (SELECT slug FROM mcp_server WHERE removed_at IS NULL) \
+                   ORDER BY at, server, client_id LIMIT $2";
         let args = Args::with_capacity(2)
             .text(TrustDecision::Waiting.as_str())
             .limit(limit);

@@ -143,7 +143,8 @@ impl Store {
     pub async fn list_waiting_clients(&self, limit: usize) -> Result<Vec<Client>, StoreError> {
         let sql = "SELECT id, server, name, redirect_uris, registration, metadata, created_at, disabled_at, \
                    authentication, service_scopes, waiting_since FROM client \
-                   WHERE waiting_since IS NOT NULL AND disabled_at IS NULL ORDER BY waiting_since, id LIMIT $1";
+                   WHERE waiting_since IS NOT NULL AND disabled_at IS NULL \
+                   AND server IN (SELECT slug FROM mcp_server WHERE removed_at IS NULL) ORDER BY waiting_since, id LIMIT $1";
         let rows = self
             .fetch_all(sql, Args::with_capacity(1).limit(limit))
             .await?;

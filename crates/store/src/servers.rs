@@ -145,6 +145,18 @@ impl Store {
             .transpose()
     }
 
+    /// Whether a server of this slug is there, or was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn slug_is_taken(&self, slug: &ServerSlug) -> Result<bool, StoreError> {
+        let sql = "SELECT slug FROM mcp_server WHERE slug = $1";
+        let row = self
+            .fetch_optional(sql, Args::with_capacity(1).text(slug.as_str()))
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// All servers, by slug.
     ///
     /// # Errors

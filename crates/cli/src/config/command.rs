@@ -4,13 +4,15 @@ use clap::Subcommand;
 use comfy_table::Cell;
 use serde_json::Value;
 
-use super::load::{Loaded, load};
+use super::load::{Loaded, load, variables};
 use super::place::Place;
 use super::reference;
 use super::schema::{self, Kind, Shape};
-use super::valid::{DatabasePlace, MasterKeyPlace, Valid};
+use super::valid::{DatabasePlace, Valid};
+use crate::config_master_key;
 use crate::failure::usage;
 use crate::maintenance::table;
+use crate::master_key::MasterKeySource;
 use crate::terminal::{Terminal, plain};
 
 /// The longest value that is shown whole.
@@ -35,13 +37,19 @@ pub enum ConfigCommand {
 ///
 /// # Errors
 /// Everything that is wrong with the file and the environment.
-pub fn run(command: &ConfigCommand, file: Option<PathBuf>, out: &Terminal) -> anyhow::Result<()> {
+pub fn run(
+    command: &ConfigCommand,
+    file: Option<PathBuf>,
+    master_key_file: Option<PathBuf>,
+    out: &Terminal,
+) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check { all } => {
             let file = file.ok_or_else(|| usage("config check needs --config FILE"))?;
-            let loaded = load(&file, std::env::vars())?;
+            let loaded = load(&file, variables())?;
             let valid = loaded.valid()?;
-            check(&loaded, &valid, *all, out);
+            let master_key = config_master_key(&valid, master_key_file)?;
+            check(&loaded, &valid, &master_key, *all, out);
         }
         ConfigCommand::Reference => out.write(&reference::page(&schema::document())),
         ConfigCommand::Schema => {
@@ -52,7 +60,7 @@ pub fn run(command: &ConfigCommand, file: Option<PathBuf>, out: &Terminal) -> an
     Ok(())
 }
 
-fn check(loaded: &Loaded, valid: &Valid, all: bool, out: &Terminal) {
+fn check(loaded: &Loaded, valid: &Valid, master_key: &MasterKeySource, all: bool, out: &Terminal) {
     let document = schema::document();
     let shown = serde_json::to_value(&loaded.config).unwrap_or_default();
     let mut rows = Vec::new();
@@ -70,7 +78,7 @@ fn check(loaded: &Loaded, valid: &Valid, all: bool, out: &Terminal) {
     }
     out.line(table.trim_fmt());
     out.line("");
-    for line in would_run(valid) {
+    for line in would_run(valid, master_key) {
         out.line(line);
     }
     for warning in &valid.warnings {
@@ -109,7 +117,7 @@ fn one(value: &Value) -> String {
     }
 }
 
-fn would_run(valid: &Valid) -> Vec<String> {
+fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
     let addresses = |list: &[std::net::SocketAddr]| {
         let list: Vec<String> = list.iter().map(ToString::to_string).collect();
         list.join(", ")
@@ -142,10 +150,10 @@ fn would_run(valid: &Valid) -> Vec<String> {
             format!("  database: PostgreSQL, schemas {schema} and {schema}_activity")
         }
     });
-    lines.push(match &valid.master_key {
-        MasterKeyPlace::DataDirectory => "  master key: made in the data directory".to_owned(),
-        MasterKeyPlace::File(path) => format!("  master key: {}", path.display()),
-        MasterKeyPlace::Text(_) => "  master key: as said, not shown".to_owned(),
+    lines.push(match master_key {
+        MasterKeySource::DataDirectory => "  master key: made in the data directory".to_owned(),
+        MasterKeySource::File(path) => format!("  master key: {}", path.display()),
+        MasterKeySource::Text(_) => "  master key: as said, not shown".to_owned(),
     });
     lines
 }
@@ -191,7 +199,9 @@ mod tests {
         let variables = [("PORTCULLIS__LIMITS__DRAIN".to_owned(), "20s".to_owned())];
         let loaded = load(&file, variables.into_iter()).unwrap();
         let out = Terminal::memory();
-        check(&loaded, &loaded.valid().unwrap(), false, &out);
+        let valid = loaded.valid().unwrap();
+        let master_key = MasterKeySource::File("/run/secrets/key".into());
+        check(&loaded, &valid, &master_key, false, &out);
         let shown = out.kept();
         assert!(!shown.contains("hunter"), "{shown}");
         insta::assert_snapshot!(shown);

@@ -11,7 +11,7 @@ pub struct Limits {
     /// Open connections at once; more wait in the operating system's queue.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub connections: u32,
-    /// From the first byte to the end of a request's head, and how long an idle connection is kept.
+    /// From the first byte to the end of a request's head, and how long an idle HTTP/1.1 connection is kept.
     pub head_timeout: Period,
     /// How long answers that have begun may go on when the process is told to stop.
     pub drain: Period,

@@ -28,8 +28,6 @@ pub struct Loaded {
     pub config: Config,
     /// Where each value was said.
     pub places: Places,
-    /// Whether the master key is said in a variable of its own.
-    pub master_key_elsewhere: bool,
 }
 
 /// Reads the file, and over it the variables that begin with `PORTCULLIS__`.
@@ -41,13 +39,8 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
 ) -> anyhow::Result<Loaded> {
     let text = read(file)?;
-    let environment: Vec<(String, String)> = environment.collect();
-    let master_key_elsewhere = environment
-        .iter()
-        .any(|(name, _)| name == "PORTCULLIS_MASTER_KEY" || name == "PORTCULLIS_MASTER_KEY_FILE");
-    read_text(&text, environment.into_iter())
+    read_text(&text, environment)
         .map(|(config, places)| Loaded {
-            master_key_elsewhere,
             file: file.to_owned(),
             config,
             places,
@@ -71,6 +64,12 @@ fn read(file: &Path) -> anyhow::Result<String> {
         )));
     }
     Ok(text)
+}
+
+/// The variables of this process that are text; others are nobody's settings.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// What a person reads when the configuration cannot be used.
@@ -198,6 +197,15 @@ impl Walk<'_> {
                     }
                 }
                 self.places.note(path, place);
+            }
+            // Their words would repeat the value, and somebody may have put a secret where its section belongs.
+            (Kind::Table, _) => {
+                let words = located(Some(&place), Some(&path), "is a section, not a value");
+                self.problems.push((key.start, words));
+            }
+            (_, value) if shape.is_secret() && value.as_str().is_none() => {
+                let words = located(Some(&place), Some(&path), "must be text");
+                self.problems.push((key.start, words));
             }
             // Whether it is of the right kind, the types say.
             _ => self.places.note(path, place),

@@ -35,7 +35,7 @@ pub use egress::Egress;
 pub use keys::Keys;
 pub use limits::Limits;
 pub use listen::Listen;
-pub use load::load;
+pub use load::{load, variables};
 pub use log::Log;
 pub use proxy::{ForwardedHeader, Proxy};
 pub use retention::Retention;

@@ -80,7 +80,7 @@ pub enum DatabasePlace {
 /// Where the master key is.
 #[derive(Debug, Clone)]
 pub enum MasterKeyPlace {
-    /// In the data directory, made at the first start.
+    /// In the data directory, made at the first start, unless the command line or a variable of its own says where.
     DataDirectory,
     /// In this file.
     File(PathBuf),
@@ -122,7 +122,7 @@ impl Checks<'_> {
         let admin = self.admin(config, &listen);
         let operations = self.operations(config, &listen);
         let database = self.database(config);
-        let master_key = self.master_key(config, &database);
+        let master_key = self.master_key(config);
         if config.public_url.is_none() {
             self.problems.push(
                 "public_url is missing: the origin that clients see, such as public_url = \"https://mcp.example.com\""
@@ -300,7 +300,7 @@ impl Checks<'_> {
         }
     }
 
-    fn master_key(&mut self, config: &Config, database: &DatabasePlace) -> MasterKeyPlace {
+    fn master_key(&mut self, config: &Config) -> MasterKeyPlace {
         let keys = &config.keys;
         match (&keys.master_key, &keys.master_key_file) {
             (Some(_), Some(_)) => {
@@ -309,18 +309,7 @@ impl Checks<'_> {
             }
             (Some(key), None) => MasterKeyPlace::Text(key.0.clone()),
             (None, Some(file)) => MasterKeyPlace::File(file.clone()),
-            (None, None) => {
-                if matches!(database, DatabasePlace::Postgres { .. })
-                    && !self.loaded.master_key_elsewhere
-                {
-                    self.problem(
-                        "keys.master_key_file",
-                        "is missing: every node on one PostgreSQL needs the same key. Make one with \
-                         `openssl rand 32 | basenc --base64url -w0 | tr -d =` and keep it beside your backups",
-                    );
-                }
-                MasterKeyPlace::DataDirectory
-            }
+            (None, None) => MasterKeyPlace::DataDirectory,
         }
     }
 

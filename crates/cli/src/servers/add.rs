@@ -41,7 +41,17 @@ impl Maintenance {
         let now = SystemClock.now();
         let mut server = new_server(&add.slug, target.to_upstream(None)?, &public_url, now);
         if let Some(url) = &add.url {
-            server.resource = resource(url)?;
+            server.resource = resource(url, &public_url)?;
+        }
+        let same_place = |other: &McpServer| {
+            other.resource.trim_end_matches('/') == server.resource.trim_end_matches('/')
+        };
+        let others = self.store().list_servers().await?;
+        if let Some(other) = others.iter().find(|other| same_place(other)) {
+            return Err(usage(format!(
+                "{} is where {} is already; choose another --url",
+                server.resource, other.slug
+            )));
         }
         if let Some(name) = add.name {
             if name.trim().is_empty() || name.chars().count() > NAME_MAX {
@@ -121,18 +131,25 @@ fn told(server: &McpServer) -> String {
 }
 
 /// The one `aud` of its tokens: as people type it, without the slash that an origin ends in.
-fn resource(url: &Url) -> anyhow::Result<String> {
-    if url.query().is_some() {
-        return Err(usage("--url: must not contain a query (?…)"));
-    }
+fn resource(url: &Url, public_url: &str) -> anyhow::Result<String> {
     if url.scheme() != "https" && !is_loopback(url) {
         return Err(usage("--url: http is only for this machine; use https"));
     }
-    let text = url.as_str();
-    Ok(match url.path() {
-        "/" => text.trim_end_matches('/').to_owned(),
-        _ => text.to_owned(),
-    })
+    let text = match url.path() {
+        "/" => url.as_str().trim_end_matches('/'),
+        _ => url.as_str(),
+    };
+    let place = sdk::CanonicalResource::parse(text)
+        .map_err(|error| usage(format!("--url {text}: {error}")))?;
+    let first = place.path().split('/').nth(1).unwrap_or_default();
+    if first == ".well-known"
+        || (place.origin() == public_url && server::OWN_PATHS.contains(&first))
+    {
+        return Err(usage(format!(
+            "--url {text}: the authority itself answers there; choose another path"
+        )));
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -142,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_resource_is_https_or_of_this_machine_and_an_origin_has_no_slash() {
-        let read = |text: &str| resource(&Url::parse(text).unwrap());
+        let read = |text: &str| resource(&Url::parse(text).unwrap(), "https://mcp.example.com");
         for (text, kept) in [
             ("https://a.example/mcp", "https://a.example/mcp"),
             ("https://A.example:443/mcp/", "https://a.example/mcp/"),
@@ -151,7 +168,15 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap(), kept);
         }
-        for bad in ["http://a.example/mcp", "https://a.example/mcp?x=1"] {
+        assert!(read("https://a.example/admin").is_ok());
+        for bad in [
+            "http://a.example/mcp",
+            "https://a.example/mcp?x=1",
+            "https://a.example/.well-known/x",
+            "https://mcp.example.com/admin",
+            "https://mcp.example.com/sign-in/x",
+            "https://mcp.example.com/",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -14,6 +14,9 @@ use crate::failure::usage;
 use crate::target::{self, Target};
 use crate::terminal::Terminal;
 
+/// How often a slug may have been removed until a person has to choose.
+const SLUGS_TRIED: usize = 100;
+
 /// What to write, once it is known that it can work.
 #[derive(Debug)]
 pub struct Plan {
@@ -62,10 +65,7 @@ pub async fn plan(
             change: Change::Nothing(first),
         });
     }
-    let slug = options
-        .slug
-        .clone()
-        .unwrap_or_else(|| options.target.slug());
+    let slug = slug(store, options, &servers).await?;
     let known = servers.into_iter().find(|server| server.slug == slug);
     let upstream = options
         .target
@@ -91,6 +91,39 @@ pub async fn plan(
         plan.found = look(server, &plan.env, &plan.overrides, &options.terminal).await?;
     }
     Ok(plan)
+}
+
+/// The slug that was given, or the one that is made from the target; with a number behind it when a server that had it was
+/// removed, for a slug is never given again.
+async fn slug(
+    store: &Store,
+    options: &UpOptions,
+    servers: &[McpServer],
+) -> anyhow::Result<ServerSlug> {
+    let base = options
+        .slug
+        .clone()
+        .unwrap_or_else(|| options.target.slug());
+    for number in 1..=SLUGS_TRIED {
+        let slug = match number {
+            1 => base.clone(),
+            number => {
+                ServerSlug::parse(&format!("{base}-{number}")).map_err(|error| anyhow!(error))?
+            }
+        };
+        let is_there = servers.iter().any(|server| server.slug == slug);
+        if is_there || !store.slug_is_taken(&slug).await? {
+            return Ok(slug);
+        }
+        if options.slug.is_some() {
+            return Err(usage(format!(
+                "--slug {slug}: an MCP server of this name was removed, and a slug is never given again; choose another"
+            )));
+        }
+    }
+    bail!(
+        "{base} and its first {SLUGS_TRIED} numbers were all given before; choose another name with --slug"
+    )
 }
 
 /// Looks at an upstream before it is written down. Nobody answering is no reason to refuse: it may come up later.

@@ -229,7 +229,7 @@ impl Node {
         ));
         tasks.spawn(chores::keys(authority.clone(), Arc::clone(clock)));
 
-        let app = server::AppState::new(authority.clone(), http_settings(settings.admin.as_ref()));
+        let app = server::AppState::new(authority.clone(), http_settings());
         let self_check_agent = random_token(&**random, "portcullis-self-check/");
         let (sightings, seen) = mpsc::channel(SIGHTINGS_WAITING_MAX);
         telling.spawn(handshake::follow(seen, terminal.clone()));
@@ -254,6 +254,15 @@ impl Node {
             store.clone(),
             Arc::clone(clock),
         ));
+
+        // Before anybody is answered: a 404 would make clients forget what they know.
+        server_set.follow(servers.iter());
+        let placed = servers
+            .iter()
+            .filter(|server| server_set.has_place(&server.slug))
+            .cloned()
+            .collect();
+        tasks.spawn(server_set.run(servers_changed));
 
         let stop = CancellationToken::new();
         let closing = stop.child_token();
@@ -284,7 +293,10 @@ impl Node {
         if let Some(admin) = settings.admin {
             accepting.push(tokio::spawn(accept::serve(
                 admin.sockets,
-                join::Join::alone(server::router(app, server::Side::Admin), entrance),
+                join::Join::alone(
+                    server::router(app.at(&admin.url), server::Side::Admin),
+                    entrance,
+                ),
                 stop.clone(),
                 settings.limits.accept.clone(),
             )));
@@ -297,13 +309,6 @@ impl Node {
                 settings.limits.accept.clone(),
             )));
         }
-        server_set.follow(servers.iter());
-        let placed = servers
-            .iter()
-            .filter(|server| server_set.has_place(&server.slug))
-            .cloned()
-            .collect();
-        tasks.spawn(server_set.run(servers_changed));
         Ok(Self {
             authority,
             self_check_agent,
@@ -362,9 +367,8 @@ impl Node {
     }
 }
 
-fn http_settings(admin: Option<&AdminListeners>) -> server::Settings {
+fn http_settings() -> server::Settings {
     server::Settings {
-        admin_url: admin.map(|admin| admin.url.clone()),
         connect_lines: Arc::new(|server: &McpServer| {
             connect_lines(server.slug.as_str(), &server.resource)
                 .into_iter()

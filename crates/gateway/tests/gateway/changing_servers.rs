@@ -137,6 +137,8 @@ async fn no_call_fails_or_goes_astray_while_servers_change() {
                     assert_eq!(host, "c.example", "{told:?}");
                     assert_eq!(told.status, StatusCode::MISDIRECTED_REQUEST, "{told:?}");
                 }
+                // A refusal waits for nothing, and a loop that never waits would keep the runtime from the sockets.
+                tokio::task::yield_now().await;
             }
             answered
         })

@@ -3,7 +3,7 @@ use domain::{AuditEventKind, ServerSlug, Upstream};
 use store::{PublishOutcome, StoreError};
 
 use crate::databases::on_every_store;
-use crate::fixture::{event, server};
+use crate::fixture::{at, client, event, server};
 
 #[tokio::test]
 async fn a_server_comes_back_as_it_was_written() {
@@ -123,8 +123,16 @@ async fn a_removed_server_is_unknown_and_its_slug_is_never_given_again() {
             .insert_server(&server("notes"), added())
             .await
             .unwrap();
+        let mut waiting = client(&todo);
+        waiting.waiting_since = Some(at(1));
+        store
+            .insert_client(&waiting, None, event(AuditEventKind::ClientRegistered))
+            .await
+            .unwrap();
+        assert_eq!(store.list_waiting_clients(10).await.unwrap().len(), 1);
         let before = store.change_counter().await.unwrap();
         assert!(store.remove_server(&todo.slug, removed()).await.unwrap());
+        assert!(store.list_waiting_clients(10).await.unwrap().is_empty());
         assert_eq!(store.change_counter().await.unwrap(), before + 1);
 
         assert!(store.find_server(&todo.slug).await.unwrap().is_none());

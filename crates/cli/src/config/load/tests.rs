@@ -70,7 +70,15 @@ fn values_of_the_wrong_kind_say_where_they_are_and_what_to_write() {
         ),
         (
             "listen = \"x\"",
-            "line 1, column 10: listen: invalid type: string \"x\", expected struct Listen",
+            "line 1, column 1: listen: is a section, not a value",
+        ),
+        (
+            "database = \"postgres://u:hunter2@db/x\"",
+            "line 1, column 1: database: is a section, not a value",
+        ),
+        (
+            "[keys]\nmaster_key = 5",
+            "line 2, column 1: keys.master_key: must be text",
         ),
         (
             "[listen]\naddresses = [\"127.0.0.1:1\", \":443\"]",
