@@ -103,8 +103,11 @@ async fn start(
     hang_up: Signal,
 ) -> anyhow::Result<Started> {
     providers::install();
-    // First of all: what was made before it counts nothing.
-    operate::install();
+    let counts = !config.operations.is_empty();
+    if counts {
+        // First of all: what was made before it counts nothing.
+        operate::install();
+    }
     let mut place = AuthorityPlace::of_config(config)?;
     place.lock()?;
     let certificates = certificates(config)?;
@@ -139,6 +142,7 @@ async fn start(
                 url: place.url.as_str().to_owned(),
             }),
             operations,
+            counts,
             certificates,
             proxies: proxies(config),
             store: store.clone(),

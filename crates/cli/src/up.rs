@@ -48,6 +48,8 @@ pub async fn run(
         terminal: terminal.clone(),
         clock: Arc::new(SystemClock),
         random: Arc::new(OsRandom),
+        // There is no listener that could be asked.
+        operations: false,
     });
     let stack = tokio::select! {
         stack = starting => stack?,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use common::{EMAIL, Home, PASSWORD};
 use http::{Request, Response, header};
 use http_body_util::BodyExt as _;
-use portcullis_cli::Operations;
+use portcullis_cli::{Operations, Stack, UpOptions};
 use serde_json::{Value, json};
 use testkit::Connection;
 use testkit::person::{Person, registration_body};
@@ -148,9 +148,14 @@ impl Attacker {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_new_words_makes_no_new_series() {
     let home = Home::new();
-    let stack = home.stack().await;
+    let stack = Stack::start(UpOptions {
+        operations: true,
+        ..UpOptions::new(home.data())
+    })
+    .await
+    .unwrap();
     home.add_user().await;
-    let operations = stack.operations();
+    let operations = stack.operations().unwrap();
     let address = format!("localhost:{}", stack.port);
     let mut web = Connection::open(&address).await.unwrap();
     let (person, code) = Person::sign_in(&mut web, &stack.issuer, EMAIL, PASSWORD)

@@ -33,11 +33,12 @@ async fn a_node_is_ready_until_its_feed_is_stale_or_its_end_has_begun() {
     let clock = MovableClock::default();
     let stack = Stack::start(UpOptions {
         clock: Arc::new(clock.clone()),
+        operations: true,
         ..UpOptions::new(home.data())
     })
     .await
     .unwrap();
-    let operations = stack.operations();
+    let operations = stack.operations().unwrap();
     let (status, ready) = readiness(&operations).await;
     assert_eq!((status, &ready["ready"]), (StatusCode::OK, &json!(true)));
 
@@ -70,8 +71,13 @@ async fn a_node_is_ready_until_its_feed_is_stale_or_its_end_has_begun() {
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_answer_to_reading_alone_and_to_three_addresses() {
     let home = Home::new();
-    let stack = home.stack().await;
-    let operations = stack.operations();
+    let stack = Stack::start(UpOptions {
+        operations: true,
+        ..UpOptions::new(home.data())
+    })
+    .await
+    .unwrap();
+    let operations = stack.operations().unwrap();
     assert_eq!(ask(&operations, "/").await.0, StatusCode::NOT_FOUND);
     assert_eq!(ask(&operations, "/mcp/todo").await.0, StatusCode::NOT_FOUND);
     let post = Request::post("/metrics").body(()).unwrap();

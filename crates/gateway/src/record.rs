@@ -231,7 +231,7 @@ impl Recording {
         self.change(|record| {
             record.outcome = refusal.kind().into();
             record.reason = refusal.reason().to_owned();
-            record.correlation_id = Some(refusal.correlation_id().to_owned());
+            record.correlation_id = Some(refusal.correlation_id().to_string());
         });
         self.answered(refusal.status());
     }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use base::CorrelationId;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -116,7 +117,7 @@ impl Inner {
             ends_at,
             retirement,
             closing: self.closing.subscribe(),
-            span: tracing::Span::current(),
+            request: CorrelationId::of_request(),
             _place: place,
         }
     }

@@ -171,9 +171,9 @@ pub(crate) fn refused(refusal: Refusal) -> Response<BoxBody> {
     let reason = refusal.reason();
     match refusal.kind() {
         RefusalKind::UpstreamFailed | RefusalKind::Unavailable => {
-            tracing::warn!(correlation_id, status, "not answered: {reason}");
+            tracing::warn!(%correlation_id, status, "not answered: {reason}");
         }
-        _ => tracing::info!(correlation_id, status, "refused: {reason}"),
+        _ => tracing::info!(%correlation_id, status, "refused: {reason}"),
     }
     let mut response = refusal
         .into_response()

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use base::Timestamp;
+use base::{CorrelationId, Timestamp};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sdk::VerifiedCaller;
@@ -29,7 +29,7 @@ pub(crate) struct Life {
     pub(crate) retirement: Option<watch::Receiver<bool>>,
     pub(crate) closing: watch::Receiver<bool>,
     /// The request's, whose id belongs on what is logged of its answer.
-    pub(crate) span: tracing::Span,
+    pub(crate) request: Option<CorrelationId>,
     /// Held until the answer has ended.
     pub(crate) _place: Place,
 }
@@ -48,12 +48,17 @@ impl Life {
                 None => true,
             };
             if revoked {
-                tracing::info!(
-                    parent: &self.span,
-                    server = &*self.server.slug,
-                    client.id = &*self.caller.principal().client,
-                    "a stream was closed: its token was revoked"
-                );
+                let told = || {
+                    tracing::info!(
+                        server = &*self.server.slug,
+                        client.id = &*self.caller.principal().client,
+                        "a stream was closed: its token was revoked"
+                    );
+                };
+                match self.request {
+                    Some(id) => id.within(told),
+                    None => told(),
+                }
                 return;
             }
             tokio::select! {

@@ -102,7 +102,7 @@ where
                 Err(Unadmitted::Answered(response)) => response.map(boxed),
                 Err(Unadmitted::Refused(refusal)) => {
                     tracing::info!(
-                        correlation_id = refusal.correlation_id(),
+                        correlation_id = %refusal.correlation_id(),
                         status = refusal.status().as_u16(),
                         "refused: {}",
                         refusal.reason()

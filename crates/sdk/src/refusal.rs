@@ -57,8 +57,8 @@ impl Refusal {
     }
 
     /// What the caller was shown, to find the reason by: the id of the request, when it has one.
-    pub fn correlation_id(&self) -> &str {
-        self.0.correlation_id.as_str()
+    pub fn correlation_id(&self) -> CorrelationId {
+        self.0.correlation_id
     }
 
     /// The HTTP status.
@@ -113,7 +113,7 @@ impl Refusal {
         let body = Json::object([
             ("error", error.into()),
             ("error_description", description.into()),
-            ("correlation_id", correlation_id.as_str().into()),
+            ("correlation_id", correlation_id.to_string().as_str().into()),
         ]);
         Self::new(cause, status, reason, correlation_id, body.to_bytes())
     }
@@ -122,7 +122,7 @@ impl Refusal {
     pub fn rpc(random: &dyn Random, error: RpcRefusal<'_>) -> Self {
         let correlation_id = CorrelationId::current(random);
         let mut data = error.data.unwrap_or_default();
-        data.insert("correlation_id", correlation_id.as_str());
+        data.insert("correlation_id", correlation_id.to_string().as_str());
         let body = rpc::error(error.id, error.code, error.message, Some(data.into()));
         Self::new(
             error.cause,
@@ -152,7 +152,7 @@ impl Refusal {
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         );
-        if let Ok(id) = HeaderValue::from_str(correlation_id.as_str()) {
+        if let Ok(id) = HeaderValue::from_str(&correlation_id.to_string()) {
             headers.insert(CORRELATION_ID, id);
         }
         Self(Box::new(Parts {

@@ -147,9 +147,7 @@ impl App {
 
     /// The id that a refusal shows and the log repeats: the request's own.
     pub(crate) fn correlation_id(&self) -> String {
-        base::CorrelationId::current(self.authority.random())
-            .as_str()
-            .to_owned()
+        base::CorrelationId::current(self.authority.random()).to_string()
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use ::oauth::Error;
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
 use metrics::{Histogram, counter, histogram};
@@ -190,22 +189,34 @@ const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 static DURATION_OF: [[OnceLock<Histogram>; STATUS_CLASSES.len()]; ENDPOINTS.len()] =
     [const { [const { OnceLock::new() }; STATUS_CLASSES.len()] }; ENDPOINTS.len()];
 
-/// Measures how long each endpoint takes.
-pub(crate) async fn measure(request: Request, next: Next) -> Response {
-    let endpoint = endpoint(request.extensions().get().map(MatchedPath::as_str));
-    let began = Instant::now();
-    let response = next.run(request).await;
-    let class = status_class(response.status());
-    DURATION_OF[endpoint][class]
-        .get_or_init(|| {
-            histogram!(
-                REQUEST_DURATION,
-                "endpoint" => ENDPOINTS[endpoint],
-                "status" => STATUS_CLASSES[class],
-            )
-        })
-        .record(began.elapsed());
-    response
+/// Measures how long one request takes.
+pub(crate) struct Measure {
+    endpoint: usize,
+    began: Instant,
+}
+
+impl Measure {
+    /// Begins, at the route that was found.
+    pub(crate) fn begin(request: &Request) -> Self {
+        Self {
+            endpoint: endpoint(request.extensions().get().map(MatchedPath::as_str)),
+            began: Instant::now(),
+        }
+    }
+
+    /// Ends with the answer.
+    pub(crate) fn end(self, status: StatusCode) {
+        let class = status_class(status);
+        DURATION_OF[self.endpoint][class]
+            .get_or_init(|| {
+                histogram!(
+                    REQUEST_DURATION,
+                    "endpoint" => ENDPOINTS[self.endpoint],
+                    "status" => STATUS_CLASSES[class],
+                )
+            })
+            .record(self.began.elapsed());
+    }
 }
 
 /// Which endpoint the pattern of a route belongs to: never the path of a request.

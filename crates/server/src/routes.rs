@@ -51,7 +51,6 @@ pub fn router(app: AppState, side: Side) -> Router {
     router
         .fallback(nothing)
         .layer(middleware::from_fn_with_state(app.clone(), known_host))
-        .layer(middleware::from_fn(metric::measure))
         .with_state(app)
 }
 
@@ -130,7 +129,8 @@ fn pages(these: Router<AppState>) -> Router<AppState> {
 
 /// A name that somebody pointed at this address gets nothing, not even an error page that it could frame.
 async fn known_host(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    if app.hosts.accept(request.uri(), request.headers()) {
+    let measure = metric::Measure::begin(&request);
+    let response = if app.hosts.accept(request.uri(), request.headers()) {
         let mut response = next.run(request).await;
         if app.authority.public_url().starts_with("https:") {
             // A year. Names below ours are somebody else's to decide about.
@@ -139,14 +139,17 @@ async fn known_host(State(app): State<AppState>, request: Request, next: Next) -
                 HeaderValue::from_static("max-age=31536000"),
             );
         }
-        return response;
-    }
-    tracing::info!(reason = "unknown Host", "refused");
-    respond::problem(
-        StatusCode::MISDIRECTED_REQUEST,
-        "misdirected_request",
-        "this server does not answer to this Host; start it with --public-url set to the address that is used",
-    )
+        response
+    } else {
+        tracing::info!(reason = "unknown Host", "refused");
+        respond::problem(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected_request",
+            "this server does not answer to this Host; start it with --public-url set to the address that is used",
+        )
+    };
+    measure.end(response.status());
+    response
 }
 
 /// CORS for what programs read, in a browser or not. No credential is ambient here, so every origin may ask; the pages

@@ -55,6 +55,9 @@ impl TrustedProxies {
     /// 64 hops and 8 KiB.
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
+        if !self.trusts(client) {
+            return client;
+        }
         let mut entries = Entries::from_right(
             headers.get_all(self.header.name()),
             self.header == AddressHeader::Forwarded,

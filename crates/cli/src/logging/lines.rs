@@ -1,12 +1,13 @@
 use std::fmt::{self, Debug, Write as _};
 use std::io;
 
+use base::CorrelationId;
 use tracing::Subscriber;
 use tracing::field::Field;
 use tracing_subscriber::Layer;
-use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::field::{MakeExt as _, RecordFields};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::failure::usage;
@@ -18,8 +19,7 @@ pub enum Format {
     /// For people.
     #[default]
     Text,
-    /// One JSON object per line, for programs: `timestamp`, `level`, `target`, `message`, the fields, and in
-    /// `spans` the `request.id`.
+    /// One JSON object per line, for programs: `timestamp`, `level`, `target`, `message`, the fields, and `request.id`.
     Json,
 }
 
@@ -58,7 +58,7 @@ where
 {
     match format {
         Format::Text => tracing_subscriber::fmt::layer()
-            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .fmt_fields(WithId(debug_fn(write_field).delimited(" ")))
             .with_writer(writer)
             .with_ansi(colour)
             .boxed(),
@@ -70,6 +70,26 @@ where
             .with_span_list(true)
             .with_writer(JsonLines(writer))
             .boxed(),
+    }
+}
+
+/// Fields, and behind them the id of the request that the line belongs to.
+struct WithId<F>(F);
+
+impl<'writer, F> FormatFields<'writer> for WithId<F>
+where
+    F: for<'any> FormatFields<'any>,
+{
+    fn format_fields<R: RecordFields>(
+        &self,
+        mut writer: Writer<'writer>,
+        fields: R,
+    ) -> fmt::Result {
+        self.0.format_fields(writer.by_ref(), fields)?;
+        match CorrelationId::of_request() {
+            Some(id) => write!(writer, " request.id={id}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -135,6 +155,12 @@ impl<W: io::Write> io::Write for JsonLine<W> {
                 line.push(character);
             }
         }
+        if let Some(id) = CorrelationId::of_request()
+            && line.ends_with("}\n")
+        {
+            line.truncate(line.len() - 2);
+            let _ = writeln!(line, ",\"request.id\":\"{id}\"}}");
+        }
         self.0.write_all(line.as_bytes())?;
         Ok(bytes.len())
     }
@@ -150,6 +176,7 @@ mod tests {
 
     use std::sync::{Arc, Mutex};
 
+    use base::OsRandom;
     use serde_json::Value;
     use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -183,7 +210,7 @@ mod tests {
         "x\r\n2026-01-01T00:00:00Z ERROR forged\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\u{2028}\"}{\u{7}";
 
     fn hostile_events() {
-        let span = tracing::error_span!("request", request.id = %"00ff", user_agent = %HOSTILE);
+        let span = tracing::error_span!("of a library", user_agent = %HOSTILE);
         let _entered = span.enter();
         tracing::warn!(shown = %HOSTILE, debugged = ?HOSTILE, text = HOSTILE, "refused: {HOSTILE}");
     }
@@ -201,21 +228,23 @@ mod tests {
 
     #[test]
     fn nothing_in_a_field_can_forge_a_line_of_text() {
-        let lines = logged(Format::Text, hostile_events);
+        let id = CorrelationId::new(&OsRandom);
+        let lines = logged(Format::Text, || id.within(hostile_events));
         assert_one_line_without_controls(&lines);
-        assert!(lines.contains("request.id=00ff"), "{lines}");
+        assert!(lines.contains(&format!("request.id={id}")), "{lines}");
     }
 
     #[test]
     fn a_line_of_json_is_an_object_that_says_what_was_logged() {
-        let lines = logged(Format::Json, hostile_events);
+        let id = CorrelationId::new(&OsRandom);
+        let lines = logged(Format::Json, || id.within(hostile_events));
         assert_one_line_without_controls(&lines);
         let event: Value = serde_json::from_str(&lines).unwrap();
         assert_eq!(event["text"], HOSTILE);
         assert_eq!(event["shown"], HOSTILE);
         assert_eq!(event["message"], format!("refused: {HOSTILE}"));
         assert_eq!(event["level"], "WARN");
-        assert_eq!(event["spans"][0]["request.id"], "00ff");
+        assert_eq!(event["request.id"], id.to_string());
     }
 
     #[test]

@@ -9,14 +9,13 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes};
 use tower::{Service, ServiceExt as _};
-use tracing::Instrument as _;
 
 use crate::accept::Handler;
 use crate::arriving::Arriving;
 use crate::forwarded::TrustedProxies;
 
-/// What every request gets at the door: the address of its client, also when it comes through a trusted proxy, and an id, on
-/// each of its log lines and in what refuses it.
+/// What every request gets at the door: an id, on each of its log lines and in what refuses it; and for the authority the
+/// address of its client, also when it comes through a trusted proxy.
 #[derive(Clone)]
 pub struct Entrance {
     proxies: Arc<TrustedProxies>,
@@ -24,26 +23,12 @@ pub struct Entrance {
 }
 
 impl Entrance {
-    /// `random` makes the ids.
+    /// `random` begins the ids.
     pub fn new(proxies: TrustedProxies, random: Arc<dyn Random>) -> Self {
         Self {
             proxies: Arc::new(proxies),
             random,
         }
-    }
-
-    async fn pass<T>(
-        &self,
-        mut request: Request<Arriving>,
-        peer: SocketAddr,
-        answer: impl AsyncFnOnce(Request<Arriving>) -> T,
-    ) -> T {
-        let client = self.proxies.client_address(peer.ip(), request.headers());
-        request.extensions_mut().insert(server::Peer(client));
-        let id = CorrelationId::new(&*self.random);
-        // Of the highest level, so that no filter takes the id from a line that it lets through.
-        let span = tracing::error_span!("request", request.id = %id);
-        id.during(answer(request)).instrument(span).await
     }
 }
 
@@ -88,19 +73,17 @@ where
 {
     type Body = BoxBody;
 
-    async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
-        self.entrance
-            .pass(request, peer, async |request| {
-                let claimed = self.gateway.as_ref().and_then(|gateway| {
-                    let claim = gateway.claim(request.uri(), request.headers())?;
-                    Some((gateway, claim))
-                });
-                match claimed {
-                    Some((gateway, claim)) => gateway.answer(claim, request).await,
-                    None => ask(&self.authority, request).await,
-                }
-            })
-            .await
+    async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
+        let id = CorrelationId::new(&*self.entrance.random);
+        if let Some(gateway) = &self.gateway
+            && let Some(claim) = gateway.claim(request.uri(), request.headers())
+        {
+            return id.during(gateway.answer(claim, request)).await;
+        }
+        let proxies = &self.entrance.proxies;
+        let client = proxies.client_address(peer.ip(), request.headers());
+        request.extensions_mut().insert(server::Peer(client));
+        id.during(ask(&self.authority, request)).await
     }
 }
 

@@ -77,6 +77,8 @@ pub struct UpOptions {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Whether what happens is counted, for [`Stack::operations`].
+    pub operations: bool,
 }
 
 impl UpOptions {
@@ -95,6 +97,7 @@ impl UpOptions {
             terminal: Terminal::memory(),
             clock: Arc::new(SystemClock),
             random: Arc::new(OsRandom),
+            operations: false,
         }
     }
 }
@@ -126,8 +129,10 @@ impl Stack {
     /// One message that names the setting and the fix. What was there before is unchanged then.
     pub async fn start(options: UpOptions) -> anyhow::Result<Self> {
         providers::install();
-        // First of all: what was made before it counts nothing.
-        operate::install();
+        // First of all: what was made before it counts nothing. Where nobody can ask, nothing is counted either.
+        if options.operations {
+            operate::install();
+        }
         let overrides = tool_scope::overrides(&options.tool_scopes)?;
         let directory = DataDirectory::open_or_create(options.data_dir.as_deref())?;
         let mut lock = directory.lock()?;
@@ -174,8 +179,9 @@ impl Stack {
         (self.screen.checks, &self.screen.findings)
     }
 
-    /// What answers `/metrics`, `/healthz` and `/readyz`, for a listener that is not the public one.
-    pub fn operations(&self) -> Operations {
+    /// What answers `/metrics`, `/healthz` and `/readyz`, for a listener that is not the public one; when
+    /// [`UpOptions::operations`] asked for it.
+    pub fn operations(&self) -> Option<Operations> {
         self.node.operations()
     }
 
@@ -285,6 +291,7 @@ async fn start(
         public: listeners.sockets.into_iter().map(Socket::from).collect(),
         admin: None,
         operations: Vec::new(),
+        counts: options.operations,
         certificates: None,
         proxies: TrustedProxies::default(),
         store,

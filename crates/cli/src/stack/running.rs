@@ -44,6 +44,8 @@ pub struct NodeSettings {
     pub admin: Option<AdminListeners>,
     /// Where `/metrics`, `/healthz` and `/readyz` are.
     pub operations: Vec<Socket>,
+    /// Whether what happens is counted, for them and for [`Node::operations`]; then the recorder was installed first of all.
+    pub counts: bool,
     /// The certificates that its listeners show, to be watched.
     pub certificates: Option<Arc<Certificates>>,
     /// Whose word about the client's address counts.
@@ -124,7 +126,7 @@ pub struct Node {
     /// What the first look at each upstream finds; the terminal is told where nobody listens.
     pub first_looks: mpsc::Receiver<First>,
     wake: Arc<Notify>,
-    operations: Operations,
+    operations: Option<Operations>,
     closing: CancellationToken,
     stop: DropGuard,
     accepting: Vec<JoinHandle<()>>,
@@ -141,7 +143,6 @@ impl Node {
     /// # Errors
     /// In words.
     pub async fn start(settings: NodeSettings) -> anyhow::Result<Self> {
-        operate::install();
         let (store, activity) = (&settings.store, &settings.activity);
         let (clock, random) = (&settings.clock, &settings.random);
         let terminal = &settings.terminal;
@@ -266,14 +267,18 @@ impl Node {
 
         let stop = CancellationToken::new();
         let closing = stop.child_token();
-        let operations = Operations::new(
-            authority.clone(),
-            feed,
-            Arc::clone(clock),
-            closing.clone(),
-            settings.certificates,
-        );
-        tasks.spawn(operate::upkeep(operate::install()));
+        let operations = settings.counts.then(|| {
+            Operations::new(
+                authority.clone(),
+                feed,
+                Arc::clone(clock),
+                closing.clone(),
+                settings.certificates,
+            )
+        });
+        if settings.counts {
+            tasks.spawn(operate::upkeep(operate::install()));
+        }
         let mut accepting = Vec::new();
         let side = match settings.admin {
             Some(_) => server::Side::Public,
@@ -301,7 +306,7 @@ impl Node {
                 settings.limits.accept.clone(),
             )));
         }
-        if !settings.operations.is_empty() {
+        if let Some(operations) = &operations {
             accepting.push(tokio::spawn(accept::serve(
                 settings.operations,
                 operations.clone(),
@@ -334,8 +339,8 @@ impl Node {
         self.wake.notify_one();
     }
 
-    /// What answers `/metrics`, `/healthz` and `/readyz`.
-    pub fn operations(&self) -> Operations {
+    /// What answers `/metrics`, `/healthz` and `/readyz`, when what happens is counted.
+    pub fn operations(&self) -> Option<Operations> {
         self.operations.clone()
     }
 
