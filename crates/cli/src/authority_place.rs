@@ -93,15 +93,14 @@ impl AuthorityPlace {
     /// # Errors
     /// In words, when it cannot be reached, is damaged or newer.
     pub async fn open_store(&self) -> anyhow::Result<Store> {
-        let (url, named) = match &self.database {
-            DatabasePlace::Sqlite => {
-                let path = self.directory.file("portcullis.db");
-                let named = format!("the database {}", path.display());
-                (DatabaseUrl::Sqlite(path), named)
-            }
-            DatabasePlace::Postgres { schema, .. } => {
-                let named = format!("database.url, schema {schema}");
-                (self.postgres(schema), named)
+        let url = self.database("portcullis.db", "");
+        let named = match &url {
+            DatabaseUrl::Sqlite(path) => format!("the database {}", path.display()),
+            DatabaseUrl::Postgres { schema, .. } => {
+                format!(
+                    "database.url, schema {}",
+                    schema.as_deref().unwrap_or_default()
+                )
             }
         };
         #[cfg_attr(not(feature = "weaken-durability"), expect(unused_mut))]
@@ -118,30 +117,27 @@ impl AuthorityPlace {
     /// # Errors
     /// Names it.
     pub async fn open_activity(&self, clock: &dyn Clock) -> anyhow::Result<ActivityLog> {
-        let (url, named) = match &self.database {
-            DatabasePlace::Sqlite => {
-                let path = self.directory.file("activity.db");
-                let named = format!("the activity log {}", path.display());
-                (DatabaseUrl::Sqlite(path), named)
-            }
-            DatabasePlace::Postgres { schema, .. } => {
-                let schema = format!("{schema}{ACTIVITY_SUFFIX}");
-                let named = format!("the activity log in schema {schema}");
-                (self.postgres(&schema), named)
-            }
+        let url = self.database("activity.db", ACTIVITY_SUFFIX);
+        let named = match &url {
+            DatabaseUrl::Sqlite(path) => format!("the activity log {}", path.display()),
+            DatabaseUrl::Postgres { schema, .. } => format!(
+                "the activity log in schema {}",
+                schema.as_deref().unwrap_or_default()
+            ),
         };
         ActivityLog::open(ActivityOptions { url }, clock)
             .await
             .context(named)
     }
 
-    fn postgres(&self, schema: &str) -> DatabaseUrl {
+    /// The file of this name, or the schema whose name ends so.
+    fn database(&self, file: &str, suffix: &str) -> DatabaseUrl {
         match &self.database {
-            DatabasePlace::Postgres { url, .. } => DatabaseUrl::Postgres {
+            DatabasePlace::Sqlite => DatabaseUrl::Sqlite(self.directory.file(file)),
+            DatabasePlace::Postgres { url, schema } => DatabaseUrl::Postgres {
                 url: url.clone(),
-                schema: Some(schema.to_owned()),
+                schema: Some(format!("{schema}{suffix}")),
             },
-            DatabasePlace::Sqlite => DatabaseUrl::Sqlite(self.directory.file("portcullis.db")),
         }
     }
 
