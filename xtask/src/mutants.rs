@@ -31,6 +31,15 @@ struct Group {
     tests: &'static [&'static str],
 }
 
+/// The routes' tests that send forms.
+const WHERE_FORMS_ARE_SENT: &[&str] = &[
+    "people",
+    "authorize",
+    "page_attacks",
+    "waiting",
+    "service_tokens",
+];
+
 const GROUPS: &[Group] = &[
     Group {
         name: "wire",
@@ -154,13 +163,7 @@ const GROUPS: &[Group] = &[
         files: &["crates/oauth/src/csrf.rs"],
         functions: None,
         targets: ROUTES,
-        tests: &[
-            "people",
-            "authorize",
-            "page_attacks",
-            "waiting",
-            "service_tokens",
-        ],
+        tests: WHERE_FORMS_ARE_SENT,
     },
     Group {
         name: "origin",
@@ -169,13 +172,7 @@ const GROUPS: &[Group] = &[
         files: &["crates/server/src/same_origin.rs"],
         functions: None,
         targets: ROUTES,
-        tests: &[
-            "people",
-            "authorize",
-            "page_attacks",
-            "waiting",
-            "service_tokens",
-        ],
+        tests: WHERE_FORMS_ARE_SENT,
     },
     Group {
         name: "redirects",
