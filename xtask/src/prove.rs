@@ -14,6 +14,7 @@ use crate::postgres::{self, Postgres};
 use crate::project;
 use crate::stack;
 use crate::steps::{Count, Steps};
+use crate::tools;
 
 /// What CI runs: an environment variable that a test reads, and its value.
 pub const SMALL_COUNTS: [(&str, u32); 3] = [
@@ -106,6 +107,7 @@ fn counts(counts: &'static [(&str, u32)]) -> impl Iterator<Item = (String, Strin
 
 /// Every test that stands above the binary, but those of other people's clients, which are a step of their own.
 pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
+    tools::proxies()?;
     let server = Postgres::start()?;
     let mut environment = vec![
         ("PORTCULLIS_BIN".to_owned(), text(binary)),

@@ -65,6 +65,18 @@ pub fn faketime() -> anyhow::Result<()> {
         .context("libfaketime is missing; PORTCULLIS_FAKETIME may name libfaketimeMT.so.1")
 }
 
+/// The proxies whose configurations we give: nginx, Caddy and HAProxy.
+pub fn proxies() -> anyhow::Result<()> {
+    for (name, package) in [
+        ("/usr/sbin/nginx", "nginx-light"),
+        ("caddy", "caddy"),
+        ("/usr/sbin/haproxy", "haproxy"),
+    ] {
+        program(name, &[package])?;
+    }
+    Ok(())
+}
+
 /// A Chromium that a script can drive.
 pub fn chromium() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os("CHROMIUM") {

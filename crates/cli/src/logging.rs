@@ -1,3 +1,4 @@
+mod client_address;
 mod lines;
 mod rate_cap;
 
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::failure::usage;
 use crate::terminal::{LogStream, Terminal};
 
+pub use client_address::answering;
 pub use lines::Format;
 use rate_cap::RateCap;
 

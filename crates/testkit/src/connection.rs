@@ -1,16 +1,24 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// One keep-alive connection.
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// `host:port`, sent as `Host`.
     pub authority: String,
+    scheme: &'static str,
 }
 
 impl Connection {
@@ -20,12 +28,41 @@ impl Connection {
             .await
             .with_context(|| format!("connecting to {authority}"))?;
         stream.set_nodelay(true)?;
+        Self::over(stream, authority, "http").await
+    }
+
+    /// Opens a connection to `https://{name}` at `address`; `root` is the certificate that is believed, as PEM.
+    pub async fn open_tls(address: SocketAddr, name: &str, root: &str) -> anyhow::Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(root.as_bytes())?)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true)?;
+        let name_asked = ServerName::try_from(name.to_owned())?;
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name_asked, stream)
+            .await?;
+        Self::over(stream, name, "https").await
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        authority: &str,
+        scheme: &'static str,
+    ) -> anyhow::Result<Self> {
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self {
             sender,
             authority: authority.to_owned(),
+            scheme,
         })
     }
 
@@ -58,7 +95,10 @@ impl Connection {
                 http::header::CONTENT_TYPE,
                 "application/x-www-form-urlencoded",
             )
-            .header(http::header::ORIGIN, format!("http://{}", self.authority))
+            .header(
+                http::header::ORIGIN,
+                format!("{}://{}", self.scheme, self.authority),
+            )
             .header("sec-fetch-site", "same-origin");
         if !cookie.is_empty() {
             request = request.header(http::header::COOKIE, cookie);

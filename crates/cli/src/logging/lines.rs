@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::fmt::{FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::client_address;
 use crate::failure::usage;
 
 /// How the log looks. In both, one event is one line, whatever stands in its fields: a name that a client chose can neither
@@ -19,7 +20,8 @@ pub enum Format {
     /// For people.
     #[default]
     Text,
-    /// One JSON object per line, for programs: `timestamp`, `level`, `target`, `message`, the fields, and `request.id`.
+    /// One JSON object per line, for programs: `timestamp`, `level`, `target`, `message`, the fields, and of a request `request.id` and
+    /// `client.address`.
     Json,
 }
 
@@ -73,7 +75,7 @@ where
     }
 }
 
-/// Fields, and behind them the id of the request that the line belongs to.
+/// Fields, and behind them the id of the request that the line belongs to and the address of its client.
 struct WithId<F>(F);
 
 impl<'writer, F> FormatFields<'writer> for WithId<F>
@@ -86,8 +88,11 @@ where
         fields: R,
     ) -> fmt::Result {
         self.0.format_fields(writer.by_ref(), fields)?;
-        match CorrelationId::of_request() {
-            Some(id) => write!(writer, " request.id={id}"),
+        if let Some(id) = CorrelationId::of_request() {
+            write!(writer, " request.id={id}")?;
+        }
+        match client_address::of_request() {
+            Some(client) => write!(writer, " client.address={client}"),
             None => Ok(()),
         }
     }
@@ -159,7 +164,11 @@ impl<W: io::Write> io::Write for JsonLine<W> {
             && line.ends_with("}\n")
         {
             line.truncate(line.len() - 2);
-            let _ = writeln!(line, ",\"request.id\":\"{id}\"}}");
+            let _ = write!(line, ",\"request.id\":\"{id}\"");
+            if let Some(client) = client_address::of_request() {
+                let _ = write!(line, ",\"client.address\":\"{client}\"");
+            }
+            line.push_str("}\n");
         }
         self.0.write_all(line.as_bytes())?;
         Ok(bytes.len())
@@ -245,6 +254,25 @@ mod tests {
         assert_eq!(event["message"], format!("refused: {HOSTILE}"));
         assert_eq!(event["level"], "WARN");
         assert_eq!(event["request.id"], id.to_string());
+    }
+
+    #[test]
+    fn a_line_names_the_client_of_the_request_it_belongs_to_and_no_other() {
+        let client = "203.0.113.9".parse().unwrap();
+        let during = |format| {
+            logged(format, || {
+                let answer = client_address::answering(client, async {
+                    CorrelationId::new(&OsRandom).within(hostile_events);
+                });
+                let waker = std::task::Waker::noop();
+                let mut context = std::task::Context::from_waker(waker);
+                assert!(std::pin::pin!(answer).poll(&mut context).is_ready());
+            })
+        };
+        let line: Value = serde_json::from_str(&during(Format::Json)).unwrap();
+        assert_eq!(line["client.address"], "203.0.113.9");
+        assert!(during(Format::Text).ends_with(" client.address=203.0.113.9\n"));
+        assert!(!logged(Format::Text, hostile_events).contains("client.address"));
     }
 
     #[test]

@@ -13,9 +13,10 @@ use tower::{Service, ServiceExt as _};
 use crate::accept::Handler;
 use crate::arriving::Arriving;
 use crate::forwarded::TrustedProxies;
+use crate::logging::answering;
 
-/// What every request gets at the door: an id, on each of its log lines and in what refuses it; and for the authority the
-/// address of its client, also when it comes through a trusted proxy.
+/// What every request gets at the door: an id, on each of its log lines and in what refuses it; and the address of its
+/// client, also when it comes through a trusted proxy, for the log and for what the authority counts.
 #[derive(Clone)]
 pub struct Entrance {
     proxies: Arc<TrustedProxies>,
@@ -75,15 +76,18 @@ where
 
     async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
         let id = CorrelationId::new(&*self.entrance.random);
+        let proxies = &self.entrance.proxies;
+        let client = proxies.client_address(peer.ip(), request.headers());
         if let Some(gateway) = &self.gateway
             && let Some(claim) = gateway.claim(request.uri(), request.headers())
         {
-            return id.during(gateway.answer(claim, request)).await;
+            return id
+                .during(answering(client, gateway.answer(claim, request)))
+                .await;
         }
-        let proxies = &self.entrance.proxies;
-        let client = proxies.client_address(peer.ip(), request.headers());
         request.extensions_mut().insert(server::Peer(client));
-        id.during(ask(&self.authority, request)).await
+        id.during(answering(client, ask(&self.authority, request)))
+            .await
     }
 }
 

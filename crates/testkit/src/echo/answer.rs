@@ -133,7 +133,7 @@ fn respond(method: &str, id: &str, params: &str, modern: bool, state: &State) ->
 }
 
 /// `echo` and every other name give the arguments back; `slow` waits `ms` first; `count` sends `events`
-/// notifications before its answer, all on one stream.
+/// notifications before its answer, `ms` apart, all on one stream.
 fn call(id: &str, params: &str, modern: bool, state: &State) -> Response<Body> {
     #[derive(Deserialize)]
     struct Call<'a> {
@@ -154,7 +154,10 @@ fn call(id: &str, params: &str, modern: bool, state: &State) -> Response<Body> {
     let result = format!(r#"{{{result_type}"content":[{{"type":"text","text":{text}}}]}}"#);
     match call.name {
         "slow" => slow(id, &result, number(arguments, "ms")),
-        "count" => count(id, &result, number(arguments, "events")),
+        "count" => {
+            let pause = Duration::from_millis(number(arguments, "ms"));
+            count(id, &result, number(arguments, "events"), pause)
+        }
         _ => result_response(id, &result, state),
     }
 }
@@ -168,7 +171,7 @@ fn slow(id: &str, result: &str, ms: u64) -> Response<Body> {
     event_stream(Either::Right(StreamBody::new(frames).boxed_unsync()))
 }
 
-fn count(id: &str, result: &str, events: u64) -> Response<Body> {
+fn count(id: &str, result: &str, events: u64, pause: Duration) -> Response<Body> {
     let answer = event(&envelope(id, result));
     let frames = stream::unfold(0, move |sent| {
         let frame = match sent {
@@ -179,6 +182,9 @@ fn count(id: &str, result: &str, events: u64) -> Response<Body> {
             _ => None,
         };
         async move {
+            if sent > 0 && !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             frame.map(|frame| {
                 (
                     Ok::<_, Infallible>(Frame::data(Bytes::from(frame))),
