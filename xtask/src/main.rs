@@ -12,6 +12,8 @@ mod cargo;
 mod clone_time;
 mod command;
 mod conformance;
+mod deploy;
+mod dist;
 mod evidence;
 mod fuzz;
 mod interop;
@@ -74,6 +76,8 @@ enum Task {
     },
     /// The time from clone to the first authorized call, release build included
     Time,
+    /// The release: a static program for Linux in an archive, which is then used as a newcomer would
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -84,6 +88,7 @@ fn main() -> ExitCode {
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Mutants { group } => mutants::run(group.as_deref()),
         Task::Time => clone_time::run().map(|()| true),
+        Task::Dist => dist::run().map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

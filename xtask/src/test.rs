@@ -8,6 +8,7 @@ use crate::browser;
 use crate::cargo;
 use crate::clone_time;
 use crate::conformance;
+use crate::deploy;
 use crate::evidence;
 use crate::interop;
 use crate::postgres::{self, Postgres};
@@ -33,6 +34,8 @@ pub enum Step {
     Conformance,
     /// A person in Chromium
     Browser,
+    /// That the programs they are for understand the files in `deploy/`
+    Deploy,
     /// That the written evidence is young enough and names checks that exist
     Evidence,
     /// The time from clone to the first authorized call
@@ -63,7 +66,12 @@ pub fn run(only: &[Step]) -> anyhow::Result<bool> {
         report.run(&name, || {
             let needs_binary = matches!(
                 step,
-                Step::Stack | Step::Interop | Step::Conformance | Step::Browser | Step::Time
+                Step::Stack
+                    | Step::Interop
+                    | Step::Conformance
+                    | Step::Browser
+                    | Step::Deploy
+                    | Step::Time
             );
             if needs_binary && binary.is_none() {
                 binary = Some(stack::build(false)?);
@@ -89,6 +97,7 @@ pub fn run(only: &[Step]) -> anyhow::Result<bool> {
                 Step::Interop => interop::run(&binary),
                 Step::Conformance => conformance::run(&binary),
                 Step::Browser => browser::run(&binary),
+                Step::Deploy => deploy::run(&binary),
                 Step::Evidence => evidence::check(),
                 Step::Time => clone_time::run().map(|()| Count::ONE),
             }

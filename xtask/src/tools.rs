@@ -77,6 +77,13 @@ pub fn proxies() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The programs that read what is in `deploy/`.
+pub fn deployment() -> anyhow::Result<()> {
+    program("promtool", &["prometheus"])?;
+    program("systemd-analyze", &["systemd"])?;
+    program("docker-compose", &["docker-compose"])
+}
+
 /// A Chromium that a script can drive.
 pub fn chromium() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os("CHROMIUM") {

@@ -203,3 +203,36 @@ fn every_alert_watches_metrics_that_exist_and_says_what_to_do() {
         );
     }
 }
+
+/// The configuration of the containers, with secrets where the test has them.
+#[test]
+fn the_configuration_that_containers_get_is_one_that_serve_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let url = "postgres://portcullis:secret@postgres:5432/portcullis";
+    std::fs::write(at.join("database_url"), url).unwrap();
+    std::fs::write(at.join("master_key"), "A".repeat(43)).unwrap();
+    let given = file("portcullis.toml");
+    let text = given.replace("/run/secrets", at.to_str().unwrap());
+    assert_ne!(text, given);
+    let check = |text: &str| {
+        let config = at.join("portcullis.toml");
+        std::fs::write(&config, text).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["config", "check", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let (taken, said) = check(&text);
+    assert!(taken, "{said}");
+    assert!(!said.contains("secret@"), "{said}");
+    let (taken, said) = check(&text.replace("notice", "notise"));
+    assert!(!taken);
+    assert!(said.contains("notice"), "{said}");
+}
