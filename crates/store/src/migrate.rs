@@ -8,26 +8,61 @@ use crate::values::{Args, RowReader};
 pub(crate) struct Schema {
     /// Tells the authority's database from an activity log.
     pub(crate) name: &'static str,
-    pub(crate) steps: &'static [&'static str],
+    pub(crate) steps: &'static [Step],
+}
+
+/// One step. It expands (new tables, new columns that have a default) or it contracts (takes away what no binary that
+/// may still run reads or writes); nodes of the version before run on beside the former.
+pub(crate) struct Step {
+    sql: &'static str,
+    /// The lowest version that a binary must know to work with the result; nothing in steps from before there was a
+    /// place to write it down. The highest of all steps counts.
+    usable_from: Option<i64>,
+}
+
+/// A step that is older than the column it would be written to.
+const fn early(sql: &'static str) -> Step {
+    Step {
+        sql,
+        usable_from: None,
+    }
+}
+
+/// A step after which binaries go on that know `version`.
+const fn usable_from(version: i64, sql: &'static str) -> Step {
+    Step {
+        sql,
+        usable_from: Some(version),
+    }
 }
 
 /// The authority's own database.
 pub(crate) const AUTHORITY: Schema = Schema {
     name: "authority",
     steps: &[
-        include_str!("../migrations/0001_first.sql"),
-        include_str!("../migrations/0002_clients.sql"),
-        include_str!("../migrations/0003_client_documents.sql"),
-        include_str!("../migrations/0004_signing_keys.sql"),
-        include_str!("../migrations/0005_client_cut_off.sql"),
-        include_str!("../migrations/0006_removed_servers.sql"),
+        early(include_str!("../migrations/0001_first.sql")),
+        early(include_str!("../migrations/0002_clients.sql")),
+        early(include_str!("../migrations/0003_client_documents.sql")),
+        early(include_str!("../migrations/0004_signing_keys.sql")),
+        early(include_str!("../migrations/0005_client_cut_off.sql")),
+        early(include_str!("../migrations/0006_removed_servers.sql")),
+        usable_from(
+            7,
+            include_str!("../migrations/0007_expand_and_contract.sql"),
+        ),
     ],
 };
 
 /// The activity log.
 pub(crate) const ACTIVITY: Schema = Schema {
     name: "activity",
-    steps: &[include_str!("../migrations/activity/0001_first.sql")],
+    steps: &[
+        early(include_str!("../migrations/activity/0001_first.sql")),
+        usable_from(
+            2,
+            include_str!("../migrations/activity/0002_expand_and_contract.sql"),
+        ),
+    ],
 };
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (
@@ -36,7 +71,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (
     applied_at BIGINT NOT NULL
 )";
 
-/// Brings the database to the version known here, inside the transaction that the caller began.
+/// Brings the database to the version known here, inside the transaction that the caller began. A newer one that is
+/// usable from this version on stays as it is.
 pub(crate) async fn migrate(
     conn: &mut Conn,
     schema: &Schema,
@@ -65,21 +101,46 @@ pub(crate) async fn migrate(
         }
     };
     if found > known {
-        return Err(StoreError::Newer { found, known });
+        return if usable_from_of(conn).await? > known {
+            Err(StoreError::Newer { found, known })
+        } else {
+            tracing::info!(
+                found,
+                known,
+                "the database is of a newer Portcullis, and usable from this one"
+            );
+            Ok(())
+        };
     }
     for (version, step) in (1i64..).zip(schema.steps) {
         if version <= found {
             continue;
         }
-        conn.run(step).await?;
-        conn.execute(
-            "INSERT INTO schema_version (version, name, applied_at) VALUES ($1, $2, $3)",
-            Args::with_capacity(3)
-                .int(version)
-                .text(schema.name)
-                .time(now),
-        )
-        .await?;
+        conn.run(step.sql).await?;
+        let args = Args::with_capacity(4)
+            .int(version)
+            .text(schema.name)
+            .time(now);
+        match step.usable_from {
+            None => {
+                let sql =
+                    "INSERT INTO schema_version (version, name, applied_at) VALUES ($1, $2, $3)";
+                conn.execute(sql, args).await?;
+            }
+            Some(usable_from) => {
+                let sql = "INSERT INTO schema_version (version, name, applied_at, usable_from) \
+                           VALUES ($1, $2, $3, $4)";
+                conn.execute(sql, args.int(usable_from)).await?;
+            }
+        }
     }
     Ok(())
+}
+
+/// From which version on a binary can work with a database that is newer than this one, and so has the column.
+async fn usable_from_of(conn: &mut Conn) -> Result<i64, StoreError> {
+    let sql = "SELECT MAX(COALESCE(usable_from, version)) FROM schema_version";
+    let row = conn.fetch_optional(sql, Args::default()).await?;
+    let row = row.ok_or_else(|| StoreError::Internal("no schema version is kept".to_owned()))?;
+    RowReader::new(&row, "schema_version").int(0)
 }

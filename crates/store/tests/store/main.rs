@@ -16,6 +16,7 @@ mod fixture;
 mod housekeeping;
 mod keys;
 mod machines;
+mod newer;
 mod opening;
 mod people;
 mod races;
