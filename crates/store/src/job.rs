@@ -1,4 +1,7 @@
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -7,8 +10,8 @@ use tokio::sync::oneshot;
 use crate::StoreError;
 use crate::bulk::BulkStatement;
 use crate::conn::Conn;
-use crate::db::closed;
 use crate::values::{Args, RowReader};
+use crate::writer::WAIT_MAX;
 
 /// What one transaction does with its data. A plain function of both, so that it can be called again from the
 /// start, and awaits nothing but its connection.
@@ -87,8 +90,35 @@ impl<D, T> Gated<D, T> {
     }
 }
 
+/// Whether a write begins or is given up: whoever takes it first decides, the writer or the caller.
+#[derive(Clone, Default)]
+pub(crate) struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Takes it; false when the other side did.
+    pub(crate) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The answer of a write that waited too long to begin.
+pub(crate) fn overdue() -> StoreError {
+    StoreError::Unavailable(format!(
+        "a write waited {} seconds for its turn: the disk is slow, or another process holds the database file",
+        WAIT_MAX.as_secs()
+    ))
+}
+
 /// A job whose types are forgotten.
 pub(crate) trait Queued: Send + Sync {
+    /// Whether it is to be done no more, though it has not begun: its caller gave up, or went away long ago.
+    fn is_overdue(&self) -> bool;
+    /// Begins it, unless its caller gave up: from now on only its outcome counts.
+    fn begin(&self) -> bool;
     /// The gate that may be run together with others, with its key and row.
     fn gate(&self) -> Option<(&'static BulkStatement, &str, Args)>;
     /// Runs it, keeps the outcome, and says whether it worked.
@@ -105,6 +135,8 @@ pub(crate) struct Job<D, T> {
     work: Work<D, T>,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
+    turn: Turn,
+    queued: Instant,
 }
 
 impl<D, T> Job<D, T> {
@@ -112,17 +144,28 @@ impl<D, T> Job<D, T> {
         data: D,
         work: Work<D, T>,
         reply: oneshot::Sender<Result<T, StoreError>>,
+        turn: Turn,
     ) -> Self {
         Self {
             data,
             work,
             outcome: None,
             reply,
+            turn,
+            queued: Instant::now(),
         }
     }
 }
 
 impl<D: Send + Sync, T: Send + Sync> Queued for Job<D, T> {
+    fn is_overdue(&self) -> bool {
+        self.turn.is_taken() || self.queued.elapsed() >= WAIT_MAX
+    }
+
+    fn begin(&self) -> bool {
+        self.turn.take()
+    }
+
     fn gate(&self) -> Option<(&'static BulkStatement, &str, Args)> {
         let Work::Gated(gated) = &self.work else {
             return None;
@@ -145,7 +188,7 @@ impl<D: Send + Sync, T: Send + Sync> Queued for Job<D, T> {
     }
 
     fn answer(self: Box<Self>) {
-        let outcome = self.outcome.unwrap_or_else(|| Err(closed()));
+        let outcome = self.outcome.unwrap_or_else(|| Err(overdue()));
         // A caller that went away asked for the write all the same.
         let _ = self.reply.send(outcome);
     }

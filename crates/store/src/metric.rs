@@ -14,7 +14,10 @@ const ACTIVITY_DROPPED: &str = "portcullis_activity_records_dropped_total";
 
 /// The counters, each with what it counts.
 pub const COUNTERS: &[(&str, &str)] = &[
-    (REFUSED, "SQLite: writes refused because the queue was full"),
+    (
+        REFUSED,
+        "SQLite: writes refused because the queue was full, or because they waited too long to begin",
+    ),
     (
         FAILED,
         "SQLite: groups of writes that were not made durable",

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -9,12 +9,15 @@ use crate::StoreError;
 use crate::bulk::BulkStatement;
 use crate::conn::Conn;
 use crate::db::closed;
-use crate::job::{Job, Queued, Work};
+use crate::job::{Job, Queued, Turn, Work, overdue};
 use crate::metric::WriterMetric;
 use crate::values::{Args, RowReader};
 
 /// How many writes may wait. One more is [`StoreError::Busy`].
 pub(crate) const QUEUE_JOBS_MAX: usize = 1024;
+
+/// How long a write may wait before it begins. After that it is [`StoreError::Unavailable`], and never done.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(3);
 
 /// How many writes one commit carries.
 const GROUP_JOBS_MAX: usize = 256;
@@ -46,8 +49,9 @@ impl Writer {
         D: Send + Sync + 'static,
         T: Send + Sync + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Job::new(data, work, reply));
+        let (reply, mut answer) = oneshot::channel();
+        let turn = Turn::default();
+        let job = Box::new(Job::new(data, work, reply, turn.clone()));
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.metric.refused();
@@ -55,7 +59,15 @@ impl Writer {
             }
             mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
-        answer.await.map_err(|_| closed())?
+        match tokio::time::timeout(WAIT_MAX, &mut answer).await {
+            Err(_) if turn.take() => {
+                self.metric.refused();
+                Err(overdue())
+            }
+            // It has begun, so only its end says what became of it.
+            Err(_) => answer.await.map_err(|_| closed())?,
+            Ok(answer) => answer.map_err(|_| closed())?,
+        }
     }
 
     /// How many writes wait to be taken up.
@@ -106,10 +118,10 @@ async fn run(
             group.push(job);
         }
         let began = Instant::now();
-        if commit_group(&mut conn, &mut group).await {
-            metric.committed(group.len(), began.elapsed());
-        } else {
-            metric.failed();
+        match commit_group(&mut conn, &mut group).await {
+            Ok(()) if group.is_empty() => {}
+            Ok(()) => metric.committed(group.len(), began.elapsed()),
+            Err(NotCommitted) => metric.failed(),
         }
         for job in group.drain(..) {
             job.answer();
@@ -118,31 +130,65 @@ async fn run(
     conn.close().await;
 }
 
-/// Runs the jobs of a group and commits them together. Afterwards each holds the outcome to be told. Says whether there
-/// was a commit.
+/// No job of the group was made durable.
+struct NotCommitted;
+
+/// Runs the jobs of a group and commits them together. Afterwards each holds the outcome to be told; those that waited
+/// too long were told so, and are not in the group any more.
 ///
 /// Nearly every group has no failing job, so it runs without savepoints first, which takes a third of the CPU
 /// (`examples/floor.rs`). When a job fails, everything is rolled back and the group runs again with a savepoint
 /// around each, so that the failed job alone is undone.
-async fn commit_group(conn: &mut Conn, group: &mut [Box<dyn Queued>]) -> bool {
-    match together(conn, group).await {
-        Ok(Ran::Committed) => return true,
-        Ok(Ran::JobFailed) => match one_by_one(conn, group).await {
-            Ok(()) => return true,
-            Err(error) => fail_all(conn, group, &error).await,
-        },
-        Err(error) => fail_all(conn, group, &error).await,
+async fn commit_group(
+    conn: &mut Conn,
+    group: &mut Vec<Box<dyn Queued>>,
+) -> Result<(), NotCommitted> {
+    let outcome = match together(conn, group).await {
+        Ok(Ran::Committed | Ran::Nothing) => Ok(()),
+        Ok(Ran::JobFailed) => one_by_one(conn, group).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = outcome {
+        fail_all(conn, group, &error).await;
+        return Err(NotCommitted);
     }
-    false
+    Ok(())
 }
 
 enum Ran {
     Committed,
+    /// Nobody wanted it any more.
+    Nothing,
     JobFailed,
 }
 
-async fn together(conn: &mut Conn, group: &mut [Box<dyn Queued>]) -> Result<Ran, StoreError> {
-    execute(conn, "BEGIN IMMEDIATE").await?;
+/// Begins a transaction for those of the group that still want it. Another process may hold the file; each try waits
+/// as long as the connection's `busy_timeout`, and after [`WAIT_MAX`] nobody is left to try for: then it says false.
+async fn begin(conn: &mut Conn, group: &mut Vec<Box<dyn Queued>>) -> Result<bool, StoreError> {
+    loop {
+        for overdue in group.extract_if(.., |job| job.is_overdue()) {
+            overdue.answer();
+        }
+        if group.is_empty() {
+            return Ok(false);
+        }
+        match execute(conn, "BEGIN IMMEDIATE").await {
+            Err(StoreError::Busy) => {}
+            Err(error) => return Err(error),
+            Ok(()) => break,
+        }
+    }
+    group.retain(|job| job.begin());
+    if group.is_empty() {
+        execute(conn, "ROLLBACK").await?;
+    }
+    Ok(!group.is_empty())
+}
+
+async fn together(conn: &mut Conn, group: &mut Vec<Box<dyn Queued>>) -> Result<Ran, StoreError> {
+    if !begin(conn, group).await? {
+        return Ok(Ran::Nothing);
+    }
     let alone = group.len() == 1;
     let Ok(passed) = pass_gates(conn, group).await else {
         execute(conn, "ROLLBACK").await?;

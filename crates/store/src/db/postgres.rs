@@ -1,6 +1,6 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::{Secret, Timestamp};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
@@ -17,7 +17,11 @@ use crate::{StoreError, StoreLoad};
 /// How often a transaction that lost a conflict is tried again.
 const ATTEMPTS: u32 = 6;
 
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transaction may wait for a connection or a lock, and until when a lost one is tried again.
+const WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How long the server may take to answer at the start.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CONNECTIONS_MAX: u32 = 16;
 
@@ -45,10 +49,11 @@ impl Postgres {
         let search_path = namespace
             .as_ref()
             .map_or_else(String::new, |name| format!("SET search_path TO {name}; "));
-        let after_connect = format!("{search_path}SET statement_timeout = '30s'");
+        let after_connect =
+            format!("{search_path}SET statement_timeout = '30s'; SET lock_timeout = '3s'");
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_timeout(WAIT_MAX)
             .after_connect(move |connection, _| {
                 let sql = after_connect.clone();
                 Box::pin(async move {
@@ -82,7 +87,8 @@ impl Postgres {
         let mut conn = self.acquire().await?;
         conn.run("BEGIN").await?;
         let migrated = async {
-            // One starter at a time, whatever it finds.
+            // One starter at a time, whatever it finds and however long the one before takes.
+            conn.run("SET LOCAL lock_timeout = 0").await?;
             conn.run("SELECT pg_advisory_xact_lock(5797893146233)")
                 .await?;
             if let Some(name) = namespace {
@@ -148,11 +154,12 @@ impl Postgres {
         };
         // A task of its own: a caller that goes away does not take the transaction with it.
         let task = tokio::spawn(async move {
+            let began = Instant::now();
             let mut attempt = 0;
             loop {
                 attempt += 1;
                 match postgres.transaction(&data, &work).await {
-                    Err(StoreError::Busy) if attempt < ATTEMPTS => {
+                    Err(StoreError::Busy) if attempt < ATTEMPTS && began.elapsed() < WAIT_MAX => {
                         postgres.metric.retried();
                         let wait = Duration::from_millis(2 << attempt);
                         tokio::time::sleep(wait).await;
@@ -216,12 +223,12 @@ impl Postgres {
 /// time is up and then say only that.
 async fn reach(options: &AnyConnectOptions) -> Result<(), StoreError> {
     use sqlx::Connection as _;
-    let connection = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect())
+    let connection = tokio::time::timeout(REACH_TIMEOUT, options.connect())
         .await
         .map_err(|_| {
             StoreError::Unavailable(format!(
                 "PostgreSQL did not answer within {} seconds",
-                ACQUIRE_TIMEOUT.as_secs()
+                REACH_TIMEOUT.as_secs()
             ))
         })?
         .map_err(|error| from_sqlx(&error))?;

@@ -37,7 +37,12 @@ impl Sqlite {
         make_file(path)?;
         let options = options(path)?;
         let mut conn = Conn::own(options.connect().await.map_err(|error| from_sqlx(&error))?);
-        if let Err(error) = set_up(&mut conn, path, synchronous, schema, now).await {
+        let set_up = async {
+            set_up(&mut conn, path, synchronous, schema, now).await?;
+            // The writer tries again for as long as somebody waits.
+            conn.run("PRAGMA busy_timeout = 500").await
+        };
+        if let Err(error) = set_up.await {
             conn.close().await;
             return Err(with_file(error, path));
         }

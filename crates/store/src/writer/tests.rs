@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod waiting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
