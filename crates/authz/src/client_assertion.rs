@@ -30,6 +30,8 @@ pub struct VerifiedAssertion {
     pub token_id: String,
     /// Until when the id has to be remembered.
     pub until: Timestamp,
+    /// When it says it was made.
+    pub issued_at: Option<Timestamp>,
 }
 
 /// What a client assertion must say to be good here.
@@ -162,6 +164,10 @@ pub fn verify_client_assertion(
     Ok(VerifiedAssertion {
         token_id: token_id.to_owned(),
         until,
+        issued_at: match claims.get("iat") {
+            Some(_) => Some(Timestamp::from_unix_seconds(seconds(claims, "iat")?)),
+            None => None,
+        },
     })
 }
 

@@ -49,4 +49,6 @@ pub struct Revocations {
     pub subjects: HashMap<String, Timestamp>,
     /// Clients whose tokens issued before the moment are refused.
     pub clients: HashMap<String, Timestamp>,
+    /// Everybody's tokens issued before the moment are refused: an epoch began then.
+    pub everybody: Option<Timestamp>,
 }

@@ -63,6 +63,8 @@ pub enum AuditEventKind {
     ServiceTokenCreated,
     ServiceTokenRevoked,
     ServerCredentialCreated,
+    EpochBegan,
+    UserDeleted,
 }
 
 impl AuditEventKind {
@@ -105,6 +107,8 @@ impl AuditEventKind {
             Self::ServiceTokenCreated => "service_token_created",
             Self::ServiceTokenRevoked => "service_token_revoked",
             Self::ServerCredentialCreated => "server_credential_created",
+            Self::EpochBegan => "epoch_began",
+            Self::UserDeleted => "user_deleted",
         }
     }
 
@@ -113,7 +117,7 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 36] = [
+    const ALL: [Self; 38] = [
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -150,5 +154,7 @@ impl AuditEventKind {
         Self::ServiceTokenCreated,
         Self::ServiceTokenRevoked,
         Self::ServerCredentialCreated,
+        Self::EpochBegan,
+        Self::UserDeleted,
     ];
 }

@@ -1,4 +1,7 @@
-use authz::{ExpectedAssertion, VerifyingKeys, read_assertion, verify_client_assertion};
+use authz::{
+    ASSERTION_LEEWAY, ASSERTION_LIFETIME_MAX, ExpectedAssertion, VerifiedAssertion, VerifyingKeys,
+    read_assertion, verify_client_assertion,
+};
 use base::Digest;
 use domain::{ClientId, ClientKeys};
 
@@ -52,6 +55,7 @@ pub(crate) async fn verify(
         },
     )
     .map_err(refused)?;
+    refuse_older_than_the_epoch(authority, &verified)?;
     let fresh = authority
         .store()
         .spend_assertion_id(spent_as(client, &verified.token_id), verified.until)
@@ -65,6 +69,24 @@ pub(crate) async fn verify(
 }
 
 /// Ids of different clients are different ids. A client id holds no line break.
+/// Which assertions were spent before an epoch began may be forgotten, so none of that time is good.
+fn refuse_older_than_the_epoch(
+    authority: &Authority,
+    assertion: &VerifiedAssertion,
+) -> Result<(), Error> {
+    let began_at = authority.store().epoch().began_at;
+    let all_over = began_at
+        .after(ASSERTION_LIFETIME_MAX)
+        .after(ASSERTION_LEEWAY);
+    let newer = (assertion.issued_at).is_some_and(|issued_at| issued_at >= began_at);
+    if newer || authority.now() > all_over {
+        return Ok(());
+    }
+    Err(Error::invalid_client(
+        "client_assertion is from before the authority was restored; make a new one, with an iat",
+    ))
+}
+
 fn spent_as(client: &ClientId, token_id: &str) -> Digest {
     Digest::of(format!("{client}\n{token_id}"))
 }

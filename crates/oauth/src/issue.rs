@@ -49,7 +49,8 @@ pub(crate) fn access_token(
         sub: subject.subject.to_owned(),
         aud: server.server.resource.clone(),
         exp: now.after(lifetime).unix_seconds(),
-        iat: now.unix_seconds(),
+        // Within the second in which an epoch began, a token must not look like one from before.
+        iat: now.max(authority.store().epoch().began_at).unix_seconds(),
         jti: base64url(token_id),
         client_id: subject.client.to_owned(),
         scope: scopes.clone(),

@@ -30,6 +30,7 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
     // The counter first: what changes while we read is read again at the next tick, never missed.
     let change = authority.store().change_counter().await?;
     authority.reload().await?;
+    authority.store().refresh_epoch().await?;
     let now = authority.now();
     let revoked = authority.store().list_revoked_grants(now).await?;
     let cut_offs = authority.store().list_client_cut_offs(now).await?;
@@ -38,6 +39,7 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
             .into_iter()
             .map(|(grant, until)| (grant.as_str().to_owned(), until))
             .collect(),
+        everybody: Some(authority.store().epoch().began_at),
         ..Revocations::default()
     };
     let servers = authority

@@ -1,16 +1,21 @@
 //! Which database it is, and nothing else in this crate knows.
 
+mod fence;
 mod postgres;
 mod readers;
 mod sqlite;
+mod witness;
 
 use std::path::PathBuf;
 
-use base::{Secret, Timestamp};
+use std::sync::Arc;
+
+use base::{Clock, Secret, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::sqlite::SqliteError;
 
 use crate::conn::Conn;
+use crate::epoch::KnownEpoch;
 use crate::job::Work;
 use crate::lookup::Lookup;
 use crate::migrate::Schema;
@@ -69,6 +74,7 @@ impl Database {
         synchronous: Synchronous,
         schema: &Schema,
         now: Timestamp,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         match url {
@@ -78,7 +84,7 @@ impl Database {
             DatabaseUrl::Postgres {
                 url,
                 schema: namespace,
-            } => postgres::Postgres::open(url, namespace.as_deref(), schema, now)
+            } => postgres::Postgres::open(url, namespace.as_deref(), schema, now, clock)
                 .await
                 .map(Self::Postgres),
         }
@@ -134,6 +140,14 @@ impl Database {
                     other => other,
                 }
             }
+        }
+    }
+
+    /// What this process knows of the epoch.
+    pub(crate) fn known_epoch(&self) -> &KnownEpoch {
+        match self {
+            Self::Sqlite(sqlite) => &sqlite.epoch,
+            Self::Postgres(postgres) => postgres.known_epoch(),
         }
     }
 

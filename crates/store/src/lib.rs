@@ -23,6 +23,7 @@ mod codes;
 mod conn;
 mod consents;
 mod db;
+mod epoch;
 mod error;
 mod event_id;
 mod integrity;
@@ -58,6 +59,7 @@ pub use codes::{FoundCode, InsertCode, RedeemCode, Redeemed};
 pub use db::DatabaseUrl;
 #[cfg(feature = "weaken-durability")]
 pub use db::Synchronous;
+pub use epoch::Epoch;
 pub use error::StoreError;
 pub use keys::KeyAdded;
 pub use load::StoreLoad;

@@ -8,6 +8,8 @@ use crate::values::{Args, RowReader};
 pub(crate) struct Schema {
     /// Tells the authority's database from an activity log.
     pub(crate) name: &'static str,
+    /// Whether it has an epoch, which a database that is older than it was begins anew.
+    pub(crate) has_epoch: bool,
     pub(crate) steps: &'static [Step],
 }
 
@@ -39,6 +41,7 @@ const fn usable_from(version: i64, sql: &'static str) -> Step {
 /// The authority's own database.
 pub(crate) const AUTHORITY: Schema = Schema {
     name: "authority",
+    has_epoch: true,
     steps: &[
         early(include_str!("../migrations/0001_first.sql")),
         early(include_str!("../migrations/0002_clients.sql")),
@@ -56,6 +59,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
 /// The activity log.
 pub(crate) const ACTIVITY: Schema = Schema {
     name: "activity",
+    has_epoch: false,
     steps: &[
         early(include_str!("../migrations/activity/0001_first.sql")),
         usable_from(

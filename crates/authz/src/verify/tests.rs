@@ -525,6 +525,12 @@ fn a_revoked_grant_and_what_is_older_than_a_cut_off_are_revoked() {
     assert!(revoked(&client("cli_1", 1), &token));
     assert!(!revoked(&client("cli_1", 0), &token));
     assert!(!revoked(&client("usr_alice", 1000), &token));
+    let everybody = |offset_ms| Revocations {
+        everybody: Some(moment(offset_ms)),
+        ..Revocations::default()
+    };
+    assert!(revoked(&everybody(1), &token));
+    assert!(!revoked(&everybody(0), &token));
 }
 
 #[test]

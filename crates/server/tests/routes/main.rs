@@ -9,6 +9,7 @@ mod client_credentials;
 mod client_documents;
 mod consent;
 mod each_client;
+mod epoch;
 mod feed;
 mod foreign_resource;
 mod introspect;

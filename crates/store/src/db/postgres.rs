@@ -2,12 +2,14 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::{Secret, Timestamp};
+use base::{Clock, Secret, Timestamp};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
 
+use super::fence::{Fence, is_a_standby};
 use super::{closed, from_sqlx};
 use crate::conn::{self, Conn};
+use crate::epoch::KnownEpoch;
 use crate::job::Work;
 use crate::metric::PoolMetric;
 use crate::migrate::{self, Schema};
@@ -29,6 +31,7 @@ const CONNECTIONS_MAX: u32 = 16;
 pub(crate) struct Postgres {
     pool: AnyPool,
     metric: Arc<PoolMetric>,
+    epoch: Arc<KnownEpoch>,
 }
 
 impl Postgres {
@@ -37,6 +40,7 @@ impl Postgres {
         namespace: Option<&str>,
         schema: &Schema,
         now: Timestamp,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let options = AnyConnectOptions::from_str(url.expose())
             .map_err(|_| {
@@ -51,14 +55,23 @@ impl Postgres {
             .map_or_else(String::new, |name| format!("SET search_path TO {name}; "));
         let after_connect =
             format!("{search_path}SET statement_timeout = '30s'; SET lock_timeout = '3s'");
+        let epoch = Arc::new(KnownEpoch::default());
+        let fence = Fence::new(
+            Arc::clone(&epoch),
+            clock,
+            options.clone(),
+            after_connect.clone(),
+        );
+        let at_the_door = fence.clone();
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(WAIT_MAX)
             .after_connect(move |connection, _| {
-                let sql = after_connect.clone();
+                let (sql, fence) = (after_connect.clone(), at_the_door.clone());
                 Box::pin(async move {
                     connection.execute(AssertSqlSafe(sql)).await?;
-                    Ok(())
+                    let passed = fence.pass(connection).await;
+                    passed.map_err(|error| sqlx::Error::Configuration(Box::new(error)))
                 })
             })
             .connect_with(options)
@@ -67,8 +80,9 @@ impl Postgres {
         let postgres = Self {
             pool,
             metric: Arc::new(PoolMetric::new(schema.name)),
+            epoch,
         };
-        match postgres.set_up(namespace, schema, now).await {
+        match postgres.set_up(namespace, schema, now, &fence).await {
             Ok(()) => Ok(postgres),
             Err(error) => {
                 postgres.close().await;
@@ -82,6 +96,7 @@ impl Postgres {
         namespace: Option<String>,
         schema: &Schema,
         now: Timestamp,
+        fence: &Fence,
     ) -> Result<(), StoreError> {
         self.check_durability().await?;
         let mut conn = self.acquire().await?;
@@ -96,7 +111,12 @@ impl Postgres {
                     .await?;
             }
             migrate::migrate(&mut conn, schema, now).await?;
-            conn.run("COMMIT").await
+            conn.run("COMMIT").await?;
+            if schema.has_epoch {
+                fence.check(conn.raw()).await?;
+                fence.arm();
+            }
+            Ok(())
         }
         .await;
         if migrated.is_err() {
@@ -108,12 +128,16 @@ impl Postgres {
     /// Settings under which an answered commit may be lost are refused at start.
     async fn check_durability(&self) -> Result<(), StoreError> {
         let sql = "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
-                   current_setting('synchronous_commit'), current_setting('server_encoding')";
+                   current_setting('synchronous_commit'), current_setting('server_encoding'), \
+                   pg_is_in_recovery()::text";
         let row = self
             .fetch_optional(sql, Args::default())
             .await?
             .ok_or_else(|| StoreError::Internal("PostgreSQL shows no settings".to_owned()))?;
         let row = RowReader::new(&row, "settings");
+        if row.text(4)? == "true" {
+            return Err(is_a_standby());
+        }
         for (index, name) in ["fsync", "full_page_writes", "synchronous_commit"]
             .into_iter()
             .enumerate()
@@ -151,6 +175,7 @@ impl Postgres {
         let postgres = Self {
             pool: self.pool.clone(),
             metric: Arc::clone(&self.metric),
+            epoch: Arc::clone(&self.epoch),
         };
         // A task of its own: a caller that goes away does not take the transaction with it.
         let task = tokio::spawn(async move {
@@ -203,6 +228,10 @@ impl Postgres {
     ) -> Result<Vec<AnyRow>, StoreError> {
         let args = args.finish()?;
         conn::fetch_all(self.acquire().await?.raw(), sql, args).await
+    }
+
+    pub(super) fn known_epoch(&self) -> &KnownEpoch {
+        &self.epoch
     }
 
     pub(super) fn load(&self) -> StoreLoad {

@@ -1,13 +1,16 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::Timestamp;
 use sqlx::ConnectOptions as _;
 use sqlx::any::AnyConnectOptions;
 
 use super::readers::{ReadOnly, Readers};
-use super::{Synchronous, begin_immediate, from_sqlx};
+use super::witness::WitnessKeeper;
+use super::{Synchronous, begin_immediate, from_sqlx, witness};
 use crate::StoreError;
 use crate::conn::Conn;
+use crate::epoch::KnownEpoch;
 use crate::lookup::Lookups;
 use crate::metric::WriterMetric;
 use crate::migrate::{self, Schema};
@@ -22,9 +25,11 @@ const APPLICATION_ID: i64 = 0x5074_636c;
 
 /// An SQLite file: a few readers, and one writer that groups.
 pub(crate) struct Sqlite {
-    pub(super) readers: Readers,
+    pub(super) readers: Arc<Readers>,
     pub(super) lookups: Lookups,
     pub(super) writer: Writer,
+    pub(super) epoch: KnownEpoch,
+    witness: Option<WitnessKeeper>,
 }
 
 impl Sqlite {
@@ -37,8 +42,9 @@ impl Sqlite {
         make_file(path)?;
         let options = options(path)?;
         let mut conn = Conn::own(options.connect().await.map_err(|error| from_sqlx(&error))?);
+        let epoch = KnownEpoch::default();
         let set_up = async {
-            set_up(&mut conn, path, synchronous, schema, now).await?;
+            set_up(&mut conn, path, synchronous, schema, now, &epoch).await?;
             // The writer tries again for as long as somebody waits.
             conn.run("PRAGMA busy_timeout = 500").await
         };
@@ -46,10 +52,17 @@ impl Sqlite {
             conn.close().await;
             return Err(with_file(error, path));
         }
+        let readers = Arc::new(Readers::new(ReadOnly(options.clone())));
+        let witness = match schema.has_epoch {
+            true => Some(WitnessKeeper::start(path, Arc::clone(&readers)).await),
+            false => None,
+        };
         Ok(Self {
-            lookups: Lookups::start(ReadOnly(options.clone())),
-            readers: Readers::new(ReadOnly(options)),
+            lookups: Lookups::start(ReadOnly(options)),
+            readers,
             writer: Writer::start(conn, WriterMetric::new(schema.name)),
+            epoch,
+            witness,
         })
     }
 
@@ -78,8 +91,11 @@ impl Sqlite {
 
     pub(super) async fn close(&self) {
         self.lookups.close().await;
-        self.readers.close().await;
         self.writer.close().await;
+        if let Some(witness) = &self.witness {
+            witness.close().await;
+        }
+        self.readers.close().await;
     }
 }
 
@@ -148,6 +164,7 @@ async fn set_up(
     synchronous: Synchronous,
     schema: &Schema,
     now: Timestamp,
+    known: &KnownEpoch,
 ) -> Result<(), StoreError> {
     check_version(&pragma_text(conn, "SELECT sqlite_version()").await?)?;
     conn.run("PRAGMA busy_timeout = 5000").await?;
@@ -172,8 +189,15 @@ async fn set_up(
     .await?;
     check_levels(conn, synchronous).await?;
     begin_immediate(conn).await?;
-    match migrate::migrate(conn, schema, now).await {
-        Ok(()) => conn.run("COMMIT").await,
+    let ready = async {
+        migrate::migrate(conn, schema, now).await?;
+        if schema.has_epoch {
+            known.learn(witness::question(conn.raw(), path, now).await?);
+        }
+        conn.run("COMMIT").await
+    };
+    match ready.await {
+        Ok(()) => Ok(()),
         Err(error) => {
             let _ = conn.run("ROLLBACK").await;
             Err(error)

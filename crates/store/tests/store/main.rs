@@ -12,6 +12,7 @@ mod clients;
 mod codes;
 mod cut_migration;
 mod databases;
+mod epoch;
 mod fixture;
 mod housekeeping;
 mod keys;
@@ -22,5 +23,7 @@ mod people;
 mod races;
 mod refused_meanwhile;
 mod servers;
+#[cfg(unix)]
+mod standby;
 mod tokens;
 mod upgrade;
