@@ -3,6 +3,7 @@
 //! [`main`] is the program. [`Stack`] is all that `up` runs, for tests that want it in their own process.
 
 mod accept;
+mod acme;
 mod args;
 mod arriving;
 mod authority_place;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
+use oauth::CertificateSealer;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accept::Socket;
+use crate::acme::{self, Acme};
 use crate::args::ServeArguments;
 use crate::authority_place::AuthorityPlace;
 use crate::config::{ForwardedHeader, Limits, Valid};
@@ -94,6 +96,7 @@ struct Started {
     public: Vec<SocketAddr>,
     admin: Vec<SocketAddr>,
     operations: Vec<SocketAddr>,
+    _acme: Option<Acme>,
     _place: AuthorityPlace,
 }
 
@@ -121,6 +124,10 @@ async fn start(
         None => Vec::new(),
     };
     let operations = bind(&config.operations, "operations.listen", None).await?;
+    let acme_http = match &config.acme {
+        Some(acme) => bind(&acme.http_listen, "tls.acme.http_listen", None).await?,
+        None => Vec::new(),
+    };
     let (public_addresses, admin_addresses) = (local(&public)?, local(&admin)?);
     let operations_addresses = local(&operations)?;
     let random = Arc::new(OsRandom);
@@ -133,6 +140,20 @@ async fn start(
             .settle_identity(&store, config, public_addresses[0].port(), &*random)
             .await?;
         let activity = place.open_activity(&*clock).await?;
+        let acme = match (&config.acme, &certificates) {
+            (Some(place), Some(certificates)) => Some(Acme::start(
+                acme::Settings::new(place, config.public_url.as_str()),
+                acme::Surroundings {
+                    store: store.clone(),
+                    certificates: Arc::clone(certificates),
+                    http: (acme_http, limits(&config.limits, config).accept),
+                    sealer: CertificateSealer::new(&master_key),
+                    clock: clock.clone(),
+                    random: random.clone(),
+                },
+            )?),
+            _ => None,
+        };
         let mut node = Node::start(NodeSettings {
             public_url: config.public_url.as_str().to_owned(),
             authority_id: identity,
@@ -160,17 +181,18 @@ async fn start(
         .await?;
         // Nobody waits for the first looks: each goes on until its upstream has answered.
         node.first_looks.close();
-        anyhow::Ok(node)
+        anyhow::Ok((node, acme))
     }
     .await;
     match started {
-        Ok(node) => {
+        Ok((node, acme)) => {
             place.announce(config.public_url.as_str())?;
             Ok(Started {
                 node,
                 public: public_addresses,
                 admin: admin_addresses,
                 operations: operations_addresses,
+                _acme: acme,
                 _place: place,
             })
         }
@@ -217,7 +239,7 @@ fn proxies(config: &Valid) -> TrustedProxies {
 
 /// The certificates, when there are any; from now on they are looked at again and again.
 fn certificates(config: &Valid) -> anyhow::Result<Option<Arc<Certificates>>> {
-    if config.certificates.is_empty() {
+    if config.certificates.is_empty() && config.acme.is_none() {
         return Ok(None);
     }
     let files: Vec<CertificateFiles> = config

@@ -90,7 +90,7 @@ pub use client_auth::BasicCredentials;
 pub use client_identity::ClientProof;
 pub use error::Error;
 pub use look_alike::NameCaution;
-pub use master_key::{KeySealer, MasterKey, MasterKeyError};
+pub use master_key::{CertificateSealer, KeySealer, MasterKey, MasterKeyError};
 pub use parameters::Parameters;
 pub use server_context::ServerContext;
 pub use signing_keys::{IdentityKey, SigningKeyError};

@@ -216,6 +216,32 @@ impl std::fmt::Debug for KeySealer {
     }
 }
 
+/// Seals the private keys of certificates and of the account at an ACME server, each to what it is for.
+pub struct CertificateSealer(aead::LessSafeKey);
+
+impl CertificateSealer {
+    /// The one that belongs to `master`.
+    pub fn new(master: &MasterKey) -> Self {
+        Self(sealing_key(master, "seal-certificate-key"))
+    }
+
+    /// Seals `secret`, which opens under the same `bound_to` alone.
+    pub fn seal(&self, random: &dyn Random, bound_to: &str, secret: &Secret<Vec<u8>>) -> String {
+        seal::seal(&self.0, random, bound_to.as_bytes(), secret.expose())
+    }
+
+    /// Opens what was sealed under the same master key; `None` for anything else.
+    pub fn open(&self, bound_to: &str, sealed: &str) -> Option<Secret<Vec<u8>>> {
+        seal::open(&self.0, bound_to.as_bytes(), sealed).map(Secret::new)
+    }
+}
+
+impl std::fmt::Debug for CertificateSealer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("CertificateSealer")
+    }
+}
+
 /// A sealed key opens only in its own row and for its own purpose.
 fn binding(id: &KeyId, purpose: KeyPurpose) -> Vec<u8> {
     format!("{} {}", purpose.as_str(), id.as_str()).into_bytes()

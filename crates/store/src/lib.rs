@@ -8,6 +8,7 @@
 //! each is a transaction of its own. Single-use things are spent by one conditional write that answers fresh,
 //! repeated or unknown.
 
+mod acme;
 mod activity;
 mod audit;
 mod bulk;
@@ -29,6 +30,7 @@ mod event_id;
 mod integrity;
 mod job;
 mod keys;
+mod lease;
 mod load;
 mod lookup;
 pub mod metric;
@@ -49,6 +51,7 @@ mod values;
 mod withheld;
 mod writer;
 
+pub use acme::{AcmeCertificate, AcmeOrder};
 pub use activity::{ActivityLog, ActivityOptions};
 pub use audit::StoredAuditEvent;
 pub use client_admin::{ClientUsage, EndClient, IdleClients};

@@ -53,6 +53,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
             7,
             include_str!("../migrations/0007_expand_and_contract.sql"),
         ),
+        usable_from(7, include_str!("../migrations/0008_acme.sql")),
     ],
 };
 

@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// A code outlives its minute by a day, so that a replay is told from nonsense. A family goes after its refresh
 /// tokens, which never live longer than it does. Service tokens stay in sight for a season.
-const PURGES: [(&str, u32); 11] = [
+const PURGES: [(&str, u32); 12] = [
     (
         "DELETE FROM authorization_code WHERE digest IN \
          (SELECT digest FROM authorization_code WHERE expires_at < $1 LIMIT $2)",
@@ -69,6 +69,11 @@ const PURGES: [(&str, u32); 11] = [
         "DELETE FROM client_document WHERE fetched_at < $1 AND url IN \
          (SELECT url FROM client_document WHERE fetched_at < $1 LIMIT $2)",
         400,
+    ),
+    (
+        "DELETE FROM acme_challenge WHERE (domain, token) IN \
+         (SELECT domain, token FROM acme_challenge WHERE expires_at < $1 LIMIT $2)",
+        1,
     ),
 ];
 

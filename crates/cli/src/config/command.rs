@@ -126,7 +126,7 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
     let mut lines = vec![format!(
         "Would serve {} by {} at {}",
         valid.public_url,
-        scheme(!valid.certificates.is_empty()),
+        scheme(!valid.certificates.is_empty() || valid.acme.is_some()),
         addresses(&valid.listen)
     )];
     lines.push(match &valid.admin {
@@ -138,6 +138,13 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
         ),
         None => format!("  dashboard {}/admin", valid.public_url),
     });
+    if let Some(acme) = &valid.acme {
+        lines.push(format!(
+            "  certificates ordered at {}, proven by {}",
+            acme.directory,
+            acme.challenge.as_str()
+        ));
+    }
     if !valid.operations.is_empty() {
         lines.push(format!(
             "  /metrics, /healthz and /readyz at {}",

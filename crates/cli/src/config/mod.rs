@@ -3,6 +3,7 @@
 //! Only this folder knows the file and the environment; the other crates get plain settings. `docs/configuration.md` and the JSON
 //! schema are made from the types here.
 
+mod acme;
 mod admin;
 mod command;
 mod database;
@@ -29,6 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use admin::Admin;
+pub use acme::{AcmePlace, domain_of};
 pub use command::{ConfigCommand, run};
 pub use database::Database;
 pub use egress::Egress;
@@ -39,7 +41,7 @@ pub use load::{load, variables};
 pub use log::Log;
 pub use proxy::{ForwardedHeader, Proxy};
 pub use retention::Retention;
-pub use tls::{Certificate, Tls};
+pub use tls::{Certificate, Challenge, Tls};
 pub use valid::{DatabasePlace, MasterKeyPlace, Valid};
 
 use operations::Operations;

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::load::{Loaded, refusal};
 use super::place::Place;
 use super::values::SecretText;
-use super::{Certificate, Config, ForwardedHeader, Limits, Log, Retention};
+use super::{AcmePlace, Certificate, Config, ForwardedHeader, Limits, Log, Retention};
 use crate::period::Period;
 use crate::public_url::PublicUrl;
 
@@ -32,6 +32,8 @@ pub struct Valid {
     pub notice: Duration,
     /// Certificates for the listeners that speak https.
     pub certificates: Vec<Certificate>,
+    /// Where others are ordered, and how.
+    pub acme: Option<AcmePlace>,
     /// Whose word about the client's address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// In which header they say it.
@@ -110,10 +112,10 @@ impl Loaded {
     }
 }
 
-struct Checks<'a> {
+pub(super) struct Checks<'a> {
     loaded: &'a Loaded,
     problems: Vec<String>,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Checks<'_> {
@@ -131,6 +133,7 @@ impl Checks<'_> {
         }
         let public_url = config.public_url.clone()?.0;
         self.transport(config, &public_url, &listen);
+        let acme = self.acme(config, &public_url, &listen);
         Some(Valid {
             public_url,
             data_dir: config.data_dir.clone(),
@@ -142,6 +145,7 @@ impl Checks<'_> {
                 .notice
                 .map_or(Duration::ZERO, Period::duration),
             certificates: config.tls.certificates.clone(),
+            acme,
             trusted_proxies: config
                 .proxy
                 .trusted
@@ -159,7 +163,7 @@ impl Checks<'_> {
         })
     }
 
-    fn problem(&mut self, path: &str, problem: impl AsRef<str>) {
+    pub(super) fn problem(&mut self, path: &str, problem: impl AsRef<str>) {
         let place = self.loaded.places.of(path);
         self.problems
             .push(format!("{place}: {path}: {}", problem.as_ref()));
@@ -197,8 +201,8 @@ impl Checks<'_> {
                 );
             }
         }
-        if config.admin.tls && config.tls.certificates.is_empty() {
-            self.problem("admin.tls", "needs a certificate in tls.certificates");
+        if config.admin.tls && !config.tls.speaks_https() {
+            self.problem("admin.tls", "needs a certificate in tls.certificates or tls.acme");
         }
         let url = match &config.admin.url {
             Some(url) => Some(url.0.clone()),
@@ -238,17 +242,21 @@ impl Checks<'_> {
     }
 
     fn transport(&mut self, config: &Config, public_url: &PublicUrl, listen: &[SocketAddr]) {
-        let speaks_https = !config.tls.certificates.is_empty();
+        let speaks_https = config.tls.speaks_https();
         let is_https = public_url.as_str().starts_with("https:");
         if speaks_https && !is_https {
+            let (path, verb) = match config.tls.acme {
+                Some(_) => ("tls.acme", "is"),
+                None => ("tls.certificates", "are"),
+            };
             self.problem(
-                "tls.certificates",
-                format!("are given, and public_url {public_url} is not https"),
+                path,
+                format!("{verb} given, and public_url {public_url} is not https"),
             );
         }
         if is_https && !speaks_https && config.proxy.trusted.is_empty() {
             self.warnings.push(format!(
-                "{public_url} is https, but there are neither tls.certificates nor proxy.trusted: \
+                "{public_url} is https, but there are neither tls.certificates nor tls.acme nor proxy.trusted: \
                  a proxy in front must speak https, and everybody will seem to come from its address"
             ));
         }
@@ -338,7 +346,7 @@ impl Checks<'_> {
 }
 
 /// The one line of a file; an end of line behind it does not belong to it.
-fn read_secret(path: &Path) -> Result<Secret<String>, String> {
+pub(super) fn read_secret(path: &Path) -> Result<Secret<String>, String> {
     use std::io::Read as _;
     let shown = path.display();
     let mut text = String::new();

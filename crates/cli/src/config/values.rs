@@ -9,6 +9,7 @@ use base::Secret;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
 
 use crate::period::Period;
 use crate::public_url::PublicUrl;
@@ -115,6 +116,38 @@ impl fmt::Display for Network {
 
 text_value!(Network, "Network", {
     "type": "string", "examples": ["10.0.0.0/8", "fd00::/8", "192.0.2.7"]
+});
+
+/// A URL that begins with `https://`; the directory of Let's Encrypt when nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpsUrl(pub Url);
+
+impl Default for HttpsUrl {
+    fn default() -> Self {
+        let url = "https://acme-v02.api.letsencrypt.org/directory";
+        Self(Url::parse(url).expect("a URL"))
+    }
+}
+
+impl FromStr for HttpsUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Url::parse(text) {
+            Ok(url) if url.scheme() == "https" && url.username().is_empty() => Ok(Self(url)),
+            _ => Err(format!("{text:?} is no URL that begins with https://")),
+        }
+    }
+}
+
+impl fmt::Display for HttpsUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+text_value!(HttpsUrl, "HttpsUrl", {
+    "type": "string", "format": "uri", "examples": ["https://acme-v02.api.letsencrypt.org/directory"]
 });
 
 /// An origin; see [`PublicUrl`].

@@ -67,6 +67,7 @@ pub const DESCRIBED: [&[Described]; 4] = [
         server::metric::COUNTERS,
         oauth::metric::COUNTERS,
         store::metric::COUNTERS,
+        crate::acme::metric::COUNTERS,
     ],
     &[GAUGES, gateway::metric::GAUGES],
     &[

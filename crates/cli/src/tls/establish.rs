@@ -1,12 +1,14 @@
 use std::io;
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Certificates;
+use crate::acme::challenges;
 use crate::unread::Unread;
 
 /// How much is read of what a client of plain HTTP goes on to send, and for how long: closing before would make its
@@ -20,7 +22,8 @@ impl Certificates {
     /// It sets no time limit; the caller does.
     ///
     /// # Errors
-    /// When there is no handshake, or it fails.
+    /// When there is no handshake, or it fails; and when it was a challenge of an ACME server, which is answered by the
+    /// handshake alone (RFC 8737 section 3).
     pub(crate) async fn establish(
         &self,
         stream: Unread<TcpStream>,
@@ -35,8 +38,17 @@ impl Certificates {
                 "plain HTTP was sent to a port that speaks HTTPS",
             ));
         }
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        if let Some(challenges) = self.challenges.get()
+            && challenges::is_asked(&begun.client_hello())
+        {
+            let name = begun.client_hello().server_name().map(str::to_owned);
+            let config = challenges.tls_config(name.as_deref()).await?;
+            begun.into_stream(config).await?.shutdown().await?;
+            return Err(io::Error::other("a challenge of the ACME server was answered"));
+        }
         let config = self.in_use.load().config.clone();
-        TlsAcceptor::from(config).accept(stream).await
+        begun.into_stream(config).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS of a listener, with certificates from files that are replaced without a restart.
+//! TLS of a listener, with certificates from files or an ACME server that are replaced without a restart.
 
 mod by_name;
 mod establish;
@@ -9,16 +9,18 @@ mod watched;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use base::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 
+use crate::acme::Challenges;
 use by_name::ByName;
+pub(crate) use pair::Pair;
 use watched::Watched;
 
 /// How often the files are looked at when nothing else is said.
@@ -37,7 +39,15 @@ pub struct CertificateFiles {
 /// what it began with.
 pub struct Certificates {
     in_use: ArcSwap<InUse>,
-    watched: Mutex<Vec<Watched>>,
+    known: Mutex<Known>,
+    challenges: OnceLock<Challenges>,
+}
+
+/// What there is to choose from: files first.
+#[derive(Default)]
+struct Known {
+    watched: Vec<Watched>,
+    issued: Vec<Arc<Pair>>,
 }
 
 struct InUse {
@@ -47,22 +57,40 @@ struct InUse {
 
 impl Certificates {
     /// Reads the files. Of several certificates, the first that is for the name the client asks for is shown; the
-    /// first of all when none is, or the client names nothing (SNI, RFC 6066 section 3).
+    /// first of all when none is, or the client names nothing (SNI, RFC 6066 section 3). Without any, each handshake ends
+    /// with an alert, until there is one.
     ///
     /// # Errors
     /// Names the file and what is wrong with it: it is missing, too large (more than 1 MiB), no PEM, without a
     /// certificate or a key, or the key belongs to another certificate.
     pub fn load(files: &[CertificateFiles]) -> anyhow::Result<Self> {
-        ensure!(
-            !files.is_empty(),
-            "TLS needs the files of at least one certificate and its key"
-        );
         let watched = files.iter().map(Watched::load);
-        let watched = watched.collect::<anyhow::Result<Vec<_>>>()?;
+        let known = Known {
+            watched: watched.collect::<anyhow::Result<Vec<_>>>()?,
+            issued: Vec::new(),
+        };
         Ok(Self {
-            in_use: ArcSwap::from_pointee(in_use(&watched)?),
-            watched: Mutex::new(watched),
+            in_use: ArcSwap::from_pointee(in_use(&known)?),
+            known: Mutex::new(known),
+            challenges: OnceLock::new(),
         })
+    }
+
+    /// Answers the challenges of an ACME server from now on.
+    pub(crate) fn answer_challenges(&self, challenges: Challenges) {
+        // Once for all: a second time would be the same store.
+        let _ = self.challenges.set(challenges);
+    }
+
+    /// Shows these certificates beside those from files, instead of the earlier ones.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(crate) fn show_issued(&self, issued: Vec<Arc<Pair>>) -> anyhow::Result<()> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.issued = issued;
+        self.in_use.store(Arc::new(in_use(&known)?));
+        Ok(())
     }
 
     /// Looks at the files every `period` until it is dropped, and replaces what has changed.
@@ -100,17 +128,17 @@ impl Certificates {
 
     /// Takes what has changed; why not, where that is new or `tells_again`.
     fn look(&self, tells_again: bool) -> Vec<anyhow::Error> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut refusals = Vec::new();
         let mut is_changed = false;
-        for pair in watched.iter_mut() {
+        for pair in &mut known.watched {
             match pair.look(tells_again) {
                 Ok(changed) => is_changed |= changed,
                 Err(refusal) => refusals.push(refusal),
             }
         }
         if is_changed {
-            match in_use(&watched) {
+            match in_use(&known) {
                 Ok(in_use) => self.in_use.store(Arc::new(in_use)),
                 Err(error) => refusals.push(error),
             }
@@ -128,8 +156,9 @@ impl fmt::Debug for Certificates {
 }
 
 /// Made anew at each change, so that no session of an earlier certificate is resumed.
-fn in_use(watched: &[Watched]) -> anyhow::Result<InUse> {
-    let pairs: Vec<_> = watched.iter().map(Watched::in_use).collect();
+fn in_use(known: &Known) -> anyhow::Result<InUse> {
+    let files = known.watched.iter().map(Watched::in_use);
+    let pairs: Vec<_> = files.chain(known.issued.iter().cloned()).collect();
     let not_after = pairs.iter().map(|pair| pair.not_after).min();
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()

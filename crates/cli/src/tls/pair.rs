@@ -22,17 +22,38 @@ const NAMES_MAX: usize = 20;
 
 /// A certificate with its chain and its key, which belong together.
 #[derive(Debug)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     pub certified_key: Arc<CertifiedKey>,
     /// Some of its alternative names, for people.
     pub names: Vec<String>,
+    /// When the server's own certificate begins.
+    pub not_before: Timestamp,
     /// When the server's own certificate ends.
     pub not_after: Timestamp,
 }
 
 impl Pair {
+    /// From PEM that an ACME server and we made.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn from_pem(chain_pem: &[u8], key_pem: &Secret<Vec<u8>>) -> Result<Self, String> {
+        let chain = chain(chain_pem)?;
+        let (names, not_before, not_after) = names_and_validity(&chain)?;
+        let certified_key = CertifiedKey::new(chain, signing_key(key_pem.expose())?);
+        match certified_key.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Self {
+                certified_key: Arc::new(certified_key),
+                names,
+                not_before,
+                not_after,
+            }),
+            Err(error) => Err(format!("it cannot be used with its key: {error}")),
+        }
+    }
+
     /// RFC 3339.
-    pub(super) fn not_after_text(&self) -> String {
+    pub(crate) fn not_after_text(&self) -> String {
         jiff::Timestamp::from_millisecond(self.not_after.unix_ms())
             .map_or_else(|_| "beyond all time".to_owned(), |time| time.to_string())
     }
@@ -85,7 +106,7 @@ impl Contents {
             .map_err(|r| in_certificate(r.clone()))?;
         let key = self.key.as_ref().map_err(|r| in_key(r.clone()))?;
         let chain = chain(certificate).map_err(in_certificate)?;
-        let (names, not_after) = names_and_end(&chain).map_err(in_certificate)?;
+        let (names, not_before, not_after) = names_and_validity(&chain).map_err(in_certificate)?;
         let key = signing_key(key.expose()).map_err(in_key)?;
         let certified_key = CertifiedKey::new(chain, key);
         match certified_key.keys_match() {
@@ -101,6 +122,7 @@ impl Contents {
         Ok(Pair {
             certified_key: Arc::new(certified_key),
             names,
+            not_before,
             not_after,
         })
     }
@@ -136,16 +158,20 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(chain)
 }
 
-/// The names of the first certificate and when it ends. All are looked at, so that a broken chain is found here rather
+/// The names of the first certificate, when it begins and when it ends. All are looked at, so that a broken chain is found here rather
 /// than by each client.
-fn names_and_end(chain: &[CertificateDer<'_>]) -> Result<(Vec<String>, Timestamp), String> {
+fn names_and_validity(
+    chain: &[CertificateDer<'_>],
+) -> Result<(Vec<String>, Timestamp, Timestamp), String> {
     let mut first = None;
     for (index, der) in chain.iter().enumerate() {
         let (_, certificate) = x509_parser::parse_x509_certificate(der)
             .map_err(|_| format!("certificate {} in it is malformed", index + 1))?;
         first.get_or_insert_with(|| {
-            let seconds = certificate.validity().not_after.timestamp();
-            (names(&certificate), Timestamp::from_unix_seconds(seconds))
+            let validity = certificate.validity();
+            let [not_before, not_after] = [validity.not_before, validity.not_after]
+                .map(|time| Timestamp::from_unix_seconds(time.timestamp()));
+            (names(&certificate), not_before, not_after)
         });
     }
     first.ok_or_else(|| "there is no certificate in it".to_owned())

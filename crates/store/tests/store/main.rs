@@ -5,6 +5,7 @@
 // The name that every other crate knows it by.
 extern crate portcullis_store as store;
 
+mod acme;
 mod activity;
 mod client_admin;
 mod client_documents;
