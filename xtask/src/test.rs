@@ -115,10 +115,17 @@ fn docs() -> anyhow::Result<Count> {
     Ok(Count::ONE)
 }
 
-/// The tests that want a database run on both when there is a PostgreSQL.
+/// The environment variable that tests read the place of pebble from.
+const PEBBLE: &str = "PORTCULLIS_TEST_PEBBLE";
+
+/// The tests that want a database run on both when there is a PostgreSQL; those of certificates want an ACME server.
 fn crates() -> anyhow::Result<Count> {
+    let pebble = crate::tools::pebble()?;
     let server = Postgres::start()?;
-    let mut environment = vec![(postgres::URL.to_owned(), server.url())];
+    let mut environment = vec![
+        (postgres::URL.to_owned(), server.url()),
+        (PEBBLE.to_owned(), pebble.display().to_string()),
+    ];
     environment.extend(crate::prove::small_counts());
     let (count, _) = cargo::test(
         "crates",

@@ -93,6 +93,12 @@ pub fn chromium() -> anyhow::Result<PathBuf> {
     which("chromium").context("chromium is not on the path")
 }
 
+/// The ACME server that certificates are ordered from, which brings its name server along.
+pub fn pebble() -> anyhow::Result<PathBuf> {
+    program("pebble", &["pebble"])?;
+    which("pebble").context("pebble is not on the path")
+}
+
 /// The folder of PostgreSQL's programs, version 15 or newer.
 pub fn postgres() -> anyhow::Result<PathBuf> {
     if let Some(found) = find_postgres() {

@@ -16,6 +16,8 @@ use crate::terminal::{LogStream, Terminal};
 
 pub use client_address::answering;
 pub use lines::Format;
+#[cfg(test)]
+pub(crate) use lines::layer;
 use rate_cap::RateCap;
 
 /// Where refusals of the authority are logged.

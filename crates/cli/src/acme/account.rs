@@ -10,8 +10,8 @@ impl Keeper {
         let directory = self.settings.directory.as_str();
         if let Some(sealed) = self.store.find_acme_account(directory).await? {
             let opened = self.sealer.open(&bound_to(directory), &sealed);
-            let credentials =
-                opened.and_then(|text| serde_json::from_slice::<AccountCredentials>(text.expose()).ok());
+            let credentials = opened
+                .and_then(|text| serde_json::from_slice::<AccountCredentials>(text.expose()).ok());
             match credentials {
                 Some(credentials) => {
                     return Account::builder_with_http(Box::new(self.transport.clone()))
@@ -48,15 +48,19 @@ impl Keeper {
             .map_err(|error| Failure::of(&error, self.settings.challenge))?;
         let text = serde_json::to_vec(&credentials).map(Secret::new);
         let text = text.map_err(|_| {
-            Failure::new("the account cannot be written down", "tell us: this is a bug")
+            Failure::new(
+                "the account cannot be written down",
+                "tell us: this is a bug",
+            )
         })?;
-        let sealed = self
-            .sealer
-            .seal(&*self.random, &bound_to(directory), &text);
+        let sealed = self.sealer.seal(&*self.random, &bound_to(directory), &text);
         self.store
             .put_acme_account(directory, sealed, self.clock.now())
             .await?;
-        tracing::info!(acme.directory = directory, "an account was made at the ACME server");
+        tracing::info!(
+            acme.directory = directory,
+            "an account was made at the ACME server"
+        );
         Ok(account)
     }
 }

@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::ClientHello;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use store::Store;
 use tokio::sync::Semaphore;
 
@@ -119,13 +120,15 @@ fn proof(name: String, digest: &Digest) -> anyhow::Result<Arc<ServerConfig>> {
         .push(CustomExtension::new_acme_identifier(digest.as_bytes()));
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = aws_lc_rs::default_provider();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let key = provider.key_provider.load_private_key(key.into())?;
+    // Nobody must parse it here: it has a critical extension that only an ACME server understands.
+    let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Ok(Arc::new(config))
 }

@@ -60,14 +60,12 @@ impl Failure {
             ("connection", Challenge::Http01) => {
                 "let port 80 of that name reach tls.acme.http_listen from the Internet"
             }
-            ("connection" | "tls", Challenge::TlsAlpn01) => {
-                "let port 443 of that name reach listen.addresses from the Internet, as TCP: nothing in between may end TLS"
+            ("connection" | "tls" | "unauthorized" | "incorrectResponse", Challenge::TlsAlpn01) => {
+                "let port 443 of that name reach listen.addresses from the Internet, as TCP: nothing in between may end TLS; or choose \
+                 challenge = \"http-01\""
             }
             ("unauthorized" | "incorrectResponse", Challenge::Http01) => {
                 "something else answers port 80 of that name: let it pass /.well-known/acme-challenge/ on to tls.acme.http_listen"
-            }
-            ("unauthorized" | "incorrectResponse", Challenge::TlsAlpn01) => {
-                "something else answers port 443 of that name: let it pass TCP on as it is, or choose challenge = \"http-01\""
             }
             ("dns", _) => "let that name point to this service in the DNS",
             ("caa", _) => {
@@ -121,4 +119,50 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(kind: &str, detail: &str) -> Problem {
+        Problem {
+            r#type: Some(format!("urn:ietf:params:acme:error:{kind}")),
+            detail: Some(detail.to_owned()),
+            status: Some(403),
+            subproblems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_refusal_says_what_to_change_and_a_long_one_is_cut() {
+        for (kind, challenge, fix) in [
+            ("connection", Challenge::Http01, "port 80"),
+            ("connection", Challenge::TlsAlpn01, "port 443"),
+            (
+                "unauthorized",
+                Challenge::Http01,
+                "something else answers port 80",
+            ),
+            ("dns", Challenge::Http01, "DNS"),
+            ("caa", Challenge::TlsAlpn01, "CAA"),
+            (
+                "externalAccountRequired",
+                Challenge::Http01,
+                "tls.acme.external_account",
+            ),
+            ("rejectedIdentifier", Challenge::Http01, "tls.acme.domains"),
+        ] {
+            let failure = Failure::of_problem(&problem(kind, "no"), challenge);
+            assert!(failure.fix.contains(fix), "{kind}: {}", failure.fix);
+            assert!(!failure.is_limited && !failure.has_no_account);
+        }
+        let limited = Failure::of_problem(
+            &problem("rateLimited", &"x".repeat(9999)),
+            Challenge::Http01,
+        );
+        assert!(limited.is_limited && limited.reason.len() == REASON_CHARACTERS_MAX);
+        let gone = Failure::of_problem(&problem("accountDoesNotExist", "no"), Challenge::Http01);
+        assert!(gone.has_no_account);
+    }
 }

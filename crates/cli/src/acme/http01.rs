@@ -59,7 +59,12 @@ impl Handler for Http01 {
             return text(StatusCode::BAD_REQUEST, "The request names no host.\n");
         };
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        if let Some(token) = request.uri().path().strip_prefix(FOLDER).filter(|_| is_read) {
+        if let Some(token) = request
+            .uri()
+            .path()
+            .strip_prefix(FOLDER)
+            .filter(|_| is_read)
+        {
             return match self.challenges.key_authorization(&host, token).await {
                 Ok(Some(proof)) => text(StatusCode::OK, proof),
                 Ok(None) => text(StatusCode::NOT_FOUND, "There is no such challenge.\n"),

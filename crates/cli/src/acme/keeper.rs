@@ -122,7 +122,8 @@ impl Keeper {
             let now = self.clock.now();
             match self.due(certificate, now) {
                 Some(Due::Order) if what == Due::Order && self.may_order(&domain, now).await? => {
-                    if !self.order(&domain, certificate).await? {
+                    let is_ours = self.order(&domain, certificate).await?;
+                    if !is_ours {
                         return Ok(());
                     }
                 }
@@ -276,9 +277,9 @@ impl Keeper {
             else {
                 continue;
             };
-            let is_new = !before.iter().any(|one| {
-                one.domain == certificate.domain && one.chain == certificate.chain
-            });
+            let is_new = !before
+                .iter()
+                .any(|one| one.domain == certificate.domain && one.chain == certificate.chain);
             match self.pair(certificate) {
                 Ok(pair) => {
                     if is_new {
@@ -318,11 +319,18 @@ impl Keeper {
             first = domain_of(&self.settings.public_url);
             let servers = self.store.list_servers().await?;
             let urls = servers.iter().map(|server| server.resource.as_str());
-            domains.extend(urls.filter(|url| url.starts_with("https:")).filter_map(domain_of));
+            domains.extend(
+                urls.filter(|url| url.starts_with("https:"))
+                    .filter_map(domain_of),
+            );
         }
         // Whoever asks for no name is shown the first.
         let mut ordered: Vec<String> = first.iter().cloned().collect();
-        ordered.extend(domains.into_iter().filter(|domain| Some(domain) != first.as_ref()));
+        ordered.extend(
+            domains
+                .into_iter()
+                .filter(|domain| Some(domain) != first.as_ref()),
+        );
         Ok(ordered)
     }
 }

@@ -11,6 +11,8 @@ mod keeper;
 pub mod metric;
 mod order;
 mod renewal;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::path::PathBuf;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use base::Secret;
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder, Order,
-    OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Identifier, NewOrder,
+    Order, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use store::{AcmeCertificate, AcmeOrder};
@@ -60,7 +60,11 @@ impl Keeper {
         domain: &str,
         replaced: Option<&AcmeCertificate>,
     ) -> Result<(Order, KeyPair), Failure> {
-        let known = self.store.find_acme_order(domain).await?.unwrap_or_default();
+        let known = self
+            .store
+            .find_acme_order(domain)
+            .await?
+            .unwrap_or_default();
         if known.directory == self.settings.directory.as_str()
             && let (Some(url), Some(sealed)) = (&known.order_url, &known.sealed_private_key)
             && let Some(key) = self.open_key(domain, sealed)
@@ -139,7 +143,10 @@ impl Keeper {
             }
             let mut challenge = authorization.challenge(kind.clone()).ok_or_else(|| {
                 Failure::new(
-                    format!("the ACME server offers no {}", self.settings.challenge.as_str()),
+                    format!(
+                        "the ACME server offers no {}",
+                        self.settings.challenge.as_str()
+                    ),
                     "choose the other tls.acme.challenge",
                 )
             })?;
@@ -152,7 +159,10 @@ impl Keeper {
             set.map_err(|error| self.failure(&error))?;
         }
         let proven = order.poll_ready(&patience()).await;
-        if proven.as_ref().is_ok_and(|status| *status == OrderStatus::Ready) {
+        if proven
+            .as_ref()
+            .is_ok_and(|status| *status == OrderStatus::Ready)
+        {
             return Ok(());
         }
         // The challenge says more than the order does.
@@ -191,7 +201,11 @@ impl Keeper {
         };
         let pem = Secret::new(key.serialize_pem().into_bytes());
         let pair = Pair::from_pem(chain.as_bytes(), &pem).map_err(unusable)?;
-        if !pair.names.iter().any(|name| name.eq_ignore_ascii_case(domain)) {
+        if !pair
+            .names
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(domain))
+        {
             return Err(unusable("it is for other names".to_owned()));
         }
         let now = self.clock.now();

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use base::{Secret, base64url_decode};
 use url::{Host, Url};
 
+use super::Config;
 use super::tls::{Acme, Challenge};
 use super::valid::{Checks, read_secret};
-use super::Config;
 use crate::public_url::PublicUrl;
 
 /// As many as one `list_acme_certificates` reads, and far more than a rate limit lets through.

@@ -29,8 +29,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use admin::Admin;
 pub use acme::{AcmePlace, domain_of};
+use admin::Admin;
 pub use command::{ConfigCommand, run};
 pub use database::Database;
 pub use egress::Egress;

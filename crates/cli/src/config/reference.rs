@@ -29,22 +29,26 @@ commands the same `--config`.
 /// The page.
 pub fn page(document: &Value) -> String {
     let mut page = BEGINNING.to_owned();
-    let root = Shape::root(document);
-    let (sections, plain): (Vec<_>, Vec<_>) = root
+    page.push_str("\n## At the top\n\n");
+    keys(&mut page, &[], &Shape::root(document));
+    page
+}
+
+/// The keys of a section, then the sections in it.
+fn keys(page: &mut String, path: &[&str], shape: &Shape<'_>) {
+    let (sections, plain): (Vec<_>, Vec<_>) = shape
         .keys()
         .into_iter()
         .partition(|(_, shape)| shape.kind() == Kind::Table);
-    page.push_str("\n## At the top\n\n");
     for (key, shape) in &plain {
-        setting(&mut page, &[key], shape);
+        setting(page, &[path, &[key]].concat(), shape);
     }
     for (section, shape) in &sections {
-        let _ = writeln!(page, "\n## [{section}]\n\n{}\n", flowing(shape.words()));
-        for (key, shape) in shape.keys() {
-            setting(&mut page, &[section, key], &shape);
-        }
+        let path = [path, &[section]].concat();
+        let words = flowing(shape.words());
+        let _ = writeln!(page, "\n## [{}]\n\n{words}\n", path.join("."));
+        keys(page, &path, shape);
     }
-    page
 }
 
 fn setting(page: &mut String, path: &[&str], shape: &Shape<'_>) {
@@ -66,7 +70,8 @@ fn setting(page: &mut String, path: &[&str], shape: &Shape<'_>) {
 fn form(shape: &Shape<'_>) -> String {
     let item = shape.item();
     let mut words = vec![match shape.kind() {
-        Kind::Table => "section".to_owned(),
+        // Written as a heading of its own.
+        Kind::Table => String::new(),
         Kind::Boolean => "true or false".to_owned(),
         Kind::Integer => match shape.range() {
             (Some(least), Some(most)) => format!("number from {least} to {most}"),

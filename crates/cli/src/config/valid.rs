@@ -202,7 +202,10 @@ impl Checks<'_> {
             }
         }
         if config.admin.tls && !config.tls.speaks_https() {
-            self.problem("admin.tls", "needs a certificate in tls.certificates or tls.acme");
+            self.problem(
+                "admin.tls",
+                "needs a certificate in tls.certificates or tls.acme",
+            );
         }
         let url = match &config.admin.url {
             Some(url) => Some(url.0.clone()),

@@ -45,7 +45,9 @@ impl Certificates {
             let name = begun.client_hello().server_name().map(str::to_owned);
             let config = challenges.tls_config(name.as_deref()).await?;
             begun.into_stream(config).await?.shutdown().await?;
-            return Err(io::Error::other("a challenge of the ACME server was answered"));
+            return Err(io::Error::other(
+                "a challenge of the ACME server was answered",
+            ));
         }
         let config = self.in_use.load().config.clone();
         begun.into_stream(config).await

@@ -140,3 +140,52 @@ fn secrets_come_from_files() {
         assert!(found.contains(problem), "{text}: {found}");
     }
 }
+
+#[test]
+fn certificates_are_ordered_when_the_terms_are_agreed_to_and_names_can_be_proven() {
+    let listen = "[listen]\naddresses = [\"[::]:443\"]\n";
+    let acme = format!("{URL}{listen}[tls.acme]\nterms_agreed = true\n");
+    let valid = check(&acme).unwrap();
+    assert!(valid.warnings.is_empty(), "{:?}", valid.warnings);
+    let place = valid.acme.unwrap();
+    assert_eq!(
+        place.directory.as_str(),
+        "https://acme-v02.api.letsencrypt.org/directory"
+    );
+    let http = format!("{acme}challenge = \"http-01\"\nhttp_listen = [\"[::]:80\"]\n");
+    assert!(check(&http).unwrap().warnings.is_empty());
+    let named = format!("{acme}domains = [\"MCP.Example.com\", \"b.example.com\"]\n");
+    let named = check(&named).unwrap().acme.unwrap();
+    assert_eq!(named.domains, ["mcp.example.com", "b.example.com"]);
+
+    let not_agreed = acme.replace("true", "false");
+    assert!(refused(&not_agreed).contains("tls.acme.terms_agreed: is not true; read the terms"));
+    let on_loopback = acme.replace("https://mcp.example.com", "http://localhost:4180");
+    assert!(refused(&on_loopback).contains("tls.acme: is given, and public_url"));
+    let an_address = acme.replace("mcp.example.com", "192.0.2.7");
+    assert!(refused(&an_address).contains("is an address; name at least one host"));
+    for (line, problem) in [
+        ("challenge = \"http-01\"", "http-01 needs it"),
+        ("challenge = \"dns-01\"", "unknown variant"),
+        ("domains = [\"*.example.com\"]", "is no name of a host"),
+        ("domains = [\"example.com:443\"]", "is no name of a host"),
+        (
+            "contact = [\"ops@example.com\"]",
+            "write mailto:ops@example.com",
+        ),
+        (
+            "directory = \"http://localhost:14000/dir\"",
+            "begins with https://",
+        ),
+        ("http_listen = [\"[::]:443\"]", "is for something else too"),
+        (
+            "external_account = { key_id = \"a\", hmac_key_file = \"/nowhere\" }",
+            "hmac_key_file: /nowhere cannot be read",
+        ),
+    ] {
+        let said = refused(&format!("{acme}{line}\n"));
+        assert!(said.contains(problem), "{said}");
+    }
+    let elsewhere = acme.replace("[::]:443", "[::]:8443");
+    assert!(check(&elsewhere).unwrap().warnings[0].contains("has no port 443"));
+}
