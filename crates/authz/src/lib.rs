@@ -7,6 +7,7 @@ mod caller;
 mod client_assertion;
 mod decide;
 mod decision;
+mod feed_message;
 mod fingerprint;
 mod first_policy;
 mod harm;
@@ -29,6 +30,7 @@ pub use client_assertion::{
 };
 pub use decide::decide;
 pub use decision::{Decision, DenialReason};
+pub use feed_message::{FeedMessage, FeedSlice};
 pub use fingerprint::fingerprint;
 pub use first_policy::first_policy;
 pub use inventory::{Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};

@@ -1,7 +1,8 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use base::{Secret, Timestamp};
+use serde::{Deserialize, Serialize, Serializer};
 use wire::oauth::JwkSet;
 
 use crate::Policy;
@@ -16,7 +17,7 @@ pub struct FeedSnapshot {
 }
 
 /// Everything that enforcement needs to know of one MCP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServerSnapshot {
     /// Its slug.
     pub slug: String,
@@ -37,18 +38,54 @@ pub struct ServerSnapshot {
     /// Where people read about the server.
     pub documentation_url: Option<String>,
     /// Binds MCP session ids to their principal.
+    #[serde(with = "in_base64url")]
     pub session_mac_key: Secret<Vec<u8>>,
 }
 
 /// What was revoked. Each is kept until the last token it concerns has expired.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Revocations {
     /// Grant ids, with the moment the entry may be forgotten.
+    #[serde(serialize_with = "in_order")]
     pub grants: HashMap<String, Timestamp>,
     /// Subjects whose tokens issued before the moment are refused.
+    #[serde(serialize_with = "in_order")]
     pub subjects: HashMap<String, Timestamp>,
     /// Clients whose tokens issued before the moment are refused.
+    #[serde(serialize_with = "in_order")]
     pub clients: HashMap<String, Timestamp>,
     /// Everybody's tokens issued before the moment are refused: an epoch began then.
     pub everybody: Option<Timestamp>,
+}
+
+/// The same entries are the same bytes.
+fn in_order<S: Serializer>(
+    entries: &HashMap<String, Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let entries: BTreeMap<_, _> = entries.iter().collect();
+    entries.serialize(serializer)
+}
+
+mod in_base64url {
+    use base::{Secret, base64url, base64url_decode};
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(
+        key: &Secret<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&base64url(key.expose()))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Secret<Vec<u8>>, D::Error> {
+        let text = Secret::new(String::deserialize(deserializer)?);
+        base64url_decode(text.expose())
+            .map(Secret::new)
+            .ok_or_else(|| D::Error::custom("a key is no base64url"))
+    }
 }

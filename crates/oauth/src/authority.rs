@@ -229,9 +229,10 @@ impl Authority {
         &self.0.subkeys.key_sealer
     }
 
-    /// Binds MCP session ids to their principal, for gateways.
-    pub fn session_mac_key(&self) -> Secret<Vec<u8>> {
-        self.0.subkeys.session_mac.clone()
+    /// Binds the MCP session ids of one server to their principal, for gateways. Each server has its own key: a gateway
+    /// of one must not make ids for another.
+    pub fn session_mac_key(&self, slug: &str) -> Secret<Vec<u8>> {
+        self.0.subkeys.session_mac_of(slug)
     }
 
     pub(crate) fn settings(&self) -> &AuthoritySettings {

@@ -145,7 +145,7 @@ pub(crate) struct Subkeys {
     pub authorization_code: hmac::Key,
     pub csrf: hmac::Key,
     pub known_device: hmac::Key,
-    pub session_mac: Secret<Vec<u8>>,
+    session_mac: hmac::Key,
 }
 
 impl Subkeys {
@@ -158,8 +158,17 @@ impl Subkeys {
             authorization_code: mac("authorization-code"),
             csrf: mac("csrf"),
             known_device: mac("known-device"),
-            session_mac: Secret::new(master.derive("session-mac").to_vec()),
+            session_mac: mac("session-mac"),
         }
+    }
+
+    /// The key for MCP session ids of the server `slug`.
+    pub fn session_mac_of(&self, slug: &str) -> Secret<Vec<u8>> {
+        Secret::new(
+            hmac::sign(&self.session_mac, slug.as_bytes())
+                .as_ref()
+                .to_vec(),
+        )
     }
 }
 

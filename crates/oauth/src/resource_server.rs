@@ -60,7 +60,39 @@ pub async fn create_credential(
 
 /// An MCP server that proved it is itself. Only this file makes one.
 #[derive(Debug)]
-pub(crate) struct AuthenticatedResourceServer(());
+pub struct AuthenticatedResourceServer(ResourceServerCredential);
+
+impl AuthenticatedResourceServer {
+    /// Which credential proved it.
+    pub fn credential(&self) -> &ResourceServerId {
+        &self.0.id
+    }
+
+    /// Whether that credential is still good: for answers that go on for long.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn still_stands(&self, authority: &Authority) -> Result<bool, StoreError> {
+        let before = &self.0;
+        let store = authority.store();
+        let kept = store.find_resource_server_credential(&before.server, &before.id);
+        Ok(kept
+            .await?
+            .is_some_and(|kept| kept.digest == before.digest && is_live(&kept, authority.now())))
+    }
+}
+
+/// Authenticates an MCP server by its credential in the header, for requests without a form.
+///
+/// # Errors
+/// `invalid_client`, and our own outage.
+pub async fn authenticate_header(
+    authority: &Authority,
+    server: &ServerContext,
+    header: Option<&BasicCredentials>,
+) -> Result<AuthenticatedResourceServer, Error> {
+    authenticate(authority, server, &Parameters::parse(b"")?, header).await
+}
 
 /// Authenticates an MCP server by its credential, in the header or the form alike.
 ///
@@ -101,11 +133,14 @@ pub(crate) async fn authenticate(
         .find_resource_server_credential(&server.server.slug, &ResourceServerId::from_text(id))
         .await?
         .ok_or_else(|| refused("no MCP server has this credential here"))?;
-    let live = kept.expires_at.is_none_or(|end| authority.now() < end);
     let same = bool::from(digest.as_bytes().ct_eq(kept.digest.as_bytes()));
-    if live && same {
-        Ok(AuthenticatedResourceServer(()))
+    if is_live(&kept, authority.now()) && same {
+        Ok(AuthenticatedResourceServer(kept))
     } else {
         Err(refused("the secret is wrong or was replaced"))
     }
+}
+
+fn is_live(credential: &ResourceServerCredential, now: Timestamp) -> bool {
+    credential.expires_at.is_none_or(|end| now < end)
 }

@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 
 use crate::cookies::CookieNames;
 use crate::event::{Event, EventKind};
+use crate::gateways::board::FeedBoard;
 use crate::hosts::AllowedHosts;
 use crate::respond;
 
@@ -52,6 +53,7 @@ pub struct App {
     pub(crate) hosts: AllowedHosts,
     pub(crate) cookies: CookieNames,
     pub(crate) connect_lines: ConnectLines,
+    pub(crate) feed: FeedBoard,
     events: broadcast::Sender<Event>,
     /// Which program last read which metadata in which second.
     metadata_reader: AtomicU64,
@@ -65,6 +67,7 @@ impl AppState {
             hosts: AllowedHosts::new(authority.public_url()),
             cookies: CookieNames::new(authority.public_url(), authority.authority_id()),
             connect_lines: settings.connect_lines,
+            feed: FeedBoard::default(),
             authority,
             events,
             metadata_reader: AtomicU64::new(0),
@@ -78,9 +81,15 @@ impl AppState {
             hosts: AllowedHosts::new(origin),
             cookies: CookieNames::new(origin, self.authority.authority_id()),
             connect_lines: Arc::clone(&self.connect_lines),
+            feed: self.feed.clone(),
             events: self.events.clone(),
             metadata_reader: AtomicU64::new(0),
         }))
+    }
+
+    /// Where the policy feed is to hang what gateways elsewhere read.
+    pub fn feed(&self) -> FeedBoard {
+        self.feed.clone()
     }
 
     /// What happens from now on, for the terminal.

@@ -8,6 +8,7 @@ mod body;
 mod cookie_weight;
 mod cookies;
 mod event;
+mod gateways;
 mod hosts;
 pub mod metric;
 mod oauth;
@@ -21,5 +22,6 @@ mod span;
 
 pub use app::{AppState, ConnectLines, Peer, Settings};
 pub use event::{Event, EventKind};
+pub use gateways::board::FeedBoard;
 pub use policy_feed::FeedUpdate;
 pub use routes::{OWN_PATHS, Side, router};

@@ -21,6 +21,7 @@ const AUTHORIZATIONS: &str = "portcullis_authorizations_total";
 const SIGN_INS: &str = "portcullis_sign_ins_total";
 const REVOCATIONS: &str = "portcullis_revocations_total";
 const INTROSPECTIONS: &str = "portcullis_introspections_total";
+const GATEWAYS_REFUSED: &str = "portcullis_gateway_requests_refused_total";
 const FORMS_REFUSED: &str = "portcullis_forms_refused_total";
 const REQUEST_DURATION: &str = "portcullis_request_duration_seconds";
 const FEED_FAILURES: &str = "portcullis_policy_feed_failures_total";
@@ -50,6 +51,10 @@ pub const COUNTERS: &[(&str, &str)] = &[
     (
         INTROSPECTIONS,
         "Introspections: active, inactive, or refused with an error",
+    ),
+    (
+        GATEWAYS_REFUSED,
+        "Requests of gateways, for the policy feed and beside it, that were refused with an error",
     ),
     (
         FORMS_REFUSED,
@@ -139,6 +144,10 @@ pub(crate) fn refused(step: Step<'_>, error: &Error) {
         "authorize" | "consent" => count(AUTHORIZATIONS, server, "refused", code),
         "revoke" => count(REVOCATIONS, server, "refused", code),
         "introspect" => count(INTROSPECTIONS, server, "refused", code),
+        "feed" => counter!(
+            GATEWAYS_REFUSED, "server" => server.to_owned(), "request" => step.name, "error" => code
+        )
+        .increment(1),
         "sign-in" => {
             let outcome = match error.code() {
                 ErrorCode::AccessDenied => "failed",

@@ -34,14 +34,6 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
     let now = authority.now();
     let revoked = authority.store().list_revoked_grants(now).await?;
     let cut_offs = authority.store().list_client_cut_offs(now).await?;
-    let revocations = Revocations {
-        grants: revoked
-            .into_iter()
-            .map(|(grant, until)| (grant.as_str().to_owned(), until))
-            .collect(),
-        everybody: Some(authority.store().epoch().began_at),
-        ..Revocations::default()
-    };
     let servers = authority
         .servers()
         .values()
@@ -56,15 +48,21 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                 policy_revision: server.policy_revision,
                 keys: authority.access_jwks(),
                 revocations: Revocations {
+                    grants: revoked
+                        .iter()
+                        .filter(|(of, _, _)| *of == server.slug)
+                        .map(|(_, grant, until)| (grant.as_str().to_owned(), *until))
+                        .collect(),
                     clients: cut_offs
                         .iter()
                         .filter(|cut_off| cut_off.server == server.slug)
                         .map(|cut_off| (cut_off.client.as_str().to_owned(), cut_off.issued_before))
                         .collect(),
-                    ..revocations.clone()
+                    everybody: Some(authority.store().epoch().began_at),
+                    ..Revocations::default()
                 },
                 documentation_url: server.settings.documentation_url.clone(),
-                session_mac_key: authority.session_mac_key(),
+                session_mac_key: authority.session_mac_key(context.slug()),
             };
             (snapshot.slug.clone(), Arc::new(snapshot))
         })

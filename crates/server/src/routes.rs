@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::app::AppState;
+use crate::gateways::feed;
 use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
 use crate::{cookie_weight, metric, pages, respond};
@@ -91,6 +92,7 @@ fn for_programs() -> Router<AppState> {
     // No browser has the credential of an MCP server, so no page may ask.
     let for_servers = Router::new()
         .route("/servers/{slug}/introspect", post(introspect::post))
+        .route("/servers/{slug}/feed", get(feed::get))
         .method_not_allowed_fallback(wrong_method);
     for_all.merge(for_servers)
 }

@@ -41,6 +41,8 @@ impl Store {
                     .optional_time(credential.expires_at);
                 conn.execute(sql, args).await?;
                 conn.record(event);
+                // A feed that was opened with the one before is ended.
+                conn.count_change().await?;
                 Ok(true)
             })
         })

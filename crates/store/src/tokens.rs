@@ -180,16 +180,16 @@ impl Store {
         .await
     }
 
-    /// The families that were ended while access tokens of theirs may still live, with the moment each may be
-    /// forgotten.
+    /// The families that were ended while access tokens of theirs may still live: the MCP server of each, and the
+    /// moment it may be forgotten.
     ///
     /// # Errors
     /// When they cannot be read.
     pub async fn list_revoked_grants(
         &self,
         now: Timestamp,
-    ) -> Result<Vec<(GrantId, Timestamp)>, StoreError> {
-        let sql = "SELECT id, revocation_until FROM token_family \
+    ) -> Result<Vec<(ServerSlug, GrantId, Timestamp)>, StoreError> {
+        let sql = "SELECT id, revocation_until, server FROM token_family \
                    WHERE revocation_until IS NOT NULL AND revocation_until > $1";
         let rows = self
             .fetch_all(sql, Args::with_capacity(1).time(now))
@@ -197,7 +197,8 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let row = RowReader::new(row, "token_family");
-                Ok((GrantId::from_text(row.text(0)?), row.time(1)?))
+                let server = row.parse(2, |text| ServerSlug::parse(text).ok())?;
+                Ok((server, GrantId::from_text(row.text(0)?), row.time(1)?))
             })
             .collect()
     }

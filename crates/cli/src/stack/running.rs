@@ -131,6 +131,7 @@ pub struct Node {
     stop: DropGuard,
     accepting: Vec<JoinHandle<()>>,
     gateway: Gateway,
+    feed_board: server::FeedBoard,
     tasks: JoinSet<()>,
     telling: JoinSet<()>,
     store: Store,
@@ -197,8 +198,12 @@ impl Node {
         )
         .context("the gateway")?;
 
+        let app = server::AppState::new(authority.clone(), http_settings());
+        let board = app.feed();
         // Nothing is answered before the first snapshot is in force.
-        publisher.publish(Arc::new(server::policy_feed::snapshot(&authority).await?));
+        let first = Arc::new(server::policy_feed::snapshot(&authority).await?);
+        board.publish(Arc::clone(&first));
+        publisher.publish(first);
         let wake = Arc::new(Notify::new());
         let (found, first_looks) = mpsc::channel(servers.len().max(1));
         let mut server_set = ServerSet::new(Surroundings {
@@ -221,16 +226,19 @@ impl Node {
                 identity_keys.follow();
                 match update {
                     server::FeedUpdate::Snapshot(snapshot) => {
+                        board.publish(Arc::clone(&snapshot));
                         publisher.publish(snapshot);
                         tell_servers.notify_one();
                     }
-                    server::FeedUpdate::Contact => publisher.contact(),
+                    server::FeedUpdate::Contact => {
+                        board.contact();
+                        publisher.contact();
+                    }
                 }
             },
         ));
         tasks.spawn(chores::keys(authority.clone(), Arc::clone(clock)));
 
-        let app = server::AppState::new(authority.clone(), http_settings());
         let self_check_agent = random_token(&**random, "portcullis-self-check/");
         let (sightings, seen) = mpsc::channel(SIGHTINGS_WAITING_MAX);
         telling.spawn(handshake::follow(seen, terminal.clone()));
@@ -327,6 +335,7 @@ impl Node {
             stop: stop.drop_guard(),
             accepting,
             gateway,
+            feed_board: app.feed(),
             tasks,
             telling,
             store: settings.store,
@@ -354,6 +363,7 @@ impl Node {
     pub async fn shutdown(mut self) {
         // Listening streams never end by themselves.
         self.gateway.close_streams();
+        self.feed_board.close();
         drop(self.stop);
         for accepting in &mut self.accepting {
             let _ = accepting.await;

@@ -11,6 +11,7 @@ mod consent;
 mod each_client;
 mod epoch;
 mod feed;
+mod feed_streams;
 mod foreign_resource;
 mod introspect;
 mod keys;

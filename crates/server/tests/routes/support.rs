@@ -12,7 +12,7 @@ use domain::{
     AuditEvent, AuditEventKind, Client, EmailAddress, McpServer, ServerSettings, ServerSlug,
     Upstream, User, UserRole,
 };
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use oauth::{Authority, AuthoritySettings, MasterKey};
 use portcullis_server::{AppState, Peer, Settings, Side, router};
 use serde_json::{Value, json};
@@ -208,8 +208,13 @@ impl World {
         self.clock.now()
     }
 
+    /// The head of an answer; its body may never end.
+    pub async fn open(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.open(request).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 1024 * 1024).await.unwrap();
         Answer {
@@ -378,7 +383,7 @@ impl World {
         let revoked = self.store.list_revoked_grants(self.now()).await.unwrap();
         revoked
             .into_iter()
-            .map(|(grant, _)| grant.as_str().to_owned())
+            .map(|(_, grant, _)| grant.as_str().to_owned())
             .collect()
     }
 }
