@@ -209,7 +209,10 @@ async fn a_service_token_comes_back_as_it_was_and_its_end_is_in_the_feed() {
         assert!(revoked.await.unwrap());
         assert!(store.change_counter().await.unwrap() > counter);
         let ended = store.list_revoked_grants(at(11)).await.unwrap();
-        assert_eq!(ended, [(token.grant.clone(), at(500))]);
+        assert_eq!(
+            ended,
+            [(token.server.clone(), token.grant.clone(), at(500))]
+        );
         let found = store
             .find_service_token(token.digest)
             .await

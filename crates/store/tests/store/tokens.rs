@@ -135,7 +135,7 @@ async fn a_family_is_ended_once_and_the_feed_hears_of_it_until_its_last_token_is
         );
         assert_eq!(
             store.list_revoked_grants(at(21)).await.unwrap(),
-            [(token.family.clone(), at(3600))]
+            [(fixture.server.slug.clone(), token.family.clone(), at(3600))]
         );
         assert!(
             store

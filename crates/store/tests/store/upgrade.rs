@@ -91,7 +91,7 @@ async fn what_people_and_clients_had_under_the_first_release_goes_on() {
             assert!(key.token_seconds_max >= 3600 && key.withdrawn_at.is_none());
         }
         let revoked = store.list_revoked_grants(now).await.unwrap();
-        assert_eq!(revoked[0].0.as_str(), "grt_2");
+        assert_eq!(revoked[0].1.as_str(), "grt_2");
         assert_eq!(revoked.len(), 1);
 
         let first = Digest::of("first");
