@@ -1,5 +1,5 @@
-use wire::mcp::Object;
 use wire::mcp::definition::{self, Definition};
+use wire::mcp::json::{Json, Object};
 
 use crate::{ListKind, Policy, fingerprint};
 
@@ -40,6 +40,30 @@ impl Inventory {
         known.sort_by(|one, two| one.identity().cmp(two.identity()));
         known.dedup_by(|later, earlier| later.identity() == earlier.identity());
         Ok(())
+    }
+
+    /// Reads what [`Inventory::to_object`] wrote.
+    ///
+    /// # Errors
+    /// When there are more than 10,000 of a kind.
+    pub fn from_object(object: &Object) -> Result<Self, InventoryTooLarge> {
+        let mut inventory = Self::default();
+        for kind in ListKind::ALL {
+            inventory.add_page(kind, object)?;
+        }
+        Ok(inventory)
+    }
+
+    /// One object with a list of each kind, under the member that a list's own answer has it in.
+    pub fn to_object(&self) -> Object {
+        let list = |kind: ListKind| -> Vec<Json> {
+            let elements = self.of_kind(kind).iter();
+            elements.map(|element| element.json().clone()).collect()
+        };
+        ListKind::ALL
+            .into_iter()
+            .map(|kind| (kind.member(), Json::from(list(kind))))
+            .collect()
     }
 
     /// The elements of one kind.

@@ -3,10 +3,13 @@ use std::time::Duration;
 use base::Timestamp;
 use domain::{ClientId, GrantId, WithheldReason, WithheldScope};
 use store::FoundGrant;
-use wire::oauth::{AccessTokenClaims, IntrospectionResponse, WithheldScopeEntry};
+use wire::oauth::{AccessTokenClaims, ErrorCode, IntrospectionResponse, WithheldScopeEntry};
 
 use crate::throttle::{Key, Rate};
-use crate::{Authority, BasicCredentials, Error, Parameters, ServerContext, resource_server};
+use crate::{
+    Authority, BasicCredentials, Error, Parameters, ServerContext, resource_server, service_tokens,
+    token_text,
+};
 
 /// Questions of one MCP server: as many as a busy one has calls, and then as many as we can bear for long.
 const QUESTIONS: Rate = Rate {
@@ -14,7 +17,8 @@ const QUESTIONS: Rate = Rate {
     refill: Duration::from_millis(1),
 };
 
-/// Tells an MCP server whether an access token is good for it. A token of another server, a refresh token, and
+/// Tells an MCP server whether an access token or a service token is good for it; of a good service token also the access
+/// token that stands for it. A token of another server, a refresh token, and
 /// anything else are inactive, all with the same answer.
 ///
 /// # Errors
@@ -40,15 +44,36 @@ pub async fn introspect(
         .map_err(|wait| {
             Error::temporarily_unavailable(wait, "too many questions of one MCP server")
         })?;
+    let exchanged = service_token(authority, server, token).await?;
+    let token = exchanged.as_deref().unwrap_or(token);
     let Some(claims) = own_token(authority, server, token, now) else {
         return Ok(IntrospectionResponse::default());
     };
     let grant = GrantId::from_text(claims.grant_id.as_str());
     let grant = authority.store().find_grant(&grant).await?;
     Ok(match grant.filter(|grant| stands(grant, &claims, server)) {
-        Some(grant) => active(server, claims, &grant),
+        Some(grant) => IntrospectionResponse {
+            access_token: exchanged,
+            ..active(server, claims, &grant)
+        },
         None => IntrospectionResponse::default(),
     })
+}
+
+/// The access token that stands for a service token, when it is one that is good here.
+async fn service_token(
+    authority: &Authority,
+    server: &ServerContext,
+    token: &str,
+) -> Result<Option<String>, Error> {
+    if token_text::digest(token, token_text::SERVICE_TOKEN).is_none() {
+        return Ok(None);
+    }
+    match service_tokens::exchange(authority, server, token).await {
+        Ok(access_token) => Ok(Some(access_token)),
+        Err(error) if error.code() == ErrorCode::InvalidGrant => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The claims of an access token that we signed for this very server and that has not expired.
@@ -107,6 +132,7 @@ fn active(
         grant_id: Some(claims.grant_id),
         auth_time: claims.auth_time,
         roles: claims.roles,
+        access_token: None,
         withheld_scopes: withheld_scopes.map(entry).collect(),
     }
 }

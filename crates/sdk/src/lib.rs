@@ -5,12 +5,16 @@
 mod addresses;
 mod asked_host;
 mod authenticate;
+mod authority_client;
 mod authorize;
 mod canonical_resource;
 mod challenge;
 mod cors;
+mod feed_client;
 mod in_force;
+mod introspection;
 mod layer;
+mod manifest;
 mod mcp_session;
 mod opaque_tokens;
 mod permitted;
@@ -27,9 +31,14 @@ mod verified_caller;
 
 pub use addresses::{AddressError, Addresses};
 pub use asked_host::{HostRefusal, asked_host};
+pub use authority_client::{
+    AuthorityClient, AuthorityError, AuthoritySettings, OwnServer, ServerCredential,
+};
 pub use canonical_resource::{CanonicalResource, ResourceError};
 pub use cors::{allow_reading, preflight};
+pub use feed_client::{FeedClient, FeedNews, FeedTrouble};
 pub use in_force::InForce;
+pub use introspection::Introspection;
 pub use layer::{Protect, ProtectLayer};
 pub use opaque_tokens::{Exchanging, OpaqueRefusal, OpaqueTokens};
 pub use permitted::Permitted;

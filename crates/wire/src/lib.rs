@@ -2,5 +2,6 @@
 //!
 //! A type here says what a message *is*; whether it is acceptable is said elsewhere (`authz`, `oauth`).
 
+pub mod gateway;
 pub mod mcp;
 pub mod oauth;

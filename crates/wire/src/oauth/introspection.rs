@@ -43,6 +43,9 @@ pub struct IntrospectionResponse {
     /// The roles that the access token names.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub roles: Vec<String>,
+    /// For a service token: the access token that stands for it for the next minutes. Not part of any RFC.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub access_token: Option<String>,
     /// What was asked for and not granted. Not part of any RFC.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub withheld_scopes: Vec<WithheldScopeEntry>,

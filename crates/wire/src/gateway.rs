@@ -1,0 +1,66 @@
+//! What a gateway tells its authority, beside what it reads in the policy feed.
+
+use base::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Calls that went through a gateway, for the authority's activity log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActivityReport {
+    /// In any order, at most [`CALLS_MAX`].
+    pub calls: Vec<ReportedCall>,
+    /// How many found no room since the last report.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// The most calls in one report.
+pub const CALLS_MAX: usize = 512;
+
+/// One call. Arguments and results are never in it; which MCP server it was for, the credential says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedCall {
+    /// When it began.
+    pub at: Timestamp,
+    /// The `sub`, when a token was valid.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<String>,
+    /// The `client_id`, when a token was valid.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client: Option<String>,
+    /// The grant, when a token was valid.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub grant: Option<String>,
+    /// The JSON-RPC method, or the HTTP one when there was no message.
+    pub method: String,
+    /// The tool, prompt or resource that was named.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// How it ended, as a word.
+    pub outcome: String,
+    /// The reason in words, with the rule that decided.
+    pub reason: String,
+    /// The HTTP status answered.
+    pub status: u16,
+    /// How long until the answer's head, in microseconds.
+    pub duration_us: i64,
+    /// What the refusal showed its caller.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub correlation_id: Option<String>,
+}
+
+/// What came of an inventory.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ManifestAnswer {
+    /// How many tools the upstream lists.
+    #[serde(default)]
+    pub tools: usize,
+    /// Elements that are new since the first mapping: hidden until somebody maps them.
+    #[serde(default)]
+    pub hidden: Vec<String>,
+    /// Elements whose definition is another one than when they were mapped.
+    #[serde(default)]
+    pub changed: Vec<String>,
+}
+
+/// What the id of a key begins with that a gateway made: no key of an authority does.
+pub const IDENTITY_KEY_ID: &str = "gwk_";
