@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
-use crate::config::ConfigCommand;
+use crate::config::{ConfigCommand, Role};
 use crate::keys::Schedule;
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
@@ -149,6 +149,9 @@ Examples:
   portcullis serve --config portcullis.toml
   portcullis config check --config portcullis.toml      what it would run, and what is wrong")]
 pub struct ServeArguments {
+    /// Which parts run here [default: what `role` in the configuration says, else all]
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<Role>,
     /// Print one line of JSON on stdout when serving
     #[arg(long)]
     pub ready_json: bool,

@@ -58,7 +58,7 @@ use wire::oauth::ScopeSet;
 use args::{Arguments, ClientArguments, Command, GlobalArguments};
 use authority_place::AuthorityPlace;
 use client::ClientSettings;
-use config::{DatabasePlace, MasterKeyPlace, Valid};
+use config::{DatabasePlace, MasterKeyPlace, Role, Valid};
 use data_dir::DataDirectory;
 use maintenance::Maintenance;
 use terminal::Terminal;
@@ -113,11 +113,11 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
 /// Sets up the log; for `serve`, as its configuration says.
 fn start(arguments: &Arguments) -> anyhow::Result<Option<Valid>> {
     let flag = arguments.global.log.as_deref();
-    let Command::Serve(_) = arguments.command else {
+    let Command::Serve(serve) = &arguments.command else {
         logging::install(flag, None, logging::Format::from_environment()?)?;
         return Ok(None);
     };
-    let config = configured(&arguments.global)?
+    let config = configured_as(&arguments.global, serve.role)?
         .ok_or_else(|| failure::usage("serve needs --config FILE; see docs/configuration.md"))?;
     logging::install(flag, Some(&config.log.filter), config.log.format.into())?;
     Ok(Some(config))
@@ -125,6 +125,11 @@ fn start(arguments: &Arguments) -> anyhow::Result<Option<Valid>> {
 
 /// What the configuration file says, when one was named.
 fn configured(global: &GlobalArguments) -> anyhow::Result<Option<Valid>> {
+    configured_as(global, None)
+}
+
+/// The same in another role than the file says.
+fn configured_as(global: &GlobalArguments, role: Option<Role>) -> anyhow::Result<Option<Valid>> {
     let Some(file) = &global.config else {
         return Ok(None);
     };
@@ -133,7 +138,9 @@ fn configured(global: &GlobalArguments) -> anyhow::Result<Option<Valid>> {
             "--data-dir and --config are both given; say data_dir in the configuration",
         ));
     }
-    config::load(file, config::variables())?.valid().map(Some)
+    let mut loaded = config::load(file, config::variables())?;
+    loaded.config.role = role.unwrap_or(loaded.config.role);
+    loaded.valid().map(Some)
 }
 
 /// Where a maintenance command works.

@@ -14,12 +14,15 @@ use crate::accept::Socket;
 use crate::acme::{self, Acme};
 use crate::args::ServeArguments;
 use crate::authority_place::AuthorityPlace;
-use crate::config::{ForwardedHeader, Limits, Valid};
+use crate::config::{Elsewhere, ForwardedHeader, Limits, Role, Valid};
 use crate::forwarded::{AddressHeader, TrustedProxies};
 use crate::master_key::MasterKeySource;
 use crate::port_holder;
 use crate::signals::StopSignals;
-use crate::stack::{AdminListeners, Node, NodeLimits, NodeSettings, hash_threads};
+use crate::stack::{
+    self, AdminListeners, Node, NodeLimits, NodeSettings, OwnAuthority, RemoteAuthority,
+    hash_threads,
+};
 use crate::terminal::Terminal;
 use crate::tls::{self, CertificateFiles, Certificates};
 use crate::{accept, operate, providers};
@@ -45,8 +48,13 @@ pub async fn run(
     }
     let out = Terminal::stderr();
     out.line(format!(
-        "Portcullis {} serves {} at {}",
+        "Portcullis {} {} {} at {}",
         env!("CARGO_PKG_VERSION"),
+        match config.role {
+            Role::All => "serves",
+            Role::Authority => "is the authority",
+            Role::Gateway => "is a gateway of",
+        },
         config.public_url,
         addresses(&started.public)
     ));
@@ -54,16 +62,25 @@ pub async fn run(
         let at = addresses(&started.admin);
         out.line(format!("  dashboard {}/admin at {at}", admin.url));
     }
-    for server in &started.node.servers {
-        out.line(format!("  {}  {}", server.slug, server.resource));
+    if let Some(part) = &started.node.authority {
+        for server in &part.servers {
+            out.line(format!("  {}  {}", server.slug, server.resource));
+        }
+        if !oauth::setup::somebody_exists(&part.authority)
+            .await
+            .is_ok_and(|somebody| somebody)
+        {
+            out.line(
+                "  nobody can sign in yet: portcullis users add YOU@EXAMPLE.COM --password-stdin with this --config makes the owner",
+            );
+        }
     }
-    if !oauth::setup::somebody_exists(&started.node.authority)
-        .await
-        .is_ok_and(|somebody| somebody)
+    for (slug, _) in config
+        .elsewhere
+        .iter()
+        .flat_map(|elsewhere| &elsewhere.servers)
     {
-        out.line(
-            "  nobody can sign in yet: portcullis users add YOU@EXAMPLE.COM --password-stdin with this --config makes the owner",
-        );
+        out.line(format!("  {slug}  as the authority says"));
     }
     if arguments.ready_json {
         let ready = json!({
@@ -97,7 +114,8 @@ struct Started {
     admin: Vec<SocketAddr>,
     operations: Vec<SocketAddr>,
     _acme: Option<Acme>,
-    _place: AuthorityPlace,
+    /// What it has locked, where it has a database.
+    _place: Option<AuthorityPlace>,
 }
 
 async fn start(
@@ -111,8 +129,13 @@ async fn start(
         // First of all: what was made before it counts nothing.
         operate::install();
     }
-    let mut place = AuthorityPlace::of_config(config)?;
-    place.lock()?;
+    let mut place = match config.role {
+        Role::Gateway => None,
+        Role::All | Role::Authority => Some(AuthorityPlace::of_config(config)?),
+    };
+    if let Some(place) = &mut place {
+        place.lock()?;
+    }
     let certificates = certificates(config)?;
     tokio::spawn(read_again(hang_up, certificates.clone()));
     let public = bind(&config.listen, "listen.addresses", certificates.as_ref()).await?;
@@ -130,33 +153,36 @@ async fn start(
     };
     let (public_addresses, admin_addresses) = (local(&public)?, local(&admin)?);
     let operations_addresses = local(&operations)?;
-    let random = Arc::new(OsRandom);
-    let clock = Arc::new(SystemClock);
-    let store = place.open_store().await?;
+    let opened = match &place {
+        Some(place) => {
+            Some(own_authority(place, config, master_key, public_addresses[0].port()).await?)
+        }
+        None => None,
+    };
+    let store = opened.as_ref().map(|own| own.store.clone());
     let started = async {
-        // What a first start fixes comes after all that can go wrong with it.
-        let master_key = master_key.read(place.directory(), &store, &*random).await?;
-        let identity = place
-            .settle_identity(&store, config, public_addresses[0].port(), &*random)
-            .await?;
-        let activity = place.open_activity(&*clock).await?;
-        let acme = match (&config.acme, &certificates) {
-            (Some(place), Some(certificates)) => Some(Acme::start(
+        let acme = match (&opened, &config.acme, &certificates) {
+            (Some(own), Some(place), Some(certificates)) => Some(Acme::start(
                 acme::Settings::new(place, config.public_url.as_str()),
                 acme::Surroundings {
-                    store: store.clone(),
+                    store: own.store.clone(),
                     certificates: Arc::clone(certificates),
                     http: (acme_http, limits(&config.limits, config).accept),
-                    sealer: CertificateSealer::new(&master_key),
-                    clock: clock.clone(),
-                    random: random.clone(),
+                    sealer: CertificateSealer::new(&own.master_key),
+                    clock: Arc::new(SystemClock),
+                    random: Arc::new(OsRandom),
                 },
             )?),
             _ => None,
         };
+        let role = match (opened, &config.elsewhere, config.role) {
+            (Some(own), _, Role::Authority) => stack::Role::Authority(own),
+            (Some(own), _, _) => stack::Role::All(own, None),
+            (None, Some(elsewhere), _) => stack::Role::Gateway(remote(elsewhere)),
+            (None, None, _) => anyhow::bail!("[authority] is missing"),
+        };
         let mut node = Node::start(NodeSettings {
             public_url: config.public_url.as_str().to_owned(),
-            authority_id: identity,
             public,
             admin: config.admin.as_ref().map(|place| AdminListeners {
                 sockets: admin,
@@ -166,27 +192,25 @@ async fn start(
             counts,
             certificates,
             proxies: proxies(config),
-            store: store.clone(),
-            activity,
-            directory: place.directory().clone(),
-            master_key,
-            ca_file: config.ca_file.clone(),
-            names: None,
+            role,
             limits: limits(&config.limits, config),
-            asked: None,
             terminal: Terminal::log(),
-            clock,
-            random,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom),
         })
         .await?;
         // Nobody waits for the first looks: each goes on until its upstream has answered.
-        node.first_looks.close();
+        if let Some(part) = &mut node.gateway {
+            part.first_looks.close();
+        }
         anyhow::Ok((node, acme))
     }
     .await;
     match started {
         Ok((node, acme)) => {
-            place.announce(config.public_url.as_str())?;
+            if let Some(place) = &mut place {
+                place.announce(config.public_url.as_str())?;
+            }
             Ok(Started {
                 node,
                 public: public_addresses,
@@ -197,9 +221,53 @@ async fn start(
             })
         }
         Err(error) => {
-            store.close().await;
+            if let Some(store) = store {
+                store.close().await;
+            }
             Err(error)
         }
+    }
+}
+
+/// Opens what the authority of this node keeps. What a first start fixes comes after all that can go wrong with it.
+async fn own_authority(
+    place: &AuthorityPlace,
+    config: &Valid,
+    master_key: &MasterKeySource,
+    port: u16,
+) -> anyhow::Result<OwnAuthority> {
+    let random = OsRandom;
+    let store = place.open_store().await?;
+    let opened = async {
+        let master_key = master_key.read(place.directory(), &store, &random).await?;
+        let authority_id = place.settle_identity(&store, config, port, &random).await?;
+        let activity = place.open_activity(&SystemClock).await?;
+        anyhow::Ok(OwnAuthority {
+            authority_id,
+            store: store.clone(),
+            activity,
+            directory: place.directory().clone(),
+            master_key,
+            ca_file: config.ca_file.clone(),
+            names: None,
+        })
+    }
+    .await;
+    if opened.is_err() {
+        store.close().await;
+    }
+    opened
+}
+
+fn remote(elsewhere: &Elsewhere) -> RemoteAuthority {
+    RemoteAuthority {
+        url: elsewhere.url.as_str().to_owned(),
+        connect_to: elsewhere
+            .connect_to
+            .as_ref()
+            .map(|origin| origin.as_str().to_owned()),
+        ca_file: elsewhere.ca_file.clone(),
+        servers: elsewhere.servers.clone(),
     }
 }
 

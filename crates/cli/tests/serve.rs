@@ -3,115 +3,14 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
-
-use common::{EMAIL, Home, PASSWORD, Ran};
+use common::serving::{Node, config, done, felt, json, postgres, run, status, token};
+use common::{EMAIL, Home, PASSWORD};
 use http::{Request, StatusCode, header};
 use serde_json::Value;
 use testkit::echo::{Echo, EchoSettings};
 use testkit::person::Person;
-use testkit::{Connection, unused_port};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, Command};
-
-/// The program without a data directory of its own: the configuration names it.
-fn command(home: &Home, arguments: &[&str]) -> Command {
-    let mut command = home.command(arguments);
-    command.env_remove("PORTCULLIS_DATA_DIR");
-    command
-}
-
-async fn run(home: &Home, config: &Path, arguments: &[&str], input: &str) -> Ran {
-    let mut command = command(home, arguments);
-    command.arg("--config").arg(config).stdin(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let _ = stdin.write_all(input.as_bytes()).await;
-    drop(stdin);
-    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
-        .await
-        .unwrap()
-        .unwrap();
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-        code_seen: None,
-    }
-}
-
-async fn done(home: &Home, config: &Path, arguments: &[&str]) -> String {
-    let ran = run(home, config, arguments, "").await;
-    assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
-    ran.stdout
-}
-
-/// A running node.
-struct Node {
-    child: Child,
-    ready: Value,
-}
-
-impl Node {
-    async fn start(home: &Home, config: &Path) -> Self {
-        let mut command = command(home, &["serve", "--ready-json", "--config"]);
-        let mut child = command.arg(config).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        tokio::time::timeout(Duration::from_secs(60), stdout.read_line(&mut line))
-            .await
-            .expect("serve becomes ready")
-            .unwrap();
-        if line.is_empty() {
-            let output = child.wait_with_output().await.unwrap();
-            panic!("{}", String::from_utf8_lossy(&output.stderr));
-        }
-        Self {
-            child,
-            ready: serde_json::from_str(&line).unwrap(),
-        }
-    }
-
-    async fn open(&self, listener: &str) -> Connection {
-        Connection::open(self.ready[listener][0].as_str().unwrap())
-            .await
-            .unwrap()
-    }
-
-    async fn stop(mut self) {
-        let pid = self.child.id().unwrap().to_string();
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .await
-            .unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
-        assert!(ended.unwrap().unwrap().success());
-    }
-}
-
-async fn status(connection: &mut Connection, path: &str) -> StatusCode {
-    let request = Request::get(path).header(header::ACCEPT, "text/html");
-    connection.send(request, "").await.unwrap().status()
-}
-
-async fn json(connection: &mut Connection, path: &str) -> Value {
-    let answer = connection.send(Request::get(path), "").await.unwrap();
-    serde_json::from_slice(answer.body()).unwrap()
-}
-
-async fn token(connection: &mut Connection, form: &str) -> http::Response<bytes::Bytes> {
-    let request = Request::post("/servers/todo/token")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    connection.send(request, form.to_owned()).await.unwrap()
-}
-
-fn config(home: &Home, name: &str, public_port: u16, text: &str) -> PathBuf {
-    let text = format!("public_url = \"http://localhost:{public_port}\"\n{text}");
-    home.write(name, &text)
-}
+use testkit::unused_port;
+use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_file_says_is_what_runs_and_it_is_the_same_after_a_restart() {
@@ -226,17 +125,6 @@ async fn servers_come_and_go_while_it_runs_and_operators_see_how_it_is() {
     node.stop().await;
 }
 
-/// Asks until it is so, for as long as a change may take to be felt.
-async fn felt(connection: &mut Connection, path: &str, wanted: StatusCode) {
-    for _ in 0..30 {
-        if status(connection, path).await == wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{path} never was {wanted}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_origin_has_its_cookies_and_a_hang_up_ends_nothing() {
     let home = Home::new();
@@ -335,11 +223,6 @@ async fn a_second_node_on_one_data_directory_and_another_origin_are_refused() {
         refused.stderr
     );
     Node::start(&home, &first).await.stop().await;
-}
-
-/// The database of the tests, when there is one.
-fn postgres() -> Option<String> {
-    std::env::var("PORTCULLIS_TEST_POSTGRES_URL").ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

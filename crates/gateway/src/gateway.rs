@@ -8,12 +8,13 @@ use base::{Clock, Random};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, header};
 use http_body::Body;
-use sdk::{Addresses, PolicyFeed, Refusal, allow_reading, wrong_host};
+use sdk::{Addresses, Refusal, allow_reading, wrong_host};
 use tokio::sync::{mpsc, watch};
 use tower_service::Service;
 
 use crate::body::BoxBody;
 use crate::crowd::Crowd;
+use crate::feeds::Feeds;
 use crate::identity::IdentitySigner;
 use crate::metric::{MethodLabel, Reason, ServerMetric};
 use crate::record::{CallRecorded, Outcome, Recorder};
@@ -34,13 +35,13 @@ pub struct Gateway {
 pub struct Claim(Route);
 
 impl Gateway {
-    /// A gateway over `settings` that judges by `feed` and reports each call to `records` without ever waiting for it.
+    /// A gateway over `settings` that judges by `feeds` and reports each call to `records` without ever waiting for it.
     ///
     /// # Errors
     /// When an origin, the identity key, a resource or an upstream URL cannot be used.
     pub fn new(
         settings: Settings,
-        feed: PolicyFeed,
+        feeds: impl Into<Feeds>,
         records: mpsc::Sender<CallRecorded>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
@@ -53,7 +54,7 @@ impl Gateway {
         let maker = ServerMaker {
             addresses: Arc::clone(&addresses),
             allowed_origins: settings.allowed_origins,
-            feed,
+            feeds: feeds.into(),
             opaque_tokens: settings.opaque_tokens,
             limits: settings.limits.clone(),
             clock: Arc::clone(&clock),
@@ -115,6 +116,12 @@ impl Gateway {
             Route::Elsewhere(_) if !looks_like_ours(uri.path()) => None,
             route => Some(Claim(route)),
         }
+    }
+
+    /// Whether an MCP server, or the metadata of one, is at the address of the request with this head.
+    pub fn knows(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let route = self.inner.servers.routes().find(uri, headers);
+        matches!(route, Route::Call(..) | Route::Metadata(..))
     }
 
     /// Ends every stream, so that a server that is being stopped can drain.

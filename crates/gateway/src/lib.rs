@@ -6,6 +6,7 @@ mod answer;
 mod body;
 mod crowd;
 mod discover;
+mod feeds;
 mod filter_list;
 mod gateway;
 mod http_line;
@@ -26,6 +27,7 @@ mod upstream_error;
 
 pub use body::{BoxBody, BoxError};
 pub use discover::{DiscoverError, Discovered, discover};
+pub use feeds::Feeds;
 pub use gateway::{Claim, Gateway};
 pub use record::{CallRecorded, ListCount, Outcome};
 pub use settings::{IdentityKey, Limits, ServerSettings, Settings, SettingsError, Upstream};

@@ -1,12 +1,10 @@
 use std::sync::Arc;
 
 use base::{Clock, Random};
-use sdk::{
-    Addresses, CanonicalResource, OpaqueTokens, PolicyFeed, ProtectedServer,
-    ProtectedServerSettings,
-};
+use sdk::{Addresses, CanonicalResource, OpaqueTokens, ProtectedServer, ProtectedServerSettings};
 use tokio::sync::watch;
 
+use crate::feeds::Feeds;
 use crate::metric::ServerMetric;
 use crate::settings::{Limits, ServerSettings, SettingsError};
 use crate::upstream::Forwarder;
@@ -43,7 +41,7 @@ pub(crate) struct ServerMaker {
     /// Those of the authority.
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) allowed_origins: Vec<String>,
-    pub(crate) feed: PolicyFeed,
+    pub(crate) feeds: Feeds,
     pub(crate) opaque_tokens: Option<Arc<dyn OpaqueTokens>>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
@@ -66,6 +64,9 @@ impl ServerMaker {
             let own = Addresses::new(resource.origin(), &[], &self.allowed_origins);
             Arc::new(own.map_err(|error| SettingsError::resource(&settings, error.to_string()))?)
         };
+        let feed = self.feeds.of(&settings.slug).cloned().ok_or_else(|| {
+            SettingsError::resource(&settings, "it has no policy feed".to_owned())
+        })?;
         let mut protected = ProtectedServer::new(
             ProtectedServerSettings {
                 slug: settings.slug.clone(),
@@ -73,7 +74,7 @@ impl ServerMaker {
                 request_body_bytes_max: self.limits.request_body_bytes_max,
             },
             addresses,
-            self.feed.clone(),
+            feed,
             Arc::clone(&self.clock),
             Arc::clone(&self.random),
         );

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base::{Clock, Random, Secret, Timestamp};
 use bytes::Bytes;
-use domain::KeyPurpose;
+use domain::{KeyPurpose, ServerSlug};
 use store::{Store, StoreError};
 use wire::oauth::JwkSet;
 
@@ -210,6 +210,17 @@ impl Authority {
     /// The document at `/identity/jwks.json`.
     pub fn identity_jwks_json(&self) -> Bytes {
         self.0.signing_keys.load().identity_jwks_json.clone()
+    }
+
+    /// The document at `/servers/{slug}/identity/jwks.json`: our own keys, and those of the gateways of this server.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn identity_jwks_of(&self, slug: &ServerSlug) -> Result<JwkSet, StoreError> {
+        let mut set = self.0.signing_keys.load().identity_jwks.clone();
+        let of_gateways = self.0.store.list_gateway_keys(slug, self.now()).await?;
+        set.keys.extend(of_gateways);
+        Ok(set)
     }
 
     /// The key that signs `Portcullis-Identity` now, for the gateway.

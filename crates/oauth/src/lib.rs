@@ -35,6 +35,7 @@ mod grant;
 pub mod idle_clients;
 /// Introspection (RFC 7662).
 pub mod introspect;
+pub mod inventory;
 mod issue;
 /// Signing keys: rotation by plan, on a schedule, and in an emergency.
 pub mod keys;

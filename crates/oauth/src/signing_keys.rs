@@ -21,7 +21,9 @@ pub(crate) struct SigningKeys {
     pub access_jwks_json: Bytes,
     access_verifying: VerifyingKeys,
     identity: InTurn<IdentityKey>,
-    /// Public keys of `Portcullis-Identity`, as a document.
+    /// Public keys of `Portcullis-Identity`.
+    pub identity_jwks: JwkSet,
+    /// The same as a document.
     pub identity_jwks_json: Bytes,
 }
 
@@ -131,6 +133,7 @@ impl SigningKeys {
             access_jwks,
             identity,
             identity_jwks_json: document(&identity_jwks),
+            identity_jwks,
             records,
         }))
     }

@@ -9,6 +9,7 @@ use axum::response::Response;
 use domain::McpServer;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, header};
+use store::ActivityLog;
 use tokio::sync::broadcast;
 
 use crate::cookies::CookieNames;
@@ -28,12 +29,15 @@ pub type ConnectLines = Arc<dyn Fn(&McpServer) -> Vec<(String, String)> + Send +
 pub struct Settings {
     /// For the dashboard.
     pub connect_lines: ConnectLines,
+    /// Where it is written down which calls went through gateways elsewhere; nowhere when there is none.
+    pub activity: Option<ActivityLog>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             connect_lines: Arc::new(|_| Vec::new()),
+            activity: None,
         }
     }
 }
@@ -54,6 +58,7 @@ pub struct App {
     pub(crate) cookies: CookieNames,
     pub(crate) connect_lines: ConnectLines,
     pub(crate) feed: FeedBoard,
+    pub(crate) activity: Option<ActivityLog>,
     events: broadcast::Sender<Event>,
     /// Which program last read which metadata in which second.
     metadata_reader: AtomicU64,
@@ -68,6 +73,7 @@ impl AppState {
             cookies: CookieNames::new(authority.public_url(), authority.authority_id()),
             connect_lines: settings.connect_lines,
             feed: FeedBoard::default(),
+            activity: settings.activity,
             authority,
             events,
             metadata_reader: AtomicU64::new(0),
@@ -82,6 +88,7 @@ impl AppState {
             cookies: CookieNames::new(origin, self.authority.authority_id()),
             connect_lines: Arc::clone(&self.connect_lines),
             feed: self.feed.clone(),
+            activity: self.activity.clone(),
             events: self.events.clone(),
             metadata_reader: AtomicU64::new(0),
         }))

@@ -13,7 +13,8 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyRefusal {
-    TooLarge,
+    /// With the most that is read.
+    TooLarge(usize),
     TooSlow,
     WrongType(&'static str),
     Broken,
@@ -22,7 +23,7 @@ pub(crate) enum BodyRefusal {
 impl BodyRefusal {
     pub fn status(self) -> StatusCode {
         match self {
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::WrongType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Broken => StatusCode::BAD_REQUEST,
@@ -31,7 +32,7 @@ impl BodyRefusal {
 
     pub fn description(self) -> String {
         match self {
-            Self::TooLarge => format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+            Self::TooLarge(bytes_max) => format!("the body is larger than {bytes_max} bytes"),
             Self::TooSlow => "the body did not arrive in time".to_owned(),
             Self::WrongType(wanted) => format!("Content-Type must be {wanted}"),
             Self::Broken => "the body broke off".to_owned(),
@@ -45,7 +46,7 @@ pub(crate) async fn read_form(headers: &HeaderMap, body: Body) -> Result<Bytes, 
     if media_type(headers).is_none_or(|found| !found.eq_ignore_ascii_case(FORM)) {
         return Err(BodyRefusal::WrongType(FORM));
     }
-    read(headers, body).await
+    read(headers, body, BODY_BYTES_MAX).await
 }
 
 /// Reads a JSON body. Without a `Content-Type` it is taken for JSON.
@@ -54,7 +55,16 @@ pub(crate) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, 
     if media_type(headers).is_some_and(|found| !found.eq_ignore_ascii_case(JSON)) {
         return Err(BodyRefusal::WrongType(JSON));
     }
-    read(headers, body).await
+    read(headers, body, BODY_BYTES_MAX).await
+}
+
+/// Reads a JSON body of a gateway's, which is larger than a stranger's.
+pub(crate) async fn read_large_json(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, BodyRefusal> {
+    read(headers, body, bytes_max).await
 }
 
 fn media_type(headers: &HeaderMap) -> Option<&str> {
@@ -62,17 +72,17 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
     Some(value.split(';').next().unwrap_or_default().trim())
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, BodyRefusal> {
+async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, BodyRefusal> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
-        return Err(BodyRefusal::TooLarge);
+    if announced.is_some_and(|length| length > bytes_max as u64) {
+        return Err(BodyRefusal::TooLarge(bytes_max));
     }
-    let read = to_bytes(body, BODY_BYTES_MAX);
+    let read = to_bytes(body, bytes_max);
     match tokio::time::timeout(BODY_TIME_MAX, read).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_large(&error) => Err(BodyRefusal::TooLarge),
+        Ok(Err(error)) if is_too_large(&error) => Err(BodyRefusal::TooLarge(bytes_max)),
         Ok(Err(_)) => Err(BodyRefusal::Broken),
         Err(_) => Err(BodyRefusal::TooSlow),
     }

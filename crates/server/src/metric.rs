@@ -21,6 +21,7 @@ const AUTHORIZATIONS: &str = "portcullis_authorizations_total";
 const SIGN_INS: &str = "portcullis_sign_ins_total";
 const REVOCATIONS: &str = "portcullis_revocations_total";
 const INTROSPECTIONS: &str = "portcullis_introspections_total";
+const GATEWAY_CALLS: &str = "portcullis_gateway_calls_reported_total";
 const GATEWAYS_REFUSED: &str = "portcullis_gateway_requests_refused_total";
 const FORMS_REFUSED: &str = "portcullis_forms_refused_total";
 const REQUEST_DURATION: &str = "portcullis_request_duration_seconds";
@@ -51,6 +52,10 @@ pub const COUNTERS: &[(&str, &str)] = &[
     (
         INTROSPECTIONS,
         "Introspections: active, inactive, or refused with an error",
+    ),
+    (
+        GATEWAY_CALLS,
+        "Calls that gateways elsewhere told of: recorded, or dropped there for want of room",
     ),
     (
         GATEWAYS_REFUSED,
@@ -134,6 +139,14 @@ pub(crate) fn introspected(server: &str, active: bool) {
     count(INTROSPECTIONS, server, outcome, NONE);
 }
 
+/// Counts the calls of one report of a gateway.
+pub(crate) fn calls_reported(server: &str, recorded: u64, dropped: u64) {
+    for (outcome, calls) in [("recorded", recorded), ("dropped", dropped)] {
+        counter!(GATEWAY_CALLS, "server" => server.to_owned(), "outcome" => outcome)
+            .increment(calls);
+    }
+}
+
 /// Counts a refusal, by the step it happened at. Token requests are counted with their grant type, elsewhere.
 pub(crate) fn refused(step: Step<'_>, error: &Error) {
     let server = step.server.unwrap_or_default();
@@ -144,7 +157,7 @@ pub(crate) fn refused(step: Step<'_>, error: &Error) {
         "authorize" | "consent" => count(AUTHORIZATIONS, server, "refused", code),
         "revoke" => count(REVOCATIONS, server, "refused", code),
         "introspect" => count(INTROSPECTIONS, server, "refused", code),
-        "feed" => counter!(
+        "feed" | "manifest" | "activity" => counter!(
             GATEWAYS_REFUSED, "server" => server.to_owned(), "request" => step.name, "error" => code
         )
         .increment(1),

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::app::AppState;
-use crate::gateways::feed;
+use crate::gateways::{activity, feed, manifest};
 use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
 use crate::{cookie_weight, metric, pages, respond};
@@ -84,6 +84,10 @@ fn for_programs() -> Router<AppState> {
         .route("/.well-known/{*rest}", get(nothing))
         .route("/jwks.json", get(metadata::access_keys))
         .route("/identity/jwks.json", get(metadata::identity_keys))
+        .route(
+            "/servers/{slug}/identity/jwks.json",
+            get(metadata::identity_keys_of),
+        )
         .route("/servers/{slug}/register", post(register::post))
         .route("/servers/{slug}/token", post(token::post))
         .route("/servers/{slug}/revoke", post(revoke::post))
@@ -93,6 +97,8 @@ fn for_programs() -> Router<AppState> {
     let for_servers = Router::new()
         .route("/servers/{slug}/introspect", post(introspect::post))
         .route("/servers/{slug}/feed", get(feed::get))
+        .route("/servers/{slug}/manifest", post(manifest::post))
+        .route("/servers/{slug}/activity", post(activity::post))
         .method_not_allowed_fallback(wrong_method);
     for_all.merge(for_servers)
 }

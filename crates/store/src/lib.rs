@@ -27,6 +27,7 @@ mod db;
 mod epoch;
 mod error;
 mod event_id;
+mod gateway_keys;
 mod integrity;
 mod job;
 mod keys;

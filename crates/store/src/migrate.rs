@@ -54,6 +54,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
             include_str!("../migrations/0007_expand_and_contract.sql"),
         ),
         usable_from(7, include_str!("../migrations/0008_acme.sql")),
+        usable_from(7, include_str!("../migrations/0009_gateway_keys.sql")),
     ],
 };
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::load::{Loaded, load, variables};
 use super::place::Place;
 use super::reference;
+use super::role::Role;
 use super::schema::{self, Kind, Shape};
 use super::valid::{DatabasePlace, Valid};
 use crate::config_master_key;
@@ -129,6 +130,26 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
         scheme(!valid.certificates.is_empty() || valid.acme.is_some()),
         addresses(&valid.listen)
     )];
+    if let Some(elsewhere) = &valid.elsewhere {
+        lines[0] = format!(
+            "Would be a gateway of {} at {}",
+            valid.public_url,
+            addresses(&valid.listen)
+        );
+        for (slug, credential) in &elsewhere.servers {
+            lines.push(format!("  {slug}, with the credential {}", credential.id()));
+        }
+        let way = elsewhere.connect_to.as_ref().unwrap_or(&elsewhere.url);
+        lines.push(format!(
+            "  authority: by way of {way}; no database, no master key"
+        ));
+        return lines;
+    }
+    if valid.role == Role::Authority {
+        lines.push(
+            "  the authority alone: gateways elsewhere answer for the MCP servers".to_owned(),
+        );
+    }
     lines.push(match &valid.admin {
         Some(admin) => format!(
             "  dashboard {}/admin by {} at {}",

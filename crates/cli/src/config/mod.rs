@@ -19,6 +19,7 @@ mod place;
 mod proxy;
 mod reference;
 mod retention;
+mod role;
 mod schema;
 mod tls;
 mod valid;
@@ -41,8 +42,10 @@ pub use load::{load, variables};
 pub use log::Log;
 pub use proxy::{ForwardedHeader, Proxy};
 pub use retention::Retention;
+use role::AuthorityElsewhere;
+pub use role::Role;
 pub use tls::{Certificate, Challenge, Tls};
-pub use valid::{DatabasePlace, MasterKeyPlace, Valid};
+pub use valid::{DatabasePlace, Elsewhere, MasterKeyPlace, Valid};
 
 use operations::Operations;
 use values::Origin;
@@ -54,8 +57,11 @@ pub use values::Size;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The origin that clients and people see, such as `https://mcp.example.com`: `https`, or `http` on loopback; no path. Required.
-    /// It is fixed at the first start, because tokens and registered clients name it.
+    /// It is fixed at the first start, because tokens and registered clients name it. A node with the role `gateway` takes
+    /// `authority.url` instead.
     pub public_url: Option<Origin>,
+    /// Which parts run here. `portcullis serve --role` says otherwise for one start.
+    pub role: Role,
     /// The directory for the SQLite databases and generated keys. Without it: `$XDG_DATA_HOME/portcullis`. With PostgreSQL and a
     /// master key from elsewhere, nothing in it matters to the authority.
     pub data_dir: Option<PathBuf>,
@@ -69,6 +75,8 @@ pub struct Config {
     pub tls: Tls,
     /// Proxies in front, whose word about the client's address counts.
     pub proxy: Proxy,
+    /// Where the authority is, for the role `gateway`.
+    pub authority: AuthorityElsewhere,
     /// Where the authority keeps everything.
     pub database: Database,
     /// What seals the signing keys.

@@ -3,10 +3,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::Secret;
+use domain::ServerSlug;
 use ipnet::IpNet;
+use sdk::ServerCredential;
 
 use super::load::{Loaded, refusal};
 use super::place::Place;
+use super::role::{AuthorityElsewhere, Role, ServerElsewhere};
 use super::values::SecretText;
 use super::{AcmePlace, Certificate, Config, ForwardedHeader, Limits, Log, Retention};
 use crate::period::Period;
@@ -18,6 +21,10 @@ const SECRET_BYTES_MAX: u64 = 4096;
 /// A configuration that fits together: what `serve` runs.
 #[derive(Debug, Clone)]
 pub struct Valid {
+    /// Which parts run.
+    pub role: Role,
+    /// Where the authority is, for a gateway alone.
+    pub elsewhere: Option<Elsewhere>,
     /// The authority's origin.
     pub public_url: PublicUrl,
     /// The data directory; the default one when there is none.
@@ -63,6 +70,19 @@ pub struct AdminPlace {
     pub url: PublicUrl,
     /// Whether it speaks https itself.
     pub tls: bool,
+}
+
+/// An authority elsewhere.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// Its `public_url`.
+    pub url: PublicUrl,
+    /// Another origin that leads to it.
+    pub connect_to: Option<PublicUrl>,
+    /// More roots on the way to it.
+    pub ca_file: Option<PathBuf>,
+    /// The MCP servers to answer for.
+    pub servers: Vec<(ServerSlug, ServerCredential)>,
 }
 
 /// Which database.
@@ -125,6 +145,22 @@ impl Checks<'_> {
         let operations = self.operations(config, &listen);
         let database = self.database(config);
         let master_key = self.master_key(config);
+        let elsewhere = self.elsewhere(config);
+        if config.role == Role::Gateway {
+            let elsewhere = elsewhere?;
+            let public_url = elsewhere.url.clone();
+            self.transport(config, &public_url, &listen);
+            return Some(Valid {
+                elsewhere: Some(elsewhere),
+                ..self.whole(
+                    config,
+                    public_url,
+                    (listen, None, operations),
+                    database,
+                    master_key,
+                )
+            });
+        }
         if config.public_url.is_none() {
             self.problems.push(
                 "public_url is missing: the origin that clients see, such as public_url = \"https://mcp.example.com\""
@@ -134,7 +170,24 @@ impl Checks<'_> {
         let public_url = config.public_url.clone()?.0;
         self.transport(config, &public_url, &listen);
         let acme = self.acme(config, &public_url, &listen);
+        let listeners = (listen, admin, operations);
         Some(Valid {
+            acme,
+            ..self.whole(config, public_url, listeners, database, master_key)
+        })
+    }
+
+    fn whole(
+        &self,
+        config: &Config,
+        public_url: PublicUrl,
+        (listen, admin, operations): (Vec<SocketAddr>, Option<AdminPlace>, Vec<SocketAddr>),
+        database: DatabasePlace,
+        master_key: MasterKeyPlace,
+    ) -> Valid {
+        Valid {
+            role: config.role,
+            elsewhere: None,
             public_url,
             data_dir: config.data_dir.clone(),
             listen,
@@ -145,7 +198,7 @@ impl Checks<'_> {
                 .notice
                 .map_or(Duration::ZERO, Period::duration),
             certificates: config.tls.certificates.clone(),
-            acme,
+            acme: None,
             trusted_proxies: config
                 .proxy
                 .trusted
@@ -160,7 +213,110 @@ impl Checks<'_> {
             retention: config.retention.clone(),
             log: config.log.clone(),
             warnings: Vec::new(),
+        }
+    }
+
+    /// Where the authority is of a gateway alone, and that nothing is said that such a one does not need.
+    fn elsewhere(&mut self, config: &Config) -> Option<Elsewhere> {
+        let section = &config.authority;
+        if config.role != Role::Gateway {
+            for path in ["authority.url", "authority.connect_to", "authority.servers"] {
+                if self.loaded.places.of(path) != Place::Default {
+                    self.problem(path, "is for role = \"gateway\" alone");
+                }
+            }
+            return None;
+        }
+        for path in [
+            "database.url",
+            "database.url_file",
+            "keys.master_key",
+            "keys.master_key_file",
+            "admin.listen",
+            "tls.acme.terms_agreed",
+        ] {
+            if self.loaded.places.of(path) != Place::Default {
+                self.problem(
+                    path,
+                    "is nothing that a node with the role gateway needs; leave it out",
+                );
+            }
+        }
+        let url = section.url.as_ref().map(|url| url.0.clone());
+        match (&url, &config.public_url) {
+            (None, _) => self.problems.push(
+                "authority.url is missing: the public_url of the authority that this gateway answers for".to_owned(),
+            ),
+            (Some(url), Some(public)) if *url != public.0 => self.problem(
+                "public_url",
+                format!("is {public}, and authority.url is {url}; leave public_url out"),
+            ),
+            _ => {}
+        }
+        if section.servers.is_empty() {
+            self.problems.push(
+                "authority.servers is empty: name each MCP server with its credential in [[authority.servers]]"
+                    .to_owned(),
+            );
+        }
+        let servers = section
+            .servers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, server)| self.server_elsewhere(section, index, server))
+            .collect();
+        Some(Elsewhere {
+            url: url?,
+            connect_to: section.connect_to.as_ref().map(|origin| origin.0.clone()),
+            ca_file: section.ca_file.clone(),
+            servers,
         })
+    }
+
+    fn server_elsewhere(
+        &mut self,
+        section: &AuthorityElsewhere,
+        index: usize,
+        server: &ServerElsewhere,
+    ) -> Option<(ServerSlug, ServerCredential)> {
+        let path = |name: &str| format!("authority.servers[{index}].{name}");
+        let slug = match ServerSlug::parse(&server.slug) {
+            Ok(slug) => slug,
+            Err(error) => {
+                self.problem(&path("slug"), error.to_string());
+                return None;
+            }
+        };
+        if section.servers[..index]
+            .iter()
+            .any(|other| other.slug == server.slug)
+        {
+            self.problem(&path("slug"), format!("{slug} stands twice"));
+        }
+        let (said, file) = (path("credential"), path("credential_file"));
+        let text = self.secret(
+            (&said, server.credential.as_ref()),
+            (&file, server.credential_file.as_deref()),
+        );
+        let form = format!(
+            "must be ID:SECRET, as `portcullis servers credential {slug}` prints it at the authority"
+        );
+        let Some(text) = text else {
+            if server.credential.is_none() && server.credential_file.is_none() {
+                self.problem(&said, format!("is missing; it {form}"));
+            }
+            return None;
+        };
+        let credential = ServerCredential::parse(text.expose());
+        if credential.is_none() {
+            let path = if server.credential.is_some() {
+                said
+            } else {
+                file
+            };
+            self.problem(&path, form);
+        }
+        Some((slug, credential?))
     }
 
     pub(super) fn problem(&mut self, path: &str, problem: impl AsRef<str>) {

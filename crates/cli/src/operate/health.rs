@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use base::Clock;
 use futures_util::future::BoxFuture;
+use gateway::Feeds;
 use oauth::Authority;
-use sdk::PolicyFeed;
 use serde::Serialize;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -19,9 +19,14 @@ pub struct Readiness {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Checks {
-    store: Check,
-    policy_feed: Check,
-    signing_keys: Check,
+    /// Of an authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Check>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_feed: Option<Check>,
+    /// Of an authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_keys: Option<Check>,
     running: Check,
 }
 
@@ -50,61 +55,70 @@ impl From<Result<(), String>> for Check {
 
 /// Looks at everything that a request needs.
 pub struct Health {
-    authority: Authority,
-    feed: PolicyFeed,
+    authority: Option<Authority>,
+    feeds: Option<Feeds>,
     clock: Arc<dyn Clock>,
     closing: CancellationToken,
-    store: Probe<Look>,
+    store: Option<Probe<Look>>,
 }
 
 type Look = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 impl Health {
     pub fn new(
-        authority: Authority,
-        feed: PolicyFeed,
+        authority: Option<Authority>,
+        feeds: Option<Feeds>,
         clock: Arc<dyn Clock>,
         closing: CancellationToken,
     ) -> Self {
-        let store = authority.store().clone();
+        let store = authority.as_ref().map(|authority| {
+            let store = authority.store().clone();
+            Probe::new(Box::new(move || -> BoxFuture<'static, _> {
+                Box::pin(small_read(store.clone()))
+            }) as Look)
+        });
         Self {
             authority,
-            feed,
+            feeds,
             clock,
             closing,
-            store: Probe::new(Box::new(move || Box::pin(small_read(store.clone())))),
+            store,
         }
     }
 
     /// What `/readyz` says.
     pub async fn readiness(&self) -> Readiness {
+        let store = match &self.store {
+            Some(probe) => Some(probe.answer().await.into()),
+            None => None,
+        };
         let checks = Checks {
-            store: self.store.answer().await.into(),
-            policy_feed: self.policy_feed().into(),
-            signing_keys: self.signing_keys().into(),
+            store,
+            policy_feed: self
+                .feeds
+                .as_ref()
+                .map(|feeds| self.policy_feed(feeds).into()),
+            signing_keys: self
+                .authority
+                .as_ref()
+                .map(|part| signing_keys(part).into()),
             running: self.running().into(),
         };
+        let is_good = |check: &Option<Check>| check.as_ref().is_none_or(|check| check.ok);
         Readiness {
-            ready: checks.store.ok
-                && checks.policy_feed.ok
-                && checks.signing_keys.ok
+            ready: is_good(&checks.store)
+                && is_good(&checks.policy_feed)
+                && is_good(&checks.signing_keys)
                 && checks.running.ok,
             checks,
         }
     }
 
-    fn policy_feed(&self) -> Result<(), String> {
-        self.feed
-            .current(self.clock.now())
-            .map(|_| ())
-            .map_err(|gap| gap.to_string())
-    }
-
-    fn signing_keys(&self) -> Result<(), String> {
-        if self.authority.access_jwks().keys.is_empty() {
-            return Err("no signing keys are loaded".to_owned());
-        }
-        Ok(())
+    /// Every feed must be good: a node that answers for half of its servers is none to send requests to.
+    fn policy_feed(&self, feeds: &Feeds) -> Result<(), String> {
+        let now = self.clock.now();
+        let gap = feeds.all().find_map(|feed| feed.current(now).err());
+        gap.map_or(Ok(()), |gap| Err(gap.to_string()))
     }
 
     fn running(&self) -> Result<(), String> {
@@ -113,6 +127,13 @@ impl Health {
         }
         Ok(())
     }
+}
+
+fn signing_keys(authority: &Authority) -> Result<(), String> {
+    if authority.access_jwks().keys.is_empty() {
+        return Err("no signing keys are loaded".to_owned());
+    }
+    Ok(())
 }
 
 async fn small_read(store: Store) -> Result<(), String> {

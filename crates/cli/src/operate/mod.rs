@@ -13,11 +13,11 @@ use std::sync::Arc;
 use ::metrics::gauge;
 use base::Clock;
 use bytes::Bytes;
+use gateway::Feeds;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusHandle;
 use oauth::Authority;
-use sdk::PolicyFeed;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::Handler;
@@ -43,18 +43,23 @@ struct Inner {
 }
 
 impl Operations {
-    /// The operations of a stack; `closing` is cancelled when its end has begun, `certificates` are those it shows.
+    /// The operations of a node with these parts; `closing` is cancelled when its end has begun, `certificates` are those it shows.
     pub fn new(
-        authority: Authority,
-        feed: PolicyFeed,
+        authority: Option<Authority>,
+        feeds: Option<Feeds>,
         clock: Arc<dyn Clock>,
         closing: CancellationToken,
         certificates: Option<Arc<Certificates>>,
     ) -> Self {
         Self(Arc::new(Inner {
             recorder: install(),
-            health: Health::new(authority.clone(), feed.clone(), Arc::clone(&clock), closing),
-            observed: Observed::new(authority, feed, clock, certificates),
+            health: Health::new(
+                authority.clone(),
+                feeds.clone(),
+                Arc::clone(&clock),
+                closing,
+            ),
+            observed: Observed::new(authority, feeds, clock, certificates),
         }))
     }
 

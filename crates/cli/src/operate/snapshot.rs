@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use base::{Clock, Timestamp};
 use domain::KeyPurpose;
+use gateway::Feeds;
 use metrics::gauge;
 use oauth::Authority;
 use sdk::PolicyFeed;
@@ -16,8 +17,8 @@ use crate::tls::Certificates;
 
 /// What is not counted when it happens and looked up when somebody asks. Nothing here waits for anything.
 pub struct Observed {
-    authority: Authority,
-    feed: PolicyFeed,
+    authority: Option<Authority>,
+    feeds: Option<Feeds>,
     clock: Arc<dyn Clock>,
     certificates: Option<Arc<Certificates>>,
     began: Timestamp,
@@ -25,14 +26,14 @@ pub struct Observed {
 
 impl Observed {
     pub fn new(
-        authority: Authority,
-        feed: PolicyFeed,
+        authority: Option<Authority>,
+        feeds: Option<Feeds>,
         clock: Arc<dyn Clock>,
         certificates: Option<Arc<Certificates>>,
     ) -> Self {
         Self {
             authority,
-            feed,
+            feeds,
             began: clock.now(),
             certificates,
             clock,
@@ -42,23 +43,15 @@ impl Observed {
     /// Writes it into the recorder.
     pub fn record(&self) {
         gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
-        // Without a first snapshot there is no age; an alert waits for a number.
-        let age = self.feed.age(self.clock.now());
-        gauge!(FEED_AGE).set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
-        for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
-            if let Some(age) = self.authority.signing_key_age(purpose) {
-                gauge!(KEY_AGE, "purpose" => purpose.as_str()).set(age);
-            }
+        if let Some(feeds) = &self.feeds {
+            // Without a first snapshot there is no age; an alert waits for a number. Of several the oldest one counts.
+            let now = self.clock.now();
+            let age =
+                |feed: &PolicyFeed| feed.age(now).map_or(f64::INFINITY, |age| age.as_secs_f64());
+            gauge!(FEED_AGE).set(feeds.all().map(age).fold(0.0, f64::max));
         }
-        match self.authority.store().load() {
-            StoreLoad::Sqlite { writes_waiting } => gauge!(QUEUE).set(writes_waiting as f64),
-            StoreLoad::Postgres {
-                connections_busy,
-                connections_idle,
-            } => {
-                gauge!(CONNECTIONS, "state" => "busy").set(connections_busy as f64);
-                gauge!(CONNECTIONS, "state" => "idle").set(connections_idle as f64);
-            }
+        if let Some(authority) = &self.authority {
+            of_authority(authority);
         }
         let certificates = self.certificates.as_ref();
         if let Some(end) = certificates.and_then(|certificates| certificates.not_after()) {
@@ -75,5 +68,23 @@ impl Observed {
             }
         }
         gauge!(START_TIME).set(self.began.unix_ms() as f64 / 1000.0);
+    }
+}
+
+fn of_authority(authority: &Authority) {
+    for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
+        if let Some(age) = authority.signing_key_age(purpose) {
+            gauge!(KEY_AGE, "purpose" => purpose.as_str()).set(age);
+        }
+    }
+    match authority.store().load() {
+        StoreLoad::Sqlite { writes_waiting } => gauge!(QUEUE).set(writes_waiting as f64),
+        StoreLoad::Postgres {
+            connections_busy,
+            connections_idle,
+        } => {
+            gauge!(CONNECTIONS, "state" => "busy").set(connections_busy as f64);
+            gauge!(CONNECTIONS, "state" => "idle").set(connections_idle as f64);
+        }
     }
 }

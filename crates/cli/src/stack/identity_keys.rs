@@ -1,27 +1,27 @@
-use gateway::Gateway;
+use gateway::IdentityKey;
 use oauth::Authority;
 use tokio::sync::watch;
 
-/// Keeps the gateway and the bundled todo server at the keys of `Portcullis-Identity` that are in force.
+/// Keeps those who verify `Portcullis-Identity` and the one who signs it at the keys of the authority that are in force.
 pub struct IdentityKeys {
     authority: Authority,
-    gateway: Gateway,
     published: watch::Sender<String>,
+    signing: watch::Sender<IdentityKey>,
 }
 
 impl IdentityKeys {
-    /// The set as it is now, for those who verify.
-    pub fn published(authority: &Authority) -> watch::Sender<String> {
-        watch::Sender::new(document(authority))
-    }
-
-    /// Keeps `gateway` and the readers of `published` up to date.
-    pub fn new(authority: Authority, gateway: Gateway, published: watch::Sender<String>) -> Self {
-        Self {
+    /// With where the public set and the key that signs can be read.
+    pub fn new(
+        authority: Authority,
+    ) -> (Self, watch::Receiver<String>, watch::Receiver<IdentityKey>) {
+        let (published, set) = watch::channel(document(&authority));
+        let (signing, key) = watch::channel(key(&authority));
+        let keys = Self {
             authority,
-            gateway,
             published,
-        }
+            signing,
+        };
+        (keys, set, key)
     }
 
     /// Looks what is in force. Cheap when nothing has changed.
@@ -34,16 +34,17 @@ impl IdentityKeys {
             changed
         });
         let key = key(&self.authority);
-        if let Err(error) = self.gateway.set_identity_key(&key) {
-            tracing::error!(%error, "the gateway goes on with the identity key it had");
-        }
+        self.signing.send_if_modified(|known| {
+            let changed = known.kid != key.kid;
+            *known = key;
+            changed
+        });
     }
 }
 
-/// The key that signs now, as the gateway takes it.
-pub fn key(authority: &Authority) -> gateway::IdentityKey {
+fn key(authority: &Authority) -> IdentityKey {
     let key = authority.identity_key();
-    gateway::IdentityKey {
+    IdentityKey {
         kid: key.key_id,
         pkcs8: key.pkcs8,
     }

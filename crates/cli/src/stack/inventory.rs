@@ -1,18 +1,12 @@
 //! What an upstream offers, put into the policy of its MCP server.
 
-use anyhow::{Context as _, bail};
-use authz::{
-    Inventory, InventoryChanges, ListKind, Policy, Requirement, first_policy, merge_inventory,
-};
+use authz::{Inventory, InventoryChanges, ListKind, Policy, Requirement};
 use base::Clock;
-use domain::{AuditEvent, AuditEventKind, ServerSlug, Upstream};
-use store::{PublishOutcome, Store};
+use domain::{McpServer, ServerSlug, Upstream};
+use store::Store;
 use wire::oauth::ScopeSet;
 
 use crate::failure::usage;
-
-/// How often a policy that somebody else saved meanwhile is read again.
-const TRIES_MAX: usize = 5;
 
 /// What was found and what came of it.
 #[derive(Debug, Clone, Default)]
@@ -41,37 +35,15 @@ pub async fn publish(
     overrides: &[(String, ScopeSet)],
 ) -> anyhow::Result<Mapped> {
     check_overrides(inventory, overrides)?;
-    for _ in 0..TRIES_MAX {
-        let server = store
-            .find_server(slug)
-            .await?
-            .with_context(|| format!("the MCP server {slug} is gone"))?;
-        let (mut policy, changes) = next_policy(slug, &server.policy, inventory, overrides);
-        if server.policy.is_blank() && server.upstream == Upstream::Todo {
-            use_the_words_of_todo(&mut policy);
+    let use_good_words = |server: &McpServer, policy: &mut Policy| {
+        if server.upstream == Upstream::Todo {
+            use_the_words_of_todo(policy);
         }
-        if policy != server.policy {
-            let event = AuditEvent {
-                at: clock.now(),
-                kind: AuditEventKind::PolicyPublished,
-                server: Some(slug.clone()),
-                user: None,
-                client: None,
-                grant: None,
-                detail: format!("mapped at start: {} tools", policy.tools.len()),
-            };
-            match store
-                .publish_policy(slug, server.policy_revision, &policy, event)
-                .await?
-            {
-                PublishOutcome::Published(_) => {}
-                PublishOutcome::Stale(_) => continue,
-                PublishOutcome::Unknown => bail!("the MCP server {slug} is gone"),
-            }
-        }
-        return Ok(mapped(&policy, inventory, &changes));
-    }
-    bail!("the policy of {slug} is being changed by somebody else all the time")
+    };
+    let now = clock.now();
+    let published =
+        oauth::inventory::publish(store, now, slug, inventory, overrides, use_good_words).await?;
+    Ok(mapped(&published.policy, inventory, &published.changes))
 }
 
 /// What is so without asking the upstream.
@@ -102,39 +74,6 @@ pub fn check_overrides(
             names.join(", ")
         ))),
     }
-}
-
-fn next_policy(
-    slug: &ServerSlug,
-    current: &Policy,
-    inventory: &Inventory,
-    overrides: &[(String, ScopeSet)],
-) -> (Policy, InventoryChanges) {
-    let fresh = first_policy(slug.as_str(), inventory, overrides);
-    if current.is_blank() {
-        return (fresh, InventoryChanges::default());
-    }
-    let (mut policy, mut changes) = merge_inventory(current, inventory);
-    for (tool, scopes) in overrides {
-        if let Some(entry) = fresh.tools.get(tool) {
-            policy.tools.insert(tool.clone(), entry.clone());
-        }
-        for scope in scopes
-            .iter()
-            .filter(|scope| current.declaration(scope).is_none())
-        {
-            if policy.declaration(scope).is_none()
-                && let Some(declaration) = fresh.declaration(scope)
-            {
-                policy.scopes.push(declaration.clone());
-                policy.default_scopes.insert(scope.clone());
-            }
-        }
-        let settled = |(kind, name): &(ListKind, String)| *kind == ListKind::Tools && name == tool;
-        changes.new.retain(|change| !settled(change));
-        changes.changed.retain(|change| !settled(change));
-    }
-    (policy, changes)
 }
 
 /// The general rule can only say "Read from Todo"; the sample server knows what it is about.

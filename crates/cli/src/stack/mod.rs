@@ -1,16 +1,24 @@
 //! Everything that `up` runs: the store, the authority, the gateway, the bundled todo server, on one listener.
 
+mod activity_report;
+mod authority_part;
 mod chores;
+mod gateway_door;
+mod gateway_part;
 mod identity_keys;
 mod inventory;
 mod join;
+mod own_identity_key;
 mod protect;
 mod records;
+mod remote_authority;
 mod report;
 mod running;
 mod self_check;
+mod served;
 mod server_set;
 mod service_tokens;
+mod supply;
 mod todo_server;
 mod upstreams;
 mod watch;
@@ -42,9 +50,11 @@ use crate::tool_scope::{self, ToolScope};
 use server_set::Asked;
 use watch::First;
 
+pub use authority_part::OwnAuthority;
 pub use inventory::publish as mapped;
 pub use protect::{look, new_server};
-pub use running::{AdminListeners, Node, NodeLimits, NodeSettings, hash_threads};
+pub use remote_authority::RemoteAuthority;
+pub use running::{AdminListeners, Node, NodeLimits, NodeSettings, Role, hash_threads};
 
 /// How long the screen waits for upstreams that take their time.
 const SCREEN_PATIENCE: Duration = Duration::from_secs(5);
@@ -279,7 +289,7 @@ async fn start(
     // Whoever named a server is told at once that it cannot be used; another one does not keep this one from starting.
     let names_one = options.target != Target::Everything || options.slug.is_some();
     if (names_one || store.list_servers().await?.len() == 1) && first.upstream != Upstream::Todo {
-        upstreams::of(&first, &plan.env, None, &options.terminal)?;
+        upstreams::of(&(&first).into(), &plan.env, None, &options.terminal)?;
     }
     let activity = AuthorityPlace::of_up(directory)
         .open_activity(&*options.clock)
@@ -287,51 +297,58 @@ async fn start(
     let port = listeners.port;
     let mut node = Node::start(NodeSettings {
         public_url: public_url.clone(),
-        authority_id: file.authority_id,
         public: listeners.sockets.into_iter().map(Socket::from).collect(),
         admin: None,
         operations: Vec::new(),
         counts: options.operations,
         certificates: None,
         proxies: TrustedProxies::default(),
-        store,
-        activity,
-        directory: directory.clone(),
-        master_key,
-        ca_file: options.ca_file,
-        names: options.names,
+        role: Role::All(
+            OwnAuthority {
+                authority_id: file.authority_id,
+                store,
+                activity,
+                directory: directory.clone(),
+                master_key,
+                ca_file: options.ca_file,
+                names: options.names,
+            },
+            Some(Asked {
+                slug: plan.slug,
+                env: plan.env,
+                overrides: plan.overrides,
+                found: plan.found,
+            }),
+        ),
         limits: NodeLimits::default(),
-        asked: Some(Asked {
-            slug: plan.slug,
-            env: plan.env,
-            overrides: plan.overrides,
-            found: plan.found,
-        }),
         terminal: options.terminal,
         clock: options.clock,
         random: options.random,
     })
     .await?;
     lock.announce(&public_url)?;
+    let (Some(authority), Some(gateway)) = (&node.authority, &mut node.gateway) else {
+        anyhow::bail!("up runs both parts");
+    };
 
-    let servers = node.servers.clone();
-    let looks = first_looks_of(&mut node.first_looks, servers.len()).await;
-    node.wake();
+    let servers = authority.servers.clone();
+    let looks = first_looks_of(&mut gateway.first_looks, servers.len()).await;
+    authority.wake.notify_one();
 
     let local = format!("http://127.0.0.1:{port}");
     let checked = self_check::run(&self_check::Subject {
         local,
         public_url: public_url.clone(),
         user_agent: node.self_check_agent.clone(),
-        servers: node
-            .placed
+        servers: servers
             .iter()
+            .filter(|server| gateway.placed.contains(&server.slug))
             .map(|server| (server.slug.to_string(), server.resource.clone()))
             .collect(),
         guarded: node.todo.as_ref().map(|todo| todo.url.clone()),
     })
     .await;
-    let setup_url = oauth::setup::create_link(&node.authority)
+    let setup_url = oauth::setup::create_link(&authority.authority)
         .await
         .map_err(|error| anyhow::anyhow!("the setup link cannot be made: {error:?}"))?;
     let screen = Screen {

@@ -143,7 +143,7 @@ pub async fn look(
         Upstream::Stdio { .. } => terminal.line(format!("  Starting {shown} …")),
         Upstream::Http { .. } => {}
     }
-    let upstream = upstreams::of(server, env, None, terminal)?;
+    let upstream = upstreams::of(&server.into(), env, None, terminal)?;
     match gateway::discover(&upstream, &gateway::Limits::default()).await {
         Ok(found) => {
             inventory::check_overrides(&found.inventory, overrides)?;

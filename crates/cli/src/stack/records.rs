@@ -1,14 +1,14 @@
 use domain::{CallOutcome, CallRecord};
 use gateway::{CallRecorded, Outcome};
-use store::ActivityLog;
 use tokio::sync::mpsc;
 
+use super::supply::CallSink;
 use crate::handshake::{self, Sighting};
 
-/// Passes each call on to the activity log and to the terminal; those of our own self-check to neither.
+/// Passes each call on to where it is written down and to the terminal; those of our own self-check to neither.
 pub async fn follow(
     mut records: mpsc::Receiver<CallRecorded>,
-    activity: ActivityLog,
+    write_down: CallSink,
     terminal: mpsc::Sender<Sighting>,
     self_check: String,
 ) {
@@ -21,7 +21,7 @@ pub async fn follow(
             let _ = terminal.try_send(sighting);
         }
         if let Some(record) = record(call) {
-            activity.record(record);
+            write_down(record);
         }
     }
 }

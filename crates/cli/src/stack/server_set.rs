@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use authz::Inventory;
-use base::{Clock, Timestamp};
-use domain::{McpServer, ServerSlug, Upstream};
+use base::Timestamp;
+use domain::{ServerSlug, Upstream};
 use gateway::{Gateway, ServerSettings, SettingsError};
-use oauth::Authority;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use wire::oauth::ScopeSet;
 
+use super::served::Served;
+use super::supply::Manifest;
 use super::upstreams::{self, TodoAddress};
 use super::watch::{First, Watch};
 use crate::child_env::ChildEnv;
@@ -31,11 +31,9 @@ pub struct ServerSet {
 
 /// What a set of servers works with.
 pub struct Surroundings {
-    pub authority: Authority,
     pub gateway: Gateway,
-    pub clock: Arc<dyn Clock>,
-    /// Makes the policy feed look at once.
-    pub wake: Arc<Notify>,
+    /// Where it goes what they offer.
+    pub manifest: Manifest,
     /// Nothing where no command line named one.
     pub asked: Option<Asked>,
     pub todo: Option<TodoAddress>,
@@ -75,23 +73,25 @@ impl ServerSet {
         }
     }
 
-    /// Follows the authority each time that `changed` says that it has read its store again.
-    pub async fn run(mut self, changed: Arc<Notify>) {
+    /// Follows what the authority says, for as long as it says something.
+    pub async fn run(mut self, mut served: watch::Receiver<Vec<Served>>) {
         loop {
             let in_trouble = self.known.values().any(|known| known.trouble.is_some());
             tokio::select! {
-                () = changed.notified() => {}
+                changed = served.changed() => if changed.is_err() {
+                    return;
+                },
                 () = tokio::time::sleep(TRY_AGAIN_EVERY), if in_trouble => {}
             }
-            let servers = self.with.authority.servers();
-            self.follow(servers.values().map(|context| &context.server));
+            let servers = served.borrow_and_update().clone();
+            self.follow(&servers);
         }
     }
 
     /// Makes `servers` the ones that are served. One that cannot be used is told once and does not keep the others from
     /// it: with an upstream that cannot be called it still guides clients through their sign-in and answers calls 503,
     /// since a 404 would make them forget it; with a resource that cannot be answered at, it is nowhere.
-    pub fn follow<'s>(&mut self, servers: impl Iterator<Item = &'s McpServer>) {
+    pub fn follow(&mut self, servers: &[Served]) {
         while self.looks.try_join_next().is_some() {}
         let mut before = std::mem::take(&mut self.known);
         let mut told = BTreeMap::new();
@@ -137,7 +137,7 @@ impl ServerSet {
         self.known.get(slug).is_some_and(|known| known.has_place)
     }
 
-    fn read(&self, server: &McpServer) -> Known {
+    fn read(&self, server: &Served) -> Known {
         let Surroundings {
             asked,
             todo,
@@ -206,7 +206,7 @@ impl ServerSet {
 }
 
 impl Known {
-    fn is_of(&self, server: &McpServer) -> bool {
+    fn is_of(&self, server: &Served) -> bool {
         self.upstream == server.upstream
             && self.settings.resource == server.resource
             && self.created_at == server.created_at
@@ -232,9 +232,7 @@ impl Surroundings {
             _ => (Vec::new(), None),
         };
         Watch {
-            store: self.authority.store().clone(),
-            clock: Arc::clone(&self.clock),
-            wake: Arc::clone(&self.wake),
+            manifest: self.manifest.clone(),
             slug: slug.clone(),
             upstream: known.settings.upstream.clone(),
             is_todo: known.upstream == Upstream::Todo,

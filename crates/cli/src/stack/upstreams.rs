@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use base::Secret;
-use domain::{McpServer, Upstream};
+use domain::Upstream;
 use gateway::stdio::{StderrSink, StdioSettings};
 use http::{HeaderValue, header};
 use url::Url;
 
+use super::served::Served;
 use crate::child_env::ChildEnv;
 use crate::header_file;
 use crate::terminal::Terminal;
@@ -30,14 +31,16 @@ pub struct TodoAddress {
 /// # Errors
 /// Names the setting.
 pub fn of(
-    server: &McpServer,
+    server: &Served,
     given: &[ChildEnv],
     todo: Option<&TodoAddress>,
     terminal: &Terminal,
 ) -> anyhow::Result<gateway::Upstream> {
     match &server.upstream {
         Upstream::Todo => {
-            let todo = todo.context("the bundled todo server is not running")?;
+            let todo = todo.context(
+                "the bundled todo server runs only where authority and gateway are in one process (role = \"all\")",
+            )?;
             let mut value = HeaderValue::try_from(format!("Bearer {}", todo.bearer.expose()))
                 .context("a bearer of our own making is printable ASCII")?;
             value.set_sensitive(true);

@@ -1,16 +1,13 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use authz::Inventory;
-use base::Clock;
 use domain::ServerSlug;
 use gateway::{DiscoverError, Limits, Upstream};
-use store::Store;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use wire::oauth::ScopeSet;
 
-use super::inventory::{self, Mapped};
-use crate::failure;
+use super::inventory::Mapped;
+use super::supply::Manifest;
 use crate::terminal::Terminal;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -18,9 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Looks at one upstream until it has answered once, and maps what it offers.
 pub struct Watch {
-    pub store: Store,
-    pub clock: Arc<dyn Clock>,
-    pub wake: Arc<Notify>,
+    pub manifest: Manifest,
     pub slug: ServerSlug,
     pub upstream: Upstream,
     pub is_todo: bool,
@@ -85,16 +80,10 @@ impl Watch {
                     .inventory
             }
         };
-        let mapped = inventory::publish(
-            &self.store,
-            &*self.clock,
-            &self.slug,
-            &inventory,
-            &self.overrides,
-        )
-        .await
-        .map_err(|error| failure::message(&error))?;
-        self.wake.notify_one();
+        let publishing = self
+            .manifest
+            .publish(&self.slug, &inventory, &self.overrides);
+        let mapped = publishing.await?;
         Ok(Seen {
             anonymous: self.anonymous(mapped.tools).await,
             mapped,

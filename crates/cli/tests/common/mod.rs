@@ -1,6 +1,8 @@
 //! The binary, run as a person or a script would.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod serving;
+
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;

@@ -9,6 +9,8 @@ use crate::respond;
 const METADATA_CACHE: &str = "public, max-age=60";
 /// A new key is published well before it signs.
 const KEYS_CACHE: &str = "public, max-age=300";
+/// A gateway signs with its key as soon as it was listed.
+const GATEWAY_KEYS_CACHE: &str = "public, max-age=30";
 
 /// The metadata of one MCP server's issuer; the same at every address (RFC 8414 section 3.1 and OpenID's two).
 pub(crate) async fn of_server(
@@ -44,4 +46,23 @@ pub(crate) async fn access_keys(State(app): State<AppState>) -> Response {
 /// The keys of `Portcullis-Identity`.
 pub(crate) async fn identity_keys(State(app): State<AppState>) -> Response {
     respond::document(app.authority.identity_jwks_json(), KEYS_CACHE)
+}
+
+/// The keys of `Portcullis-Identity` at one MCP server: also those of its gateways elsewhere. The set at the origin has
+/// none of them, for a gateway speaks for its own MCP server alone.
+pub(crate) async fn identity_keys_of(
+    State(app): State<AppState>,
+    InServer(server): InServer,
+    request: Request,
+) -> Result<Response, Response> {
+    let step = respond::Step {
+        name: "identity",
+        server: Some(server.slug()),
+        client_id: None,
+        headers: request.headers(),
+    };
+    let keys = app.authority.identity_jwks_of(&server.server.slug).await;
+    let keys = keys.map_err(|error| respond::oauth_error(&app, step, &error.into()))?;
+    let document = serde_json::to_vec(&keys).expect("keys are strings");
+    Ok(respond::document(document.into(), GATEWAY_KEYS_CACHE))
 }

@@ -13,6 +13,7 @@ mod epoch;
 mod feed;
 mod feed_streams;
 mod foreign_resource;
+mod gateways;
 mod introspect;
 mod keys;
 mod machines;

@@ -1,12 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
 use authz::Policy;
+use std::sync::Arc;
+
 use base::{OsRandom, SystemClock};
+use domain::McpServer;
 use gateway::{IdentityKey, Limits, Settings};
 use http::Request;
-use oauth::{AuthoritySettings, MasterKey};
+use oauth::{Authority, AuthoritySettings, MasterKey};
 use store::{DatabaseUrl, Store, StoreOptions};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -67,10 +71,12 @@ impl World {
         let terminal = Terminal::memory();
         let (first_looks, _heard) = mpsc::channel(64);
         let set = ServerSet::new(Surroundings {
-            authority,
             gateway: gateway.clone(),
-            clock,
-            wake: Arc::new(Notify::new()),
+            manifest: Manifest::Store {
+                store: authority.store().clone(),
+                clock,
+                wake: Arc::new(Notify::new()),
+            },
             asked: Some(Asked {
                 slug: ServerSlug::parse("asked").unwrap(),
                 env: Vec::new(),
@@ -91,7 +97,8 @@ impl World {
     }
 
     fn follow(&mut self, servers: &[McpServer]) {
-        self.set.follow(servers.iter());
+        let served: Vec<Served> = servers.iter().map(Served::from).collect();
+        self.set.follow(&served);
     }
 
     /// Whether an MCP server answers at this path of the authority's own origin.

@@ -1,0 +1,210 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::{Clock, Random};
+use domain::McpServer;
+use gateway::{Feeds, IdentityKey};
+use oauth::{Authority, AuthoritySettings, MasterKey};
+use sdk::PolicyFeed;
+use store::{ActivityLog, Store};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::chores;
+use super::identity_keys::IdentityKeys;
+use super::running::NodeLimits;
+use super::served::Served;
+use super::service_tokens::ServiceTokens;
+use super::supply::{Manifest, Supply};
+use crate::connect_lines::connect_lines;
+use crate::data_dir::DataDirectory;
+use crate::handshake::Sighting;
+
+/// What an authority of this process is started with.
+pub struct OwnAuthority {
+    /// Tells its cookies from those of others on the same host.
+    pub authority_id: String,
+    /// Its database.
+    pub store: Store,
+    /// The calls.
+    pub activity: ActivityLog,
+    /// Where the todo server keeps its file.
+    pub directory: DataDirectory,
+    /// What seals the signing keys.
+    pub master_key: MasterKey,
+    /// More roots for outgoing connections.
+    pub ca_file: Option<PathBuf>,
+    /// What turns names into addresses; the system when there is none.
+    pub names: Option<egress::Names>,
+}
+
+/// What the parts of a node have in common.
+pub struct Surroundings<'a> {
+    pub public_url: &'a str,
+    pub limits: &'a NodeLimits,
+    pub clock: &'a Arc<dyn Clock>,
+    pub random: &'a Arc<dyn Random>,
+    /// What our own self-check calls itself, so that it is told to nobody.
+    pub self_check_agent: &'a str,
+    /// Who tells the terminal about handshakes.
+    pub sightings: &'a mpsc::Sender<Sighting>,
+}
+
+/// The half of a node that has the database: it issues, and says what is in force.
+pub struct AuthorityPart {
+    pub authority: Authority,
+    pub app: server::AppState,
+    /// The MCP servers there were at the start.
+    pub servers: Vec<McpServer>,
+    /// How long ago the store was read.
+    pub feed: PolicyFeed,
+    pub directory: DataDirectory,
+    /// The public halves of what signs `Portcullis-Identity`, for the bundled todo server.
+    pub identity_set: watch::Receiver<String>,
+    /// Makes the policy feed look at once.
+    pub wake: Arc<Notify>,
+    served: watch::Receiver<Vec<Served>>,
+    identity_key: watch::Receiver<IdentityKey>,
+    store: Store,
+    activity: ActivityLog,
+    clock: Arc<dyn Clock>,
+}
+
+impl AuthorityPart {
+    /// Opens the authority, reads what is in force, and goes on doing so.
+    ///
+    /// # Errors
+    /// In words.
+    pub async fn start(
+        own: OwnAuthority,
+        around: &Surroundings<'_>,
+        tasks: &mut JoinSet<()>,
+    ) -> anyhow::Result<Self> {
+        let (store, clock) = (&own.store, around.clock);
+        let servers = store.list_servers().await?;
+        let authority = Authority::open(
+            AuthoritySettings {
+                public_url: around.public_url.to_owned(),
+                authority_id: own.authority_id,
+                hash_threads: around.limits.hash_threads,
+                registrations_max: around.limits.registrations_max,
+                ca_file: own.ca_file,
+                names: own.names,
+            },
+            store.clone(),
+            Arc::clone(clock),
+            Arc::clone(around.random),
+            own.master_key,
+        )
+        .await?;
+        let settings = http_settings(own.activity.clone());
+        let app = server::AppState::new(authority.clone(), settings);
+
+        let (publisher, feed) = sdk::policy_feed(Arc::clone(clock));
+        let board = app.feed();
+        // Nothing is answered before the first snapshot is in force.
+        let first = Arc::new(server::policy_feed::snapshot(&authority).await?);
+        board.publish(Arc::clone(&first));
+        publisher.publish(first);
+        let (tell_served, served) = watch::channel(servers.iter().map(Served::from).collect());
+        let (identity_keys, identity_set, identity_key) = IdentityKeys::new(authority.clone());
+        let wake = Arc::new(Notify::new());
+        let of_feed = authority.clone();
+        tasks.spawn(server::policy_feed::run(
+            authority.clone(),
+            Arc::clone(&wake),
+            move |update| {
+                identity_keys.follow();
+                match update {
+                    server::FeedUpdate::Snapshot(snapshot) => {
+                        board.publish(Arc::clone(&snapshot));
+                        publisher.publish(snapshot);
+                        tell_served.send_replace(served_by(&of_feed));
+                    }
+                    server::FeedUpdate::Contact => {
+                        board.contact();
+                        publisher.contact();
+                    }
+                }
+            },
+        ));
+        tasks.spawn(chores::keys(authority.clone(), Arc::clone(clock)));
+        tasks.spawn(chores::follow_events(
+            app.events(),
+            around.sightings.clone(),
+            around.self_check_agent.to_owned(),
+        ));
+        tasks.spawn(chores::purge(
+            store.clone(),
+            own.activity.clone(),
+            Arc::clone(clock),
+            around.limits.activity_kept,
+        ));
+        tasks.spawn(chores::forget_idle_clients(
+            store.clone(),
+            Arc::clone(clock),
+        ));
+        Ok(Self {
+            authority,
+            app,
+            servers,
+            feed,
+            directory: own.directory,
+            identity_set,
+            wake,
+            served,
+            identity_key,
+            store: own.store,
+            activity: own.activity,
+            clock: Arc::clone(clock),
+        })
+    }
+
+    /// What a gateway in the same process lives on.
+    pub fn supply(&self) -> Supply {
+        let activity = self.activity.clone();
+        Supply {
+            feeds: Feeds::One(self.feed.clone()),
+            served: self.served.clone(),
+            identity_key: self.identity_key.clone(),
+            opaque_tokens: Arc::new(ServiceTokens(self.authority.clone())),
+            manifest: Manifest::Store {
+                store: self.store.clone(),
+                clock: Arc::clone(&self.clock),
+                wake: Arc::clone(&self.wake),
+            },
+            calls: Box::new(move |call| activity.record(call)),
+        }
+    }
+
+    /// Ends every feed that a gateway elsewhere reads: they never end by themselves.
+    pub fn close_streams(&self) {
+        self.app.feed().close();
+    }
+
+    /// Writes down what waits, and closes the databases.
+    pub async fn close(self) {
+        self.activity.close().await;
+        self.store.close().await;
+    }
+}
+
+fn served_by(authority: &Authority) -> Vec<Served> {
+    let servers = authority.servers();
+    servers
+        .values()
+        .map(|context| Served::from(&context.server))
+        .collect()
+}
+
+fn http_settings(activity: ActivityLog) -> server::Settings {
+    server::Settings {
+        connect_lines: Arc::new(|server: &McpServer| {
+            connect_lines(server.slug.as_str(), &server.resource)
+                .into_iter()
+                .map(|(client, words)| (client.to_owned(), words.join(" ")))
+                .collect()
+        }),
+        activity: Some(activity),
+    }
+}

@@ -1,0 +1,65 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{Clock, CorrelationId, Random};
+use gateway::{BoxBody, Feeds, Gateway};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use sdk::{FeedGap, Refusal, RefusalCause};
+
+use crate::accept::Handler;
+use crate::arriving::Arriving;
+
+/// A gateway alone on its listener: MCP servers and their metadata, and nothing else.
+#[derive(Clone)]
+pub struct GatewayDoor {
+    pub gateway: Gateway,
+    pub feeds: Feeds,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+impl GatewayDoor {
+    /// Whether some server's address is not known yet. Then nothing is "not found": clients forget what they know of a
+    /// server that is.
+    fn is_waiting(&self) -> bool {
+        let now = self.clock.now();
+        let waits = |feed: &sdk::PolicyFeed| matches!(feed.current(now), Err(FeedGap::Never));
+        self.feeds.all().any(waits)
+    }
+
+    fn unavailable(&self) -> Response<BoxBody> {
+        let refusal = Refusal::oauth(
+            &*self.random,
+            RefusalCause::TemporarilyUnavailable,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            "Access cannot be judged at the moment; try again soon",
+        )
+        .retry_after(5);
+        tracing::warn!(
+            correlation_id = %refusal.correlation_id(),
+            "not answered: {}",
+            FeedGap::Never
+        );
+        refusal
+            .into_response()
+            .map(|body| body.map_err(|never| match never {}).boxed_unsync())
+    }
+}
+
+impl Handler for GatewayDoor {
+    type Body = BoxBody;
+
+    async fn answer(&self, request: Request<Arriving>, _: SocketAddr) -> Response<BoxBody> {
+        let id = CorrelationId::new(&*self.random);
+        let knows = self.gateway.knows(request.uri(), request.headers());
+        let answering = async {
+            if !knows && self.is_waiting() {
+                return self.unavailable();
+            }
+            self.gateway.handle(request).await
+        };
+        id.during(answering).await
+    }
+}

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use domain::ServerSlug;
+use gateway::{Feeds, Gateway, IdentityKey};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::authority_part::Surroundings;
+use super::records;
+use super::server_set::{self, Asked, ServerSet};
+use super::supply::Supply;
+use super::upstreams::TodoAddress;
+use super::watch::First;
+use crate::terminal::Terminal;
+
+const RECORDS_WAITING_MAX: usize = 4096;
+/// More first looks than these are told to the terminal.
+const FIRST_LOOKS_MAX: usize = 256;
+
+/// The half of a node that answers for MCP servers. It has no database and does not care where its supply comes from.
+pub struct GatewayPart {
+    pub gateway: Gateway,
+    pub feeds: Feeds,
+    /// What the first look at each upstream finds; the terminal is told where nobody listens.
+    pub first_looks: mpsc::Receiver<First>,
+    /// The MCP servers of the start that have an address.
+    pub placed: Vec<ServerSlug>,
+}
+
+impl GatewayPart {
+    /// Starts to follow `supply`; `tasks` end before the supply does, `telling` when everything is told.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn start(
+        supply: Supply,
+        around: &Surroundings<'_>,
+        asked: Option<Asked>,
+        todo: Option<TodoAddress>,
+        terminal: &Terminal,
+        tasks: &mut JoinSet<()>,
+        telling: &mut JoinSet<()>,
+    ) -> anyhow::Result<Self> {
+        let (records, recorded) = mpsc::channel(RECORDS_WAITING_MAX);
+        let identity_key = supply.identity_key.borrow().clone();
+        let gateway = Gateway::new(
+            gateway::Settings {
+                public_url: around.public_url.to_owned(),
+                alias_origins: Vec::new(),
+                allowed_origins: Vec::new(),
+                reserved_paths: server::OWN_PATHS.map(str::to_owned).to_vec(),
+                // They follow below, as they do each time that they change.
+                servers: Vec::new(),
+                identity_key,
+                opaque_tokens: Some(supply.opaque_tokens),
+                limits: around.limits.gateway.clone(),
+            },
+            supply.feeds.clone(),
+            records,
+            Arc::clone(around.clock),
+            Arc::clone(around.random),
+        )
+        .context("the gateway")?;
+        telling.spawn(records::follow(
+            recorded,
+            supply.calls,
+            around.sightings.clone(),
+            around.self_check_agent.to_owned(),
+        ));
+        tasks.spawn(follow_key(gateway.clone(), supply.identity_key));
+
+        let (found, first_looks) = mpsc::channel(FIRST_LOOKS_MAX);
+        let mut set = ServerSet::new(server_set::Surroundings {
+            gateway: gateway.clone(),
+            manifest: supply.manifest,
+            asked,
+            todo,
+            terminal: terminal.clone(),
+            first_looks: found,
+        });
+        // Before anybody is answered: a 404 would make clients forget what they know.
+        let served = supply.served.borrow().clone();
+        set.follow(&served);
+        let placed = served
+            .into_iter()
+            .map(|server| server.slug)
+            .filter(|slug| set.has_place(slug))
+            .collect();
+        tasks.spawn(set.run(supply.served));
+        Ok(Self {
+            gateway,
+            feeds: supply.feeds,
+            first_looks,
+            placed,
+        })
+    }
+}
+
+async fn follow_key(gateway: Gateway, mut key: watch::Receiver<IdentityKey>) {
+    while key.changed().await.is_ok() {
+        let next = key.borrow_and_update().clone();
+        if let Err(error) = gateway.set_identity_key(&next) {
+            tracing::error!(%error, "the gateway goes on with the identity key it had");
+        }
+    }
+}

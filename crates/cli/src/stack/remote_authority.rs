@@ -1,0 +1,183 @@
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use authz::FeedSlice;
+use base::{Clock, Random};
+use domain::{ServerSlug, Upstream};
+use gateway::Feeds;
+use sdk::{
+    AuthorityClient, AuthoritySettings, FeedClient, FeedNews, Introspection, OwnServer,
+    ServerCredential,
+};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use wire::oauth::Jwk;
+
+use super::activity_report;
+use super::own_identity_key::OwnIdentityKey;
+use super::served::Served;
+use super::supply::{Manifest, Supply};
+
+/// How often the public half of our key is said; the authority lists it for five minutes.
+const SAY_KEY_EVERY: Duration = Duration::from_secs(60);
+const SAY_KEY_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// An authority elsewhere, and the MCP servers that a gateway here answers for.
+#[derive(Debug, Clone)]
+pub struct RemoteAuthority {
+    /// Its `public_url`.
+    pub url: String,
+    /// Another origin that leads to it.
+    pub connect_to: Option<String>,
+    /// More certificates to trust on the way.
+    pub ca_file: Option<PathBuf>,
+    /// Each with its credential.
+    pub servers: Vec<(ServerSlug, ServerCredential)>,
+}
+
+impl RemoteAuthority {
+    /// What a gateway lives on, brought over HTTP by `tasks`; `telling` end when everything is told.
+    ///
+    /// # Errors
+    /// In words, when the settings cannot work; an authority that is away is waited for.
+    pub fn supply(
+        self,
+        clock: &Arc<dyn Clock>,
+        random: &Arc<dyn Random>,
+        tasks: &mut JoinSet<()>,
+        telling: &mut JoinSet<()>,
+    ) -> anyhow::Result<Supply> {
+        let client = AuthorityClient::new(&AuthoritySettings {
+            url: self.url,
+            connect_to: self.connect_to,
+            ca_file: self.ca_file,
+            names: egress::Names::default(),
+        })
+        .context("[authority]")?;
+        let servers: Arc<[OwnServer]> = self
+            .servers
+            .iter()
+            .map(|(slug, credential)| client.server(slug.as_str(), credential))
+            .collect();
+        let key = OwnIdentityKey::new(&**random).context("a key for Portcullis-Identity")?;
+        let (identity_key, key_reader) = watch::channel(key.private);
+        let (served, reader) = watch::channel(Vec::new());
+        let known = Arc::new(watch::Sender::new(BTreeMap::new()));
+        let mut feeds = HashMap::new();
+        for server in &*servers {
+            let (publisher, feed) = sdk::policy_feed(Arc::clone(clock));
+            feeds.insert(server.slug().to_owned(), feed);
+            let feed = FeedClient::new(server.clone(), Arc::clone(random));
+            let told = Told {
+                slug: server.slug().to_owned(),
+                known: Arc::clone(&known),
+                served: served.clone(),
+                followed: false,
+            };
+            let (said, mut heard) = watch::channel(false);
+            tasks.spawn(say_key(server.clone(), key.public.clone(), said));
+            tasks.spawn(async move {
+                // An upstream must find the key in the set before the first call that is signed with it.
+                if heard.wait_for(|said| *said).await.is_ok() {
+                    let mut told = told;
+                    feed.follow(publisher, move |news| told.hear(news)).await;
+                }
+            });
+        }
+        let calls = activity_report::sink(&servers, telling);
+        // It is never replaced: a gateway that starts again has another one.
+        tasks.spawn(async move {
+            identity_key.closed().await;
+        });
+        Ok(Supply {
+            feeds: Feeds::Each(Arc::new(feeds)),
+            served: reader,
+            identity_key: key_reader,
+            opaque_tokens: Arc::new(Introspection::new(servers.iter().cloned())),
+            manifest: Manifest::Elsewhere(servers),
+            calls,
+        })
+    }
+}
+
+type Known = BTreeMap<String, Served>;
+
+/// Puts what one feed says beside what the others said.
+struct Told {
+    slug: String,
+    known: Arc<watch::Sender<Known>>,
+    served: watch::Sender<Vec<Served>>,
+    followed: bool,
+}
+
+impl Told {
+    fn hear(&mut self, news: FeedNews<'_>) {
+        match news {
+            FeedNews::Slice(slice) => {
+                if !std::mem::replace(&mut self.followed, true) {
+                    tracing::info!(mcp.server = self.slug, "the policy feed is followed");
+                }
+                match served(slice) {
+                    Some(served) => self.put(served),
+                    None => tracing::error!(
+                        mcp.server = self.slug,
+                        "the feed names an upstream that this program does not know; it may be older than the authority"
+                    ),
+                }
+            }
+            FeedNews::Trouble(trouble) => {
+                self.followed = false;
+                tracing::warn!(
+                    mcp.server = self.slug,
+                    reason = %trouble,
+                    "the policy feed is not followed at the moment; what was in force stays for five minutes, and it is tried again"
+                );
+            }
+        }
+    }
+
+    fn put(&self, served: Served) {
+        let changed = self.known.send_if_modified(|known| {
+            let before = known.insert(self.slug.clone(), served.clone());
+            before != Some(served)
+        });
+        if changed {
+            let all = self.known.borrow().values().cloned().collect();
+            self.served.send_replace(all);
+        }
+    }
+}
+
+fn served(slice: &FeedSlice) -> Option<Served> {
+    Some(Served {
+        slug: ServerSlug::parse(&slice.server.slug).ok()?,
+        resource: slice.server.resource.clone(),
+        upstream: serde_json::from_value::<Upstream>(slice.upstream.clone()).ok()?,
+        created_at: slice.created_at,
+    })
+}
+
+/// Says our key, again and again; `said` becomes true when it was taken for the first time.
+async fn say_key(server: OwnServer, key: Jwk, said: watch::Sender<bool>) {
+    let mut told = None;
+    loop {
+        let pause = match server.publish_identity_key(&key).await {
+            Ok(()) => {
+                said.send_replace(true);
+                told = None;
+                SAY_KEY_EVERY
+            }
+            Err(error) => {
+                if told.as_ref() != Some(&error) {
+                    tracing::warn!(mcp.server = server.slug(), reason = %error, "the authority does not take our identity key; it is tried again");
+                    told = Some(error);
+                }
+                SAY_KEY_AGAIN_AFTER
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}

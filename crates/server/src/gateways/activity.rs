@@ -1,0 +1,67 @@
+use ::oauth::Error;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use domain::{CallOutcome, CallRecord};
+use http::StatusCode;
+use serde_json::json;
+use wire::gateway::{ActivityReport, CALLS_MAX, ReportedCall};
+
+use super::feed::{authenticated, step};
+use super::read_json;
+use crate::app::{AppState, InServer};
+use crate::{metric, respond};
+
+/// The largest report.
+const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The longest text of a call, in characters.
+const TEXT_CHARS_MAX: usize = 500;
+
+/// `POST /servers/{slug}/activity`: calls that went through a gateway elsewhere. They are of this MCP server, whatever it
+/// says.
+pub(crate) async fn post(
+    State(app): State<AppState>,
+    InServer(server): InServer,
+    request: Request,
+) -> Result<Response, Response> {
+    authenticated(&app, &server, "activity", request.headers()).await?;
+    let (parts, body) = request.into_parts();
+    let step = step("activity", &server, &parts.headers);
+    let body = read_json(&app, step, &parts.headers, body, BODY_BYTES_MAX).await?;
+    let report: Option<ActivityReport> = serde_json::from_slice(&body).ok();
+    let report = report.filter(|report| report.calls.len() <= CALLS_MAX);
+    let report = report.ok_or_else(|| {
+        let error = Error::invalid_request("the body is no report of at most 512 calls");
+        respond::oauth_error(&app, step, &error)
+    })?;
+    metric::calls_reported(server.slug(), report.calls.len() as u64, report.dropped);
+    if let Some(activity) = &app.activity {
+        for call in report.calls {
+            if let Some(record) = record(server.slug(), call) {
+                activity.record(record);
+            }
+        }
+    }
+    Ok(respond::json(StatusCode::OK, &json!({})))
+}
+
+fn record(server: &str, call: ReportedCall) -> Option<CallRecord> {
+    let short = |text: String| -> String {
+        let printable = text.chars().filter(|character| *character != '\0');
+        printable.take(TEXT_CHARS_MAX).collect()
+    };
+    Some(CallRecord {
+        at: call.at,
+        server: server.to_owned(),
+        subject: call.subject.map(short),
+        client: call.client.map(short),
+        grant: call.grant.map(short),
+        method: short(call.method),
+        name: call.name.map(short),
+        outcome: CallOutcome::parse(&call.outcome)?,
+        reason: short(call.reason),
+        status: call.status,
+        duration_us: call.duration_us,
+        correlation_id: call.correlation_id.map(short),
+    })
+}

@@ -1,0 +1,144 @@
+//! What gateways tell the authority.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use domain::ServerSettings;
+use http::{Method, StatusCode};
+use oauth::resource_server::NewCredential;
+use serde_json::{Value, json};
+
+use crate::machines::basic;
+use crate::support::{Answer, World, request};
+
+async fn post(world: &World, path: &str, credential: &NewCredential, body: &Value) -> Answer {
+    let (id, secret) = (credential.id.as_str(), credential.secret.expose());
+    let request = request(Method::POST, path)
+        .header("authorization", basic(id, secret))
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    world.send(request).await
+}
+
+/// A point of P-256 (RFC 7517 appendix A.1).
+fn key(kid: &str) -> Value {
+    json!({"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": kid,
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"})
+}
+
+async fn listed(world: &World, path: &str) -> Vec<String> {
+    let set = world.get(path).await.json();
+    let keys = set["keys"].as_array().unwrap().iter();
+    keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_key_of_a_gateway_is_listed_for_its_server_alone_and_for_as_long_as_it_is_said() {
+    let world = World::new().await;
+    world.add_server("other", ServerSettings::default()).await;
+    let credential = world.credential("todo").await;
+    let say = async |kid: &str| {
+        let body = json!({"identity_key": key(kid)});
+        post(&world, "/servers/todo/manifest", &credential, &body).await
+    };
+    let (of_todo, of_other, of_all) = (
+        "/servers/todo/identity/jwks.json",
+        "/servers/other/identity/jwks.json",
+        "/identity/jwks.json",
+    );
+    let own = listed(&world, of_all).await;
+    assert_eq!(say("gwk_a").await.status, StatusCode::OK);
+    assert_eq!(listed(&world, of_todo).await.last().unwrap(), "gwk_a");
+    for path in [of_other, of_all] {
+        assert_eq!(listed(&world, path).await, own, "{path}");
+    }
+    world.clock.advance(Duration::from_secs(299));
+    assert_eq!(say("gwk_b").await.status, StatusCode::OK);
+    assert!(listed(&world, of_todo).await.contains(&"gwk_a".to_owned()));
+    world.clock.advance(Duration::from_secs(1));
+    assert!(!listed(&world, of_todo).await.contains(&"gwk_a".to_owned()));
+    assert!(listed(&world, of_todo).await.contains(&"gwk_b".to_owned()));
+}
+
+#[tokio::test]
+async fn only_a_key_that_a_gateway_makes_is_listed_and_none_takes_the_id_of_another() {
+    let world = World::new().await;
+    let credential = world.credential("todo").await;
+    let path = "/servers/todo/manifest";
+    let own = listed(&world, "/identity/jwks.json").await;
+    let with = |name: &str, value: Value| {
+        let mut changed = key("gwk_a");
+        changed[name] = value;
+        json!({ "identity_key": changed })
+    };
+    for body in [
+        with("kid", json!(own[0])),
+        with("kid", json!(format!("gwk_{}", "a".repeat(61)))),
+        with("kid", json!("gwk_ a")),
+        with("kty", json!("RSA")),
+        with("x", json!("AAAA")),
+        with("n", json!("AQAB")),
+        json!({"identity_key": "gwk_a"}),
+    ] {
+        let answer = post(&world, path, &credential, &body).await;
+        answer.assert_error(400, "invalid_request", "gwk_");
+    }
+    for body in [json!([]), json!({"inventory": []})] {
+        let answer = post(&world, path, &credential, &body).await;
+        answer.assert_error(400, "invalid_request", "object");
+    }
+    let good = json!({"identity_key": key("gwk_a")});
+    assert_eq!(post(&world, path, &credential, &good).await.status, 200);
+    let mut private = key("gwk_b");
+    private["d"] = json!("870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE");
+    let body = json!({ "identity_key": private });
+    assert_eq!(post(&world, path, &credential, &body).await.status, 200);
+    let shown = world.get("/servers/todo/identity/jwks.json").await.text;
+    assert!(
+        shown.contains("gwk_b") && !shown.contains("870MB6"),
+        "{shown}"
+    );
+    let stolen = with("x", key("x")["y"].clone());
+    assert_eq!(post(&world, path, &credential, &stolen).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_inventory_maps_nothing_new_by_itself_and_says_what_is_hidden() {
+    let world = World::new().await;
+    let credential = world.credential("todo").await;
+    let body =
+        json!({"inventory": {"tools": [{"name": "launch", "inputSchema": {"type": "object"}}]}});
+    let path = "/servers/todo/manifest";
+    let answer = post(&world, path, &credential, &body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert_eq!(answer.json()["hidden"], json!(["launch"]));
+    let server = world.authority.server("todo").unwrap();
+    assert!(!server.server.policy.tools.contains_key("launch"));
+}
+
+/// Each, with the credential of another server and without one.
+#[tokio::test]
+async fn a_gateway_of_another_server_tells_nothing_here() {
+    let world = World::new().await;
+    world.add_server("other", ServerSettings::default()).await;
+    let todo = world.credential("todo").await;
+    let other = world.credential("other").await;
+    let call = json!({"at": 0, "method": "tools/call", "outcome": "allowed", "reason": "", "status": 200, "duration_us": 1});
+    for (name, body) in [
+        ("manifest", json!({"identity_key": key("gwk_a")})),
+        ("activity", json!({"calls": [call]})),
+    ] {
+        let path = format!("/servers/todo/{name}");
+        let answer = post(&world, &path, &other, &body).await;
+        answer.assert_error(401, "invalid_client", "credential");
+        let answer = world.post_json(&path, &body).await;
+        answer.assert_error(401, "invalid_client", "credential");
+        assert_eq!(post(&world, &path, &todo, &body).await.status, 200);
+    }
+    let many = json!({"calls": vec![call; 513]});
+    let answer = post(&world, "/servers/todo/activity", &todo, &many).await;
+    answer.assert_error(400, "invalid_request", "512");
+}
