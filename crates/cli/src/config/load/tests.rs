@@ -51,8 +51,8 @@ fn unknown_keys_are_all_named_with_the_nearest_and_their_place() {
             "line 1, column 1: unknown key public_ulr; did you mean public_url?",
             "line 3, column 1: unknown key listen.adresses; did you mean listen.addresses?",
             "line 5, column 19: unknown key tls.certificates[0].cert_file; did you mean tls.certificates[0].certificate_file?",
-            "line 6, column 2: unknown key zebra; there are: admin, data_dir, database, egress, keys, limits, \
-             listen, log, operations, proxy, public_url, retention, tls",
+            "line 6, column 2: unknown key zebra; there are: admin, authority, data_dir, database, egress, keys, limits, \
+             listen, log, operations, proxy, public_url, retention, role, tls",
         ]
     );
 }
