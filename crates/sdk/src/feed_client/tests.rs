@@ -5,10 +5,21 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use authz::{Policy, Revocations, ServerSnapshot};
+use base::{Clock as _, OsRandom, Secret, Timestamp};
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use testkit::MovableClock;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use wire::oauth::JwkSet;
 
 use super::*;
+use crate::{
+    AuthorityClient, AuthoritySettings, FeedGap, PolicyFeed, ServerCredential, policy_feed,
+};
 
 /// A body that comes in these pieces.
 struct Pieces(VecDeque<&'static str>);
@@ -47,4 +58,165 @@ async fn a_line_that_is_too_long_ends_the_feed_and_one_that_just_fits_does_not()
     let mut long = lines(&["12345", "6", "\n"], 5);
     let trouble = long.next().await.unwrap_err();
     assert!(matches!(trouble, FeedTrouble::Unreadable(_)), "{trouble}");
+}
+
+/// What one connection is answered after its request's head; then it ends.
+type Script = Vec<String>;
+
+/// An authority that answers each connection by the next script, and none after the last.
+async fn authority(scripts: Vec<Script>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for script in scripts {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            for piece in script {
+                stream.write_all(piece.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    url
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/jsonl\r\nconnection: close\r\n\r\n";
+
+fn slice_of(issuer: &str) -> String {
+    let slice = FeedSlice {
+        server: ServerSnapshot {
+            slug: "todo".into(),
+            name: "Todo".into(),
+            issuer: issuer.into(),
+            resource: "https://a.example/mcp/todo".into(),
+            policy: Policy::default(),
+            policy_revision: 1,
+            keys: JwkSet::default(),
+            revocations: Revocations::default(),
+            documentation_url: None,
+            session_mac_key: Secret::new(vec![1]),
+        },
+        upstream: serde_json::Value::Null,
+        created_at: Timestamp::default(),
+    };
+    let message = FeedMessage::Snapshot(Box::new(slice));
+    format!("{}\n", serde_json::to_string(&message).unwrap())
+}
+
+struct Followed {
+    feed: PolicyFeed,
+    clock: MovableClock,
+    troubles: mpsc::UnboundedReceiver<FeedTrouble>,
+    following: JoinHandle<()>,
+}
+
+/// Follows the authority at `connect_to`, whose `public_url` is another one.
+fn follow(connect_to: String) -> Followed {
+    let client = AuthorityClient::new(&AuthoritySettings {
+        url: "https://a.example".into(),
+        connect_to: Some(connect_to),
+        ca_file: None,
+        names: egress::Names::default(),
+    })
+    .unwrap();
+    let credential = ServerCredential::parse("prs_id:pcq_secret").unwrap();
+    let clock = MovableClock::default();
+    let (publisher, feed) = policy_feed(Arc::new(clock.clone()));
+    let (tell, troubles) = mpsc::unbounded_channel();
+    let client = FeedClient::new(client.server("todo", &credential), Arc::new(OsRandom));
+    let following = tokio::spawn(client.follow(publisher, move |news| {
+        if let FeedNews::Trouble(trouble) = news {
+            let _ = tell.send(trouble.clone());
+        }
+    }));
+    Followed {
+        feed,
+        clock,
+        troubles,
+        following,
+    }
+}
+
+#[tokio::test]
+async fn what_was_heard_is_in_force_for_five_minutes_after_the_feed_was_cut() {
+    let good = slice_of("https://a.example/servers/todo");
+    let cut = vec![
+        OK.to_owned(),
+        good.clone(),
+        "{\"kind\":\"contact\"}\n".to_owned(),
+    ];
+    let mut followed = follow(authority(vec![cut]).await);
+    assert_eq!(followed.troubles.recv().await, Some(FeedTrouble::Ended));
+    let Followed { feed, clock, .. } = &followed;
+    let snapshot = feed.current(clock.now()).unwrap();
+    assert_eq!(snapshot.servers["todo"].name, "Todo");
+    clock.advance(Duration::from_secs(300));
+    assert!(feed.current(clock.now()).is_ok());
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(feed.current(clock.now()).unwrap_err(), FeedGap::Stale);
+    followed.following.abort();
+
+    // The twin comes back in between.
+    let mut followed = follow(
+        authority(vec![
+            vec![OK.to_owned(), good.clone()],
+            vec!["HTTP/1.1 503 Busy\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned()],
+            vec![OK.to_owned(), good],
+        ])
+        .await,
+    );
+    assert_eq!(followed.troubles.recv().await, Some(FeedTrouble::Ended));
+    followed.clock.advance(Duration::from_secs(301));
+    let busy = followed.troubles.recv().await.unwrap();
+    assert!(busy.to_string().contains("503"), "{busy}");
+    assert_eq!(followed.troubles.recv().await, Some(FeedTrouble::Ended));
+    let now = followed.clock.now();
+    assert!(followed.feed.current(now).is_ok());
+    followed.following.abort();
+}
+
+#[tokio::test]
+async fn a_feed_of_another_issuer_puts_nothing_in_force_and_a_wrong_credential_is_named() {
+    let other = slice_of("https://b.example/servers/todo");
+    let refused = "HTTP/1.1 401 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let scripts = vec![vec![OK.to_owned(), other], vec![refused.to_owned()]];
+    let mut followed = follow(authority(scripts).await);
+    let trouble = followed.troubles.recv().await.unwrap().to_string();
+    assert!(
+        trouble.contains("https://b.example/servers/todo") && trouble.contains("public_url"),
+        "{trouble}"
+    );
+    let trouble = followed.troubles.recv().await.unwrap().to_string();
+    assert!(
+        trouble.contains("prs_id") && trouble.contains("portcullis servers credential todo"),
+        "{trouble}"
+    );
+    assert!(!trouble.contains("pcq_secret"), "{trouble}");
+    let now = followed.clock.now();
+    assert_eq!(followed.feed.current(now).unwrap_err(), FeedGap::Never);
+    followed.following.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_was_removed_is_judged_no_more_and_a_404_of_a_proxy_changes_nothing() {
+    let good = slice_of("https://a.example/servers/todo");
+    let not_found = |body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 404 No\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    let scripts = vec![
+        vec![OK.to_owned(), good],
+        vec![not_found("<h1>nobody is behind me</h1>")],
+        vec![not_found("{\"error\":\"not_found\"}")],
+    ];
+    let mut followed = follow(authority(scripts).await);
+    let now = followed.clock.now();
+    for (wanted, servers) in [("ended", 1), ("404", 1), ("no MCP server todo", 0)] {
+        let trouble = followed.troubles.recv().await.unwrap().to_string();
+        assert!(trouble.contains(wanted), "{trouble}");
+        assert_eq!(followed.feed.current(now).unwrap().servers.len(), servers);
+    }
+    followed.following.abort();
 }
