@@ -13,17 +13,25 @@ const HEADERS_MAX: usize = 64;
 /// # Errors
 /// Names the file and the line.
 pub fn read(path: &Path) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
+    read_for("--upstream-header-file", path)
+}
+
+/// As [`read`], of a file that `setting` names.
+///
+/// # Errors
+/// Names the setting, the file and the line.
+pub fn read_for(setting: &str, path: &Path) -> anyhow::Result<Vec<(HeaderName, HeaderValue)>> {
     let shown = path.display();
     let size = std::fs::metadata(path)
-        .with_context(|| format!("--upstream-header-file {shown} cannot be read"))?
+        .with_context(|| format!("{setting} {shown} cannot be read"))?
         .len();
     ensure!(
         size <= FILE_BYTES_MAX,
-        "--upstream-header-file {shown} has {size} bytes; at most {FILE_BYTES_MAX} are read"
+        "{setting} {shown} has {size} bytes; at most {FILE_BYTES_MAX} are read"
     );
     let text = std::fs::read_to_string(path)
-        .with_context(|| format!("--upstream-header-file {shown} cannot be read as text"))?;
-    parse(&text).with_context(|| format!("--upstream-header-file {shown}"))
+        .with_context(|| format!("{setting} {shown} cannot be read as text"))?;
+    parse(&text).with_context(|| format!("{setting} {shown}"))
 }
 
 /// Reads the text: one `Name: value` on each line; empty lines and lines that begin with # are skipped.

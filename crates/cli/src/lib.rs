@@ -41,6 +41,7 @@ mod target;
 mod terminal;
 mod tls;
 mod tool_scope;
+mod traces;
 mod unread;
 mod up;
 
@@ -62,6 +63,7 @@ use config::{DatabasePlace, MasterKeyPlace, Role, Valid};
 use data_dir::DataDirectory;
 use maintenance::Maintenance;
 use terminal::Terminal;
+use traces::Traces;
 
 pub use child_env::ChildEnv;
 pub use master_key::MasterKeySource;
@@ -87,11 +89,20 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2));
         }
     };
-    let ended = start(&arguments).and_then(|config| {
+    let ended = start(&arguments).and_then(|(config, traces)| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
-        let ended = runtime.block_on(run(arguments, config));
+        let ended = runtime.block_on(async {
+            if let Some(traces) = &traces {
+                traces.begin();
+            }
+            let ended = run(arguments, config).await;
+            if let Some(traces) = traces {
+                traces.finish().await;
+            }
+            ended
+        });
         // A thread that still waits for the disk or for a browser must not hold up the end.
         runtime.shutdown_timeout(Duration::from_secs(1));
         ended
@@ -110,17 +121,19 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
     }
 }
 
-/// Sets up the log; for `serve`, as its configuration says.
-fn start(arguments: &Arguments) -> anyhow::Result<Option<Valid>> {
+/// Sets up the log and traces; for `serve`, as its configuration says.
+fn start(arguments: &Arguments) -> anyhow::Result<(Option<Valid>, Option<Traces>)> {
     let flag = arguments.global.log.as_deref();
     let Command::Serve(serve) = &arguments.command else {
-        logging::install(flag, None, logging::Format::from_environment()?)?;
-        return Ok(None);
+        logging::install(flag, None, logging::Format::from_environment()?, None)?;
+        return Ok((None, None));
     };
     let config = configured_as(&arguments.global, serve.role)?
         .ok_or_else(|| failure::usage("serve needs --config FILE; see docs/configuration.md"))?;
-    logging::install(flag, Some(&config.log.filter), config.log.format.into())?;
-    Ok(Some(config))
+    let (traces, layer) = Traces::new(&config.traces)?.unzip();
+    let filter = Some(config.log.filter.as_str());
+    logging::install(flag, filter, config.log.format.into(), layer)?;
+    Ok((Some(config), traces))
 }
 
 /// What the configuration file says, when one was named.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use base::SystemClock;
 use tracing::{Level, Metadata};
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::usage;
 use crate::terminal::{LogStream, Terminal};
+use crate::traces::{self, TraceLayer};
 
 pub use client_address::answering;
 pub use lines::Format;
@@ -29,7 +31,12 @@ const REFUSALS: &str = "portcullis_server::respond=info";
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn install(filter: Option<&str>, default: Option<&str>, format: Format) -> anyhow::Result<()> {
+pub fn install(
+    filter: Option<&str>,
+    default: Option<&str>,
+    format: Format,
+    traces: Option<TraceLayer>,
+) -> anyhow::Result<()> {
     let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
         (Some(filter), _) => (filter.to_owned(), "--log"),
         (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),
@@ -43,12 +50,21 @@ pub fn install(filter: Option<&str>, default: Option<&str>, format: Format) -> a
             "{source} {filter:?}: {error}; write a level such as info, or crate=level"
         ))
     })?;
+    // Spans of traces are made when there is somebody to send them to, whatever is logged.
+    let spans = match traces {
+        Some(_) => format!("{}=info", traces::TARGET),
+        None => format!("{}=off", traces::TARGET),
+    };
+    let filter = filter.add_directive(spans.parse().context("a directive of ours")?);
     let colour = Terminal::stderr().paint.colour;
+    let lines = lines::layer(format, colour, || LogStream)
+        .with_filter(filter_fn(|metadata| metadata.target() != traces::TARGET));
     tracing_subscriber::registry()
+        .with(traces)
         .with(filter)
         .with(filter_fn(keeps_secrets))
         .with(RateCap::reporting(Arc::new(SystemClock)))
-        .with(lines::layer(format, colour, || LogStream))
+        .with(lines)
         .try_init()
         .context("the log cannot be set up")
 }

@@ -191,6 +191,7 @@ async fn start(
             operations,
             counts,
             certificates,
+            traces: config.traces.endpoint.is_some(),
             proxies: proxies(config),
             role,
             limits: limits(&config.limits, config),

@@ -22,6 +22,7 @@ mod settings;
 mod stack;
 pub mod stdio;
 mod stream_life;
+mod trace;
 mod upstream;
 mod upstream_error;
 
@@ -31,4 +32,5 @@ pub use feeds::Feeds;
 pub use gateway::{Claim, Gateway};
 pub use record::{CallRecorded, ListCount, Outcome};
 pub use settings::{IdentityKey, Limits, ServerSettings, Settings, SettingsError, Upstream};
+pub use trace::TraceParent;
 pub use upstream::UpstreamRequest;

@@ -112,7 +112,7 @@ impl MethodLabel {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self.0.checked_sub(MESSAGES.len()) {
             None => MESSAGES[self.0],
             Some(index) => OTHERS[index],

@@ -236,6 +236,11 @@ impl Recording {
         self.answered(refusal.status());
     }
 
+    /// What kind of message it is, one of a closed set.
+    pub(crate) fn method(&self) -> &'static str {
+        self.method.as_str()
+    }
+
     pub(crate) fn metadata(&mut self, status: StatusCode) {
         self.reason = Reason::Metadata;
         self.change(|record| {

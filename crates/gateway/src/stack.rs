@@ -10,6 +10,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use sdk::{Addresses, AskedAddress, Permitted, Refusal, RefusalKind, foreign_origin, preflight};
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use crate::answer::{Vetted, protect, vet};
 use crate::body::{BoxBody, full};
@@ -20,6 +21,7 @@ use crate::record::{Recorder, Recording};
 use crate::server::Server;
 use crate::servers::Servers;
 use crate::settings::Limits;
+use crate::trace::{self, TraceParent};
 use crate::upstream_error::UpstreamError;
 
 /// What calls go through.
@@ -52,6 +54,8 @@ impl Inner {
         B: Body<Data = Bytes> + Send + Unpin,
     {
         let now = self.clock.now();
+        trace::of_server(&server.slug);
+        let trace_parent = request.extensions.get::<TraceParent>().copied();
         let mut recording = Recording::begin(&self.recorder, &server, now, &request);
         let addresses = server.protected.addresses();
         if let Err(origin) = addresses.check_origin(&request.headers) {
@@ -61,10 +65,12 @@ impl Inner {
             recording.forget();
             return answer.map(|_| full(Bytes::new()));
         }
-        let permitted = match self
+        let admitted = self
             .admit(&server, &asked, request, body, now, &mut recording)
-            .await
-        {
+            .instrument(trace::judge())
+            .await;
+        trace::of_message(recording.method());
+        let permitted = match admitted {
             Ok(permitted) => permitted,
             Err(refusal) => return recorded(refusal, recording),
         };
@@ -75,7 +81,8 @@ impl Inner {
             return recorded(self.too_many(&permitted), recording);
         };
         recording.permitted(&permitted);
-        match self.forward(&server, &permitted, now).await {
+        let forwarding = self.forward(&server, &permitted, now, trace_parent);
+        match forwarding.instrument(trace::upstream()).await {
             Ok(vetted) => match self
                 .answer(vetted, &server, &permitted, place, recording)
                 .await
@@ -124,6 +131,7 @@ impl Inner {
         server: &Server,
         permitted: &Permitted,
         now: Timestamp,
+        trace_parent: Option<TraceParent>,
     ) -> Result<Vetted, UpstreamError> {
         let identity = self.identity.load().header_for(
             permitted.caller(),
@@ -132,7 +140,10 @@ impl Inner {
             &*self.random,
         )?;
         let began = Instant::now();
-        let answer = server.forwarder.forward(permitted, identity).await?;
+        let answer = server
+            .forwarder
+            .forward(permitted, identity, trace_parent)
+            .await?;
         server.metric.upstream_answered_after(began.elapsed());
         vet(answer, permitted)
     }

@@ -15,6 +15,7 @@ use crate::body::UpstreamBody;
 use crate::http_line::{Abandoned, Lines};
 use crate::settings::{Limits, SettingsError, Upstream};
 use crate::stdio::StdioBridge;
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceParent};
 use crate::upstream_error::UpstreamError;
 
 /// The header that tells an upstream who calls.
@@ -24,8 +25,8 @@ pub(crate) const PORTCULLIS_IDENTITY: HeaderName = HeaderName::from_static("port
 const FORWARDED: [HeaderName; 5] = [
     header::ACCEPT,
     MCP_PROTOCOL_VERSION,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
+    TRACEPARENT,
+    TRACESTATE,
     HeaderName::from_static("baggage"),
 ];
 
@@ -129,8 +130,15 @@ impl Forwarder {
         &self,
         permitted: &Permitted,
         identity: HeaderValue,
+        trace_parent: Option<TraceParent>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        self.send(UpstreamRequest::of(permitted, identity)).await
+        let mut request = UpstreamRequest::of(permitted, identity);
+        if let Some(parent) = trace_parent.and_then(|TraceParent(current)| current()) {
+            // What the caller said belongs to a span that is not the upstream's parent.
+            request.headers.insert(TRACEPARENT, parent);
+            request.headers.remove(TRACESTATE);
+        }
+        self.send(request).await
     }
 
     /// Sends what the gateway itself has to ask.

@@ -220,8 +220,13 @@ pub(crate) struct Measure {
 impl Measure {
     /// Begins, at the route that was found.
     pub(crate) fn begin(request: &Request) -> Self {
+        let pattern = request.extensions().get().map(MatchedPath::as_str);
+        if let Some(pattern) = pattern {
+            // The pattern, never the path.
+            tracing::Span::current().record("http.route", pattern);
+        }
         Self {
-            endpoint: endpoint(request.extensions().get().map(MatchedPath::as_str)),
+            endpoint: endpoint(pattern),
             began: Instant::now(),
         }
     }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use base::{Clock, SystemClock};
 use sqlx::any::AnyRow;
+use tracing::{Instrument as _, Span};
 
 use crate::StoreError;
 use crate::db::{Database, DatabaseUrl, Synchronous};
@@ -84,7 +85,8 @@ impl Store {
         D: Send + Sync + 'static,
         T: Send + Sync + 'static,
     {
-        self.0.write(data, Work::Plain(work)).await
+        let writing = self.0.write(data, Work::Plain(work));
+        writing.instrument(span()).await
     }
 
     /// As [`Store::write`], for a transaction that begins with one conditional write.
@@ -97,7 +99,8 @@ impl Store {
         D: Send + Sync + 'static,
         T: Send + Sync + 'static,
     {
-        self.0.write(data, Work::Gated(work)).await
+        let writing = self.0.write(data, Work::Gated(work));
+        writing.instrument(span()).await
     }
 
     /// Reads the one row of `lookup` that has this key.
@@ -123,6 +126,16 @@ impl Store {
         args: Args,
     ) -> Result<Vec<AnyRow>, StoreError> {
         self.0.fetch_all(sql, args).await
+    }
+}
+
+/// A write that a request waits for, in its trace; chores have none.
+fn span() -> Span {
+    match Span::current().is_disabled() {
+        true => Span::none(),
+        false => {
+            tracing::info_span!(target: "portcullis_trace", "store write", otel.kind = "client")
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod retention;
 mod role;
 mod schema;
 mod tls;
+mod traces;
 mod valid;
 mod values;
 
@@ -45,6 +46,7 @@ pub use retention::Retention;
 use role::AuthorityElsewhere;
 pub use role::Role;
 pub use tls::{Certificate, Challenge, Tls};
+pub use traces::Traces;
 pub use valid::{DatabasePlace, Elsewhere, MasterKeyPlace, Valid};
 
 use operations::Operations;
@@ -89,4 +91,6 @@ pub struct Config {
     pub retention: Retention,
     /// What is logged, and how.
     pub log: Log,
+    /// Traces of requests, for a collector that speaks OpenTelemetry's protocol (OTLP) over HTTP.
+    pub traces: Traces,
 }

@@ -11,7 +11,7 @@ use super::load::{Loaded, refusal};
 use super::place::Place;
 use super::role::{AuthorityElsewhere, Role, ServerElsewhere};
 use super::values::SecretText;
-use super::{AcmePlace, Certificate, Config, ForwardedHeader, Limits, Log, Retention};
+use super::{AcmePlace, Certificate, Config, ForwardedHeader, Limits, Log, Retention, Traces};
 use crate::period::Period;
 use crate::public_url::PublicUrl;
 
@@ -57,6 +57,8 @@ pub struct Valid {
     pub retention: Retention,
     /// What is logged.
     pub log: Log,
+    /// What is traced.
+    pub traces: Traces,
     /// What works and may not be meant.
     pub warnings: Vec<String>,
 }
@@ -169,6 +171,12 @@ impl Checks<'_> {
         }
         let public_url = config.public_url.clone()?.0;
         self.transport(config, &public_url, &listen);
+        if config.traces.headers_file.is_some() && config.traces.endpoint.is_none() {
+            self.problem(
+                "traces.headers_file",
+                "means nothing without traces.endpoint",
+            );
+        }
         let acme = self.acme(config, &public_url, &listen);
         let listeners = (listen, admin, operations);
         Some(Valid {
@@ -212,6 +220,7 @@ impl Checks<'_> {
             limits: config.limits.clone(),
             retention: config.retention.clone(),
             log: config.log.clone(),
+            traces: config.traces.clone(),
             warnings: Vec::new(),
         }
     }

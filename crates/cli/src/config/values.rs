@@ -150,6 +150,77 @@ text_value!(HttpsUrl, "HttpsUrl", {
     "type": "string", "format": "uri", "examples": ["https://acme-v02.api.letsencrypt.org/directory"]
 });
 
+/// A URL that begins with `https://` or `http://`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebUrl(pub Url);
+
+impl FromStr for WebUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "https" | "http") && url.username().is_empty() => {
+                Ok(Self(url))
+            }
+            // It may hold a password.
+            _ => Err(
+                "is no URL that begins with https:// or http://, without a user name".to_owned(),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for WebUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+text_value!(WebUrl, "WebUrl", {
+    "type": "string", "format": "uri", "examples": ["http://127.0.0.1:4318/v1/traces"]
+});
+
+/// A part of all, in percent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share(f64);
+
+impl Share {
+    /// From 0 to 1.
+    pub fn ratio(self) -> f64 {
+        self.0 / 100.0
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(100.0)
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = text
+            .strip_suffix('%')
+            .and_then(|number| number.trim().parse().ok());
+        match percent {
+            Some(percent) if (0.0..=100.0).contains(&percent) => Ok(Self(percent)),
+            _ => Err(format!("{text:?} is no share; write 0.5%, 10% or 100%")),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}%", self.0)
+    }
+}
+
+text_value!(Share, "Share", {
+    "type": "string", "examples": ["0.5%", "10%", "100%"]
+});
+
 /// An origin; see [`PublicUrl`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(pub PublicUrl);

@@ -1,19 +1,22 @@
 use std::convert::Infallible;
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base::{CorrelationId, Random};
 use gateway::{BoxBody, Gateway};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Bytes};
 use tower::{Service, ServiceExt as _};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::accept::Handler;
 use crate::arriving::Arriving;
 use crate::forwarded::TrustedProxies;
 use crate::logging::answering;
+use crate::traces;
 
 /// What every request gets at the door: an id, on each of its log lines and in what refuses it; and the address of its
 /// client, also when it comes through a trusted proxy, for the log and for what the authority counts.
@@ -21,6 +24,7 @@ use crate::logging::answering;
 pub struct Entrance {
     proxies: Arc<TrustedProxies>,
     random: Arc<dyn Random>,
+    traces: bool,
 }
 
 impl Entrance {
@@ -29,7 +33,50 @@ impl Entrance {
         Self {
             proxies: Arc::new(proxies),
             random,
+            traces: false,
         }
+    }
+
+    /// With a span for each request, when `traces` are sent somewhere.
+    pub fn traced(self, traces: bool) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// The span of a request; it goes on with the trace of a proxy that is trusted.
+    fn span(&self, id: CorrelationId, request: &Request<Arriving>, peer: SocketAddr) -> Span {
+        if !self.traces {
+            return Span::none();
+        }
+        let method = method(request.method());
+        let span = tracing::info_span!(
+            target: "portcullis_trace",
+            "request",
+            otel.name = method,
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = method,
+            http.route = Empty,
+            http.response.status_code = Empty,
+            mcp.method.name = Empty,
+            portcullis.server = Empty,
+            portcullis.request.id = %id,
+        );
+        if self.proxies.trusts(peer.ip().to_canonical()) {
+            traces::continue_trace(&span, request.headers());
+        }
+        span
+    }
+}
+
+/// Methods that are known; others would be words of a stranger.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        _ => "_OTHER",
     }
 }
 
@@ -76,18 +123,40 @@ where
 
     async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
         let id = CorrelationId::new(&*self.entrance.random);
-        let proxies = &self.entrance.proxies;
-        let client = proxies.client_address(peer.ip(), request.headers());
+        let client = self
+            .entrance
+            .proxies
+            .client_address(peer.ip(), request.headers());
+        let span = self.entrance.span(id, &request, peer);
+        if self.entrance.traces {
+            let parent = gateway::TraceParent(traces::trace_parent);
+            request.extensions_mut().insert(parent);
+        }
+        let routed = self.route(request, client).instrument(span.clone());
+        let answer = id.during(answering(client, routed)).await;
+        let status = answer.status();
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+        answer
+    }
+}
+
+impl<A, B> Join<A>
+where
+    A: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    async fn route(&self, mut request: Request<Arriving>, client: IpAddr) -> Response<BoxBody> {
         if let Some(gateway) = &self.gateway
             && let Some(claim) = gateway.claim(request.uri(), request.headers())
         {
-            return id
-                .during(answering(client, gateway.answer(claim, request)))
-                .await;
+            return gateway.answer(claim, request).await;
         }
         request.extensions_mut().insert(server::Peer(client));
-        id.during(answering(client, ask(&self.authority, request)))
-            .await
+        ask(&self.authority, request).await
     }
 }
 

@@ -302,6 +302,7 @@ async fn start(
         operations: Vec::new(),
         counts: options.operations,
         certificates: None,
+        traces: false,
         proxies: TrustedProxies::default(),
         role: Role::All(
             OwnAuthority {

@@ -38,6 +38,8 @@ pub struct NodeSettings {
     pub counts: bool,
     /// The certificates that its listeners show, to be watched.
     pub certificates: Option<Arc<Certificates>>,
+    /// Whether spans are sent somewhere.
+    pub traces: bool,
     /// Whose word about the client's address counts.
     pub proxies: TrustedProxies,
     /// Which parts run here.
@@ -203,7 +205,8 @@ impl Node {
             Some(_) => server::Side::Public,
             None => server::Side::Whole,
         };
-        let entrance = join::Entrance::new(settings.proxies, Arc::clone(random));
+        let entrance =
+            join::Entrance::new(settings.proxies, Arc::clone(random)).traced(settings.traces);
         let pages = authority
             .as_ref()
             .map(|part| server::router(part.app.clone(), side));
