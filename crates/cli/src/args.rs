@@ -87,11 +87,48 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Write everything to one sealed file, beside a running authority; or look whether one is whole
+    Backup(BackupArguments),
+    /// Put a backup in the place of an authority that does not run. A new epoch begins: everybody signs in again
+    Restore(RestoreArguments),
     /// What the configuration file says, and what it can say
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+/// What `backup` takes.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BackupArguments {
+    /// The file, or a folder in which the file is named by the time
+    #[arg(value_name = "FILE|DIR")]
+    pub to: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Look whether a backup is whole and opens with the master key
+    Verify {
+        /// The backup
+        file: PathBuf,
+    },
+}
+
+/// What `restore` takes.
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The backup
+    pub file: PathBuf,
+    /// Also where an authority is already; files that were there are kept beside it
+    #[arg(long)]
+    pub replace: bool,
+    /// The backup may be in other hands: sign with new keys at once and withdraw those in it
+    #[arg(long)]
+    pub rotate_keys: bool,
 }
 
 /// What `up` takes.

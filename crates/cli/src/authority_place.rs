@@ -174,6 +174,23 @@ impl AuthorityPlace {
         Ok(id)
     }
 
+    /// The authority's id, and its port where that was fixed too.
+    ///
+    /// # Errors
+    /// When there was no first start.
+    pub async fn identity(&self, store: &Store) -> anyhow::Result<(String, Option<u16>)> {
+        let fixed = match self.database {
+            DatabasePlace::Sqlite => {
+                (self.directory.read_authority()?).map(|file| (file.authority_id, Some(file.port)))
+            }
+            DatabasePlace::Postgres { .. } => {
+                let id = store.find_setting("authority_id").await?;
+                id.map(|id| (id, None))
+            }
+        };
+        fixed.context("no authority has been started here yet")
+    }
+
     /// The origin that was fixed at the first start.
     ///
     /// # Errors

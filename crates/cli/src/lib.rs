@@ -7,6 +7,7 @@ mod acme;
 mod args;
 mod arriving;
 mod authority_place;
+mod backup;
 mod browser;
 mod child_env;
 mod client;
@@ -56,7 +57,7 @@ use clap::Parser as _;
 use url::Url;
 use wire::oauth::ScopeSet;
 
-use args::{Arguments, ClientArguments, Command, GlobalArguments};
+use args::{Arguments, BackupCommand, ClientArguments, Command, GlobalArguments};
 use authority_place::AuthorityPlace;
 use client::ClientSettings;
 use config::{DatabasePlace, MasterKeyPlace, Role, Valid};
@@ -192,6 +193,15 @@ pub(crate) fn config_master_key(
     }
 }
 
+/// The master key of a maintenance command.
+fn named_master_key(global: &GlobalArguments) -> anyhow::Result<MasterKeySource> {
+    let file = global.master_key_file.clone();
+    match configured(global)? {
+        Some(config) => config_master_key(&config, file),
+        None => MasterKeySource::from_environment(file),
+    }
+}
+
 async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<ExitCode> {
     let global = arguments.global;
     let out = Terminal::stdout();
@@ -233,14 +243,39 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             ended?;
         }
         Command::Keys { command } => {
-            let master_key = match configured(&global)? {
-                Some(config) => config_master_key(&config, global.master_key_file.clone())?,
-                None => MasterKeySource::from_environment(global.master_key_file.clone())?,
-            };
+            let master_key = named_master_key(&global)?;
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.keys(command, &master_key, &out).await;
             maintenance.close().await;
             ended?;
+        }
+        Command::Backup(asked) => {
+            let master_key = named_master_key(&global)?;
+            let place = place(&global)?;
+            match (asked.command, asked.to) {
+                (Some(BackupCommand::Verify { file }), _) => {
+                    backup::verify(&place, &master_key, &file, &out).await?;
+                }
+                (None, Some(to)) => backup::backup(&place, &master_key, &to, &out).await?,
+                (None, None) => {
+                    return Err(failure::usage("backup: say where to, a file or a folder"));
+                }
+            }
+        }
+        Command::Restore(asked) => {
+            let master_key = named_master_key(&global)?;
+            let place = match configured(&global)? {
+                Some(config) => AuthorityPlace::of_config(&config)?,
+                None => {
+                    let directory = DataDirectory::open_or_create(global.data_dir.as_deref())?;
+                    AuthorityPlace::of_up(&directory)
+                }
+            };
+            let options = backup::RestoreOptions {
+                replace: asked.replace,
+                rotate_keys: asked.rotate_keys,
+            };
+            backup::restore(place, &master_key, &asked.file, options, &out).await?;
         }
         Command::Servers { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;

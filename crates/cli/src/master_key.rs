@@ -48,6 +48,23 @@ impl MasterKeySource {
         }
     }
 
+    /// Reads it; none is made.
+    ///
+    /// # Errors
+    /// Names the file or the variable.
+    pub fn existing(&self, directory: &DataDirectory) -> anyhow::Result<MasterKey> {
+        match self {
+            Self::Text(text) => Ok(MasterKey::from_text(text, VARIABLE)?),
+            Self::File(path) => MasterKey::load(path).context("--master-key-file"),
+            Self::DataDirectory => MasterKey::load(&directory.file(FILE)).with_context(|| {
+                format!(
+                    "a backup opens with the master key it was made with; put it there, or name it with \
+                     --master-key-file or {VARIABLE}"
+                )
+            }),
+        }
+    }
+
     /// Reads it. One is made only for a database that has no signing key yet: a new key would not open the old ones.
     ///
     /// # Errors

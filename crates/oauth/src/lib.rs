@@ -9,6 +9,7 @@ mod authority;
 mod authorization_request;
 /// `GET /authorize`: validation, and what comes next.
 pub mod authorize;
+mod backup_key;
 mod client_assertion;
 mod client_auth;
 /// What an admin decides about clients.
@@ -87,6 +88,7 @@ pub mod waiting_clients;
 
 pub use authority::{Authority, AuthoritySettings, OpenError};
 pub use authorization_request::{AuthorizationRequest, SealedRequest};
+pub use backup_key::{BACKUP_TAG_BYTES, BackupKey};
 pub use client_auth::BasicCredentials;
 pub use client_identity::ClientProof;
 pub use error::Error;

@@ -96,7 +96,7 @@ impl MasterKey {
     }
 
     /// 32 bytes for one use. The label is part of the derivation, so no two uses share a key.
-    fn derive(&self, label: &str) -> [u8; 32] {
+    pub(crate) fn derive(&self, label: &str) -> [u8; 32] {
         let extracted =
             hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis v1").extract(self.0.expose());
         let mut out = [0u8; 32];

@@ -79,6 +79,10 @@ impl ActivityLog {
         })))
     }
 
+    pub(crate) fn database(&self) -> &Database {
+        &self.0.database
+    }
+
     /// Hands a call to the log. Never waits.
     pub fn record(&self, record: CallRecord) {
         let sent = match &*self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -1,6 +1,7 @@
 //! Which database it is, and nothing else in this crate knows.
 
 mod fence;
+pub(crate) mod portable;
 mod postgres;
 mod readers;
 mod sqlite;

@@ -13,6 +13,13 @@ pub(crate) struct Schema {
     pub(crate) steps: &'static [Step],
 }
 
+impl Schema {
+    /// The newest version known here.
+    pub(crate) fn known(&self) -> i64 {
+        i64::try_from(self.steps.len()).unwrap_or(i64::MAX)
+    }
+}
+
 /// One step. It expands (new tables, new columns that have a default) or it contracts (takes away what no binary that
 /// may still run reads or writes); nodes of the version before run on beside the former.
 pub(crate) struct Step {
@@ -91,7 +98,7 @@ pub(crate) async fn migrate(
             Args::default(),
         )
         .await?;
-    let known = i64::try_from(schema.steps.len()).unwrap_or(i64::MAX);
+    let known = schema.known();
     let found = match &row {
         None => 0,
         Some(row) => {

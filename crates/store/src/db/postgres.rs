@@ -157,7 +157,7 @@ impl Postgres {
         Ok(())
     }
 
-    async fn acquire(&self) -> Result<Conn, StoreError> {
+    pub(super) async fn acquire(&self) -> Result<Conn, StoreError> {
         let connection = self.pool.acquire().await.map_err(|error| {
             if matches!(error, sqlx::Error::PoolTimedOut) {
                 self.metric.timed_out();

@@ -29,6 +29,7 @@ pub(crate) struct Sqlite {
     pub(super) lookups: Lookups,
     pub(super) writer: Writer,
     pub(super) epoch: KnownEpoch,
+    pub(super) path: PathBuf,
     witness: Option<WitnessKeeper>,
 }
 
@@ -62,6 +63,7 @@ impl Sqlite {
             readers,
             writer: Writer::start(conn, WriterMetric::new(schema.name)),
             epoch,
+            path: path.to_owned(),
             witness,
         })
     }
@@ -119,7 +121,7 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn options(path: &Path) -> Result<AnyConnectOptions, StoreError> {
+pub(super) fn options(path: &Path) -> Result<AnyConnectOptions, StoreError> {
     let bad = |why: String| {
         StoreError::Unavailable(format!("the database file {} {why}", path.display()))
     };

@@ -11,6 +11,7 @@ mod client_admin;
 mod client_documents;
 mod clients;
 mod codes;
+mod copies;
 mod cut_migration;
 mod databases;
 mod epoch;
