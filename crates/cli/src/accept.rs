@@ -5,9 +5,9 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -15,7 +15,6 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -25,17 +24,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::arriving::{Arriving, arriving};
+use crate::idle::Requests;
+use crate::per_address::{PerAddress, Place};
 use crate::tls::Certificates;
 use crate::unread::Unread;
 
 /// How long a peer may leave an answer unread when no more of it fits into the buffers on the way.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 
+/// How long a peer that was told that its idle connection ends may take to close it.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
 /// What bounds connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Open connections at once; more wait in the operating system's queue.
     pub connections_max: usize,
+    /// Open connections from one address at once, or from one IPv6 network of 64 bits; more are closed.
+    pub connections_per_address_max: usize,
     /// From the connection, with its TLS handshake, to the end of the first request's head; then for the head of each
     /// request, and how long an idle connection is kept.
     pub head_timeout: Duration,
@@ -47,6 +53,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 4096,
+            connections_per_address_max: 1024,
             head_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
         }
@@ -75,13 +82,22 @@ impl From<TcpListener> for Socket {
 /// Answers requests, each with the address it came from.
 pub trait Handler: Send + Sync + 'static {
     /// The body of the answer.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
     /// Answers.
     fn answer(
         &self,
         request: Request<Arriving>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Whether connections from `peer` are other people's, so that they are not counted as one address's.
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        let _ = peer;
+        false
+    }
 }
 
 /// Serves every socket until `stop`, then lets answers that have begun finish.
@@ -98,7 +114,7 @@ pub async fn serve<H: Handler>(
     let shared = Arc::new(Shared {
         permits: Arc::new(Semaphore::new(limits.connections_max)),
         builder: builder(&limits),
-        graceful: GracefulShutdown::new(),
+        per_address: PerAddress::new(limits.connections_per_address_max),
         connections: TaskTracker::new(),
         stop: stop.clone(),
         limits,
@@ -120,11 +136,7 @@ pub async fn serve<H: Handler>(
     };
     shared.connections.close();
     let open = shared.connections.len();
-    let drained = async {
-        shared.graceful.shutdown().await;
-        shared.connections.wait().await;
-    };
-    if tokio::time::timeout(shared.limits.drain, drained)
+    if tokio::time::timeout(shared.limits.drain, shared.connections.wait())
         .await
         .is_err()
     {
@@ -138,7 +150,7 @@ pub async fn serve<H: Handler>(
 struct Shared {
     permits: Arc<Semaphore>,
     builder: auto::Builder<TokioExecutor>,
-    graceful: GracefulShutdown,
+    per_address: Arc<PerAddress>,
     connections: TaskTracker,
     stop: CancellationToken,
     limits: Limits,
@@ -170,11 +182,18 @@ async fn accept<H: Handler>(socket: Socket, handler: Arc<H>, shared: Arc<Shared>
             .expect("the semaphore is never closed");
         match socket.listener.accept().await {
             Ok((stream, peer)) => {
+                let place = match handler.is_proxy(peer.ip()) {
+                    true => None,
+                    false => match shared.per_address.enter(peer.ip()) {
+                        Some(place) => Some(place),
+                        None => continue,
+                    },
+                };
                 let tls = socket.tls.clone();
                 let connection = connection(stream, peer, tls, Arc::clone(&handler), &shared);
                 shared.connections.spawn(async move {
                     connection.await;
-                    drop(permit);
+                    drop::<(_, Option<Place>)>((permit, place));
                 });
             }
             Err(error) => {
@@ -196,23 +215,22 @@ fn connection<H: Handler>(
 ) -> impl Future<Output = ()> + Send + use<H> {
     // Answers are small and streams must not wait for company.
     let _ = stream.set_nodelay(true);
-    let began = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&began);
+    let began = Instant::now();
+    let requests = Requests::none_since(began);
+    let begun = Arc::clone(&requests);
     let service = service_fn(move |request: Request<Incoming>| {
-        noted.store(true, Ordering::Relaxed);
+        let open = begun.begin();
         let handler = Arc::clone(&handler);
         async move {
             let (request, rest) = arriving(request);
             let mut answer = handler.answer(request, peer).await;
             rest.read(answer.headers_mut()).await;
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(answer.map(|body| open.answering(body)))
         }
     });
     let builder = shared.builder.clone();
-    // From here on, so that no end is missed while the handshake goes on.
-    let watcher = shared.graceful.watcher();
     let stop = shared.stop.clone();
-    let deadline = Instant::now() + shared.limits.head_timeout;
+    let head_timeout = shared.limits.head_timeout;
     // Below TLS, whose own buffer would hide that nothing is read.
     let stream = Unread::new(stream, UNREAD_MAX);
     async move {
@@ -220,7 +238,7 @@ fn connection<H: Handler>(
             None => Either::Left(stream),
             // An unfinished handshake holds up no end: nothing was asked yet.
             Some(tls) => match stop
-                .run_until_cancelled(secured(stream, peer, &tls, deadline))
+                .run_until_cancelled(secured(stream, peer, &tls, began + head_timeout))
                 .await
                 .flatten()
             {
@@ -228,19 +246,31 @@ fn connection<H: Handler>(
                 None => return,
             },
         };
-        let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), service));
-        // While the version is being told from the first bytes, no timer of hyper's runs yet.
-        let silent = async {
-            tokio::time::sleep_until(deadline).await;
-            if began.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let (mut stopping, mut patience) = (false, head_timeout);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%peer, %error, "a connection ended early");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                // Also while the version is being told from the first bytes, when no timer of hyper's runs yet.
+                () = requests.none_for(patience) => {
+                    if !requests.asked() || patience > head_timeout {
+                        tracing::debug!(%peer, "a connection sent no request in time");
+                        return;
+                    }
+                    // A request that is on its way meets the goodbye of HTTP/2 and is answered or known to be unread.
+                    connection.as_mut().graceful_shutdown();
+                    patience = head_timeout + GOODBYE_MAX;
+                }
             }
-        };
-        tokio::select! {
-            ended = connection => if let Err(error) = ended {
-                tracing::debug!(%peer, %error, "a connection ended early");
-            },
-            () = silent => tracing::debug!(%peer, "a connection sent no request in time"),
         }
     }
 }
@@ -300,6 +330,7 @@ mod tests {
     fn quick() -> Limits {
         Limits {
             connections_max: 2,
+            connections_per_address_max: 2,
             head_timeout: Duration::from_millis(300),
             drain: Duration::from_secs(5),
         }
@@ -399,6 +430,56 @@ mod tests {
                 .ends_with("answered")
         );
         drop(idle);
+    }
+
+    #[tokio::test]
+    async fn connections_over_the_cap_of_an_address_are_closed_and_those_of_another_are_served() {
+        let limits = Limits {
+            connections_max: 8,
+            head_timeout: Duration::from_secs(5),
+            ..quick()
+        };
+        let running = start(0, limits).await;
+        let idle = [
+            sent(running.address, b"").await,
+            sent(running.address, b"").await,
+        ];
+        let text = read_all(sent(running.address, REQUEST).await).await;
+        assert!(!text.contains("answered"), "{text}");
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = other.connect(running.address).await.unwrap();
+        other.write_all(REQUEST).await.unwrap();
+        assert!(read_all(other).await.ends_with("answered"));
+        drop(idle);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let text = read_all(sent(running.address, REQUEST).await).await;
+        assert!(text.ends_with("answered"), "{text}");
+    }
+
+    /// Whose peer answers each ping, as every client does.
+    #[tokio::test]
+    async fn an_idle_connection_of_http_2_is_closed_and_a_busy_one_is_not() {
+        for slow in [0, 1500] {
+            let running = start(slow, quick()).await;
+            let stream = TcpStream::connect(running.address).await.unwrap();
+            let io = TokioIo::new(stream);
+            let (mut ask, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                    .await
+                    .unwrap();
+            let connection = tokio::spawn(connection);
+            let request = Request::get("http://x/")
+                .body(Full::new(Bytes::new()))
+                .unwrap();
+            let begun = Instant::now();
+            let answer = ask.send_request(request).await.unwrap();
+            assert!(answer.status().is_success());
+            assert!(begun.elapsed() >= Duration::from_millis(slow));
+            let ended = tokio::time::timeout(Duration::from_secs(4), connection).await;
+            assert!(ended.is_ok(), "it stays open though nothing is asked");
+            drop(ask);
+        }
     }
 
     #[tokio::test]

@@ -278,6 +278,7 @@ fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
     NodeLimits {
         accept: accept::Limits {
             connections_max: count(limits.connections),
+            connections_per_address_max: count(limits.connections_per_address),
             head_timeout: limits.head_timeout.duration(),
             drain: limits.drain.duration(),
         },

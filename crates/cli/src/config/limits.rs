@@ -11,7 +11,11 @@ pub struct Limits {
     /// Open connections at once; more wait in the operating system's queue.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub connections: u32,
-    /// From the first byte to the end of a request's head, and how long an idle HTTP/1.1 connection is kept.
+    /// Open connections from one address at once, or from one IPv6 network of 64 bits; more are closed. Those of
+    /// `proxy.trusted` are not counted.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_address: u32,
+    /// From the first byte to the end of a request's head, and how long an idle connection is kept.
     pub head_timeout: Period,
     /// How long answers that have begun may go on when the process is told to stop.
     pub drain: Period,
@@ -38,6 +42,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_address: 1024,
             head_timeout: Period::of(10),
             drain: Period::of(5),
             request_body: Size::mebibytes(4),

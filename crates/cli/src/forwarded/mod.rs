@@ -77,8 +77,9 @@ impl TrustedProxies {
         client
     }
 
-    /// Whether `address`, never IPv4-mapped, is a proxy whose word counts.
+    /// Whether `address` is one of theirs.
     pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.networks
             .iter()
             .any(|network| network.contains(&address))

@@ -158,6 +158,10 @@ where
         request.extensions_mut().insert(server::Peer(client));
         ask(&self.authority, request).await
     }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.entrance.proxies.trusts(peer)
+    }
 }
 
 async fn ask<A, B>(authority: &A, request: Request<Arriving>) -> Response<BoxBody>

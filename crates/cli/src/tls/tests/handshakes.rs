@@ -9,6 +9,7 @@ use super::*;
 fn quick() -> Limits {
     Limits {
         connections_max: 2,
+        connections_per_address_max: 2,
         head_timeout: Duration::from_millis(400),
         drain: Duration::from_secs(20),
     }
