@@ -17,16 +17,22 @@ use crate::steps::{Count, Steps};
 use crate::tools;
 
 /// What CI runs: an environment variable that a test reads, and its value.
-pub const SMALL_COUNTS: [(&str, u32); 3] = [
+pub const SMALL_COUNTS: [(&str, u32); 6] = [
     ("PORTCULLIS_KILLS", 3),
     ("PORTCULLIS_CRASH_POINTS", 6),
     ("PORTCULLIS_RACES", 20),
+    ("PORTCULLIS_SLOW_CONNECTIONS", 500),
+    ("PORTCULLIS_RANDOM_KIDS", 5_000),
+    ("PORTCULLIS_REGISTRATIONS", 500),
 ];
 
-const FULL_COUNTS: [(&str, u32); 3] = [
+const FULL_COUNTS: [(&str, u32); 6] = [
     ("PORTCULLIS_KILLS", 50),
     ("PORTCULLIS_CRASH_POINTS", 100),
     ("PORTCULLIS_RACES", 1000),
+    ("PORTCULLIS_SLOW_CONNECTIONS", 10_000),
+    ("PORTCULLIS_RANDOM_KIDS", 1_000_000),
+    ("PORTCULLIS_REGISTRATIONS", 20_000),
 ];
 
 /// One page of `docs/evidence`.
@@ -38,6 +44,8 @@ pub enum Proof {
     Races,
     /// Five clients for a month, and nobody signs in twice
     Month,
+    /// Honest people are served beside slow connections, tokens of unknown keys and registrations without end
+    Floods,
 }
 
 struct Plan {
@@ -89,6 +97,20 @@ impl Proof {
                 counts: &[],
                 sentences: &["figure: "],
                 binaries: false,
+            },
+            Self::Floods => Plan {
+                title: "Honest people are served beside a flood",
+                covers: &["crates/cli", "crates/gateway"],
+                file: "tests/stack/tests/floods/main.rs",
+                arguments: &["--package", "stack-tests", "--test", "floods"],
+                filter: &[],
+                counts: &[
+                    "PORTCULLIS_SLOW_CONNECTIONS",
+                    "PORTCULLIS_RANDOM_KIDS",
+                    "PORTCULLIS_REGISTRATIONS",
+                ],
+                sentences: &["flood: "],
+                binaries: true,
             },
         }
     }

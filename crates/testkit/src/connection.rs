@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// One keep-alive connection.
@@ -29,6 +29,18 @@ impl Connection {
             .with_context(|| format!("connecting to {authority}"))?;
         stream.set_nodelay(true)?;
         Self::over(stream, authority, "http").await
+    }
+
+    /// Opens a connection to `address` from another address of this machine (on Linux all of 127.0.0.0/8 is).
+    pub async fn open_from(from: IpAddr, address: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(from, 0))?;
+        let stream = socket
+            .connect(address)
+            .await
+            .with_context(|| format!("connecting to {address} from {from}"))?;
+        stream.set_nodelay(true)?;
+        Self::over(stream, &address.to_string(), "http").await
     }
 
     /// Opens a connection to `https://{name}` at `address`; `root` is the certificate that is believed, as PEM.
