@@ -37,6 +37,44 @@ async fn what_the_file_says_is_what_runs_and_it_is_the_same_after_a_restart() {
         added.contains(&format!("http://localhost:{public}/mcp/todo")),
         "{added}"
     );
+    // One that was looked at, and one whose upstream nobody listens at, so that what it has was never seen.
+    let echo = Echo::start(EchoSettings::default()).await;
+    let near = echo.url();
+    done(&home, &config, &["servers", "add", "near", &near]).await;
+    let far = "http://127.0.0.1:9/mcp";
+    done(&home, &config, &["servers", "add", "far", far, "--unseen"]).await;
+    let listed = done(&home, &config, &["servers", "list", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let facts: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|server| (&server["slug"], &server["mapped"], server["tools"] == 0))
+        .collect();
+    assert_eq!(
+        serde_json::json!(facts),
+        serde_json::json!([
+            ["far", false, true],
+            ["near", true, false],
+            ["todo", false, true]
+        ])
+    );
+    assert_eq!(listed[0]["upstream"]["url"], far);
+    assert_eq!(
+        listed[2]["url"],
+        format!("http://localhost:{public}/mcp/todo")
+    );
+    let set = ["servers", "set", "todo", "--access-token", "30m"];
+    done(&home, &config, &set).await;
+    let shown = done(&home, &config, &["servers", "show", "todo", "--json"]).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["settings"]["access-token"], "30m");
+    assert_eq!(listed[2]["settings"]["access-token"], "1h");
+    let told = done(&home, &config, &["servers", "list"]).await;
+    assert!(told.contains("not seen yet"), "{told}");
+    for slug in ["near", "far"] {
+        done(&home, &config, &["servers", "remove", slug]).await;
+    }
     node.stop().await;
 
     let node = Node::start(&home, &config).await;

@@ -15,12 +15,19 @@ use crate::tool_scope::ToolScope;
 #[derive(Debug, Subcommand)]
 pub enum ServersCommand {
     /// List the MCP servers
-    List,
+    List {
+        /// Print them as a JSON array, each as `show --json` prints it
+        #[arg(long)]
+        json: bool,
+    },
     /// Show the settings of one MCP server
     Show {
         /// Which [default: the only one]
         #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
         slug: Option<ServerSlug>,
+        /// Print it as JSON; the settings have the names and words of `servers set`
+        #[arg(long)]
+        json: bool,
     },
     /// Protect one more MCP server; a running authority follows within a second
     Add(AddServer),

@@ -3,6 +3,7 @@
 mod add;
 mod command;
 mod credential;
+mod document;
 
 pub use command::ServersCommand;
 
@@ -18,6 +19,7 @@ use crate::maintenance::{Maintenance, table};
 use crate::period::Period;
 use crate::terminal::{Terminal, plain};
 use command::SetServer;
+use document::document;
 
 /// Claude Code refreshes before each request when a token lives for less.
 const ACCESS_TOKEN_COMFORTABLE: u64 = 600;
@@ -32,10 +34,13 @@ impl Maintenance {
     /// In words, when there is no such server or a setting cannot be so.
     pub async fn servers(&self, command: ServersCommand, out: &Terminal) -> anyhow::Result<()> {
         match command {
-            ServersCommand::List => self.list_servers(out).await,
-            ServersCommand::Show { slug } => {
+            ServersCommand::List { json } => self.list_servers(json, out).await,
+            ServersCommand::Show { slug, json } => {
                 let server = self.server(slug.as_ref(), "SLUG").await?;
-                show(&server, out);
+                match json {
+                    true => out.line(serde_json::to_string_pretty(&document(&server))?),
+                    false => show(&server, out),
+                }
                 Ok(())
             }
             ServersCommand::Add(add) => self.add_server(add, out).await,
@@ -47,17 +52,29 @@ impl Maintenance {
         }
     }
 
-    async fn list_servers(&self, out: &Terminal) -> anyhow::Result<()> {
-        let mut table = table(
-            out,
-            &["SLUG", "NAME", "RESOURCE", "UPSTREAM", "REGISTRATION"],
-        );
-        for server in self.store().list_servers().await? {
+    async fn list_servers(&self, json: bool, out: &Terminal) -> anyhow::Result<()> {
+        let servers = self.store().list_servers().await?;
+        if json {
+            let documents: Vec<_> = servers.iter().map(document).collect();
+            out.line(serde_json::to_string_pretty(&documents)?);
+            return Ok(());
+        }
+        let heads = [
+            "SLUG",
+            "NAME",
+            "RESOURCE",
+            "UPSTREAM",
+            "TOOLS",
+            "REGISTRATION",
+        ];
+        let mut table = table(out, &heads);
+        for server in servers {
             table.add_row([
                 server.slug.to_string(),
                 plain(&server.name, 60),
                 plain(&server.resource, 200),
                 upstream(&server.upstream),
+                tools(&server),
                 registration(server.settings.dynamic_registration).to_owned(),
             ]);
         }
@@ -144,6 +161,7 @@ fn show(server: &McpServer, out: &Terminal) {
     let mut lines = vec![
         ("resource", plain(&server.resource, 200)),
         ("upstream", upstream(&server.upstream)),
+        ("tools", tools(server)),
         ("scopes", server.policy.declared_scopes().to_string()),
     ];
     lines.extend(rows(&server.settings));
@@ -168,7 +186,7 @@ fn show(server: &McpServer, out: &Terminal) {
 }
 
 /// The settings under the names of their flags.
-fn rows(settings: &ServerSettings) -> Vec<(&'static str, String)> {
+pub(crate) fn rows(settings: &ServerSettings) -> Vec<(&'static str, String)> {
     let period = |seconds| Period::of(seconds).to_string();
     vec![
         (
@@ -209,9 +227,17 @@ fn rows(settings: &ServerSettings) -> Vec<(&'static str, String)> {
             settings
                 .documentation_url
                 .as_deref()
-                .map_or_else(|| "none".to_owned(), |url| plain(url, 200)),
+                .map_or_else(|| "none".to_owned(), |url| plain(url, 2048)),
         ),
     ]
+}
+
+/// How many are mapped. One that was never reached has none yet.
+fn tools(server: &McpServer) -> String {
+    match server.policy.is_blank() {
+        true => "not seen yet".to_owned(),
+        false => server.policy.tools.len().to_string(),
+    }
 }
 
 fn registration(mode: RegistrationMode) -> &'static str {
