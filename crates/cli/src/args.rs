@@ -77,6 +77,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ServersCommand,
     },
+    /// Write MCP servers, scopes, clients and people as one readable TOML file, without any secret
+    Export {
+        /// Where to; it is replaced [default: standard output]
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// Static tokens for machines that cannot do OAuth
     ServiceTokens {
         #[command(subcommand)]

@@ -17,6 +17,7 @@ mod connect;
 mod connect_lines;
 mod data_dir;
 mod failure;
+mod file;
 mod forwarded;
 mod handshake;
 mod header_file;
@@ -282,6 +283,12 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
         Command::Servers { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.servers(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Export { file } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.export(file.as_deref(), &out).await;
             maintenance.close().await;
             ended?;
         }

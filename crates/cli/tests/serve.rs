@@ -72,6 +72,23 @@ async fn what_the_file_says_is_what_runs_and_it_is_the_same_after_a_restart() {
     assert_eq!(listed[2]["settings"]["access-token"], "1h");
     let told = done(&home, &config, &["servers", "list"]).await;
     assert!(told.contains("not seen yet"), "{told}");
+    let kept = home.path("authority.toml");
+    let export = ["export", kept.to_str().unwrap()];
+    done(&home, &config, &export).await;
+    let exported = std::fs::read_to_string(&kept).unwrap();
+    assert_eq!(done(&home, &config, &["export"]).await, exported);
+    for part in [
+        "[servers.far.upstream]",
+        "access-token = \"30m\"",
+        "[servers.near.policy.tools.",
+    ] {
+        assert!(exported.contains(part), "{part}: {exported}");
+    }
+    assert!(
+        exported.contains(&format!("[people.\"{EMAIL}\"]")),
+        "{exported}"
+    );
+    assert!(!exported.contains("argon2"), "{exported}");
     for slug in ["near", "far"] {
         done(&home, &config, &["servers", "remove", slug]).await;
     }
@@ -303,6 +320,9 @@ async fn two_nodes_on_one_postgres_take_any_step_of_any_flow() {
         json(&mut one, "/jwks.json").await,
         json(&mut other, "/jwks.json").await
     );
+    let exported = done(&home, &left, &["export"]).await;
+    assert!(exported.contains("[servers.todo]"), "{exported}");
+    assert_eq!(done(&home, &right, &["export"]).await, exported);
     let issuer = format!("http://localhost:{public}/servers/todo");
     // Registered, signed in and approved at one node; the code redeemed at the other.
     let (person, code) = Person::sign_in(&mut one, &issuer, EMAIL, PASSWORD)

@@ -1,0 +1,112 @@
+use std::collections::BTreeMap;
+
+use authz::{Mode, Requirement, Risk};
+use serde::{Deserialize, Serialize};
+use wire::oauth::ScopeSet;
+
+/// What a server has, and what each part of it needs. The scopes stand beside it, where people look for them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    #[serde(default)]
+    pub(super) mode: Mode,
+    /// What a client gets asked for when it asks for nothing.
+    #[serde(default)]
+    pub(super) default_scopes: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) tools: BTreeMap<String, Entry>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) resources: BTreeMap<String, Entry>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) resource_templates: BTreeMap<String, Entry>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) prompts: BTreeMap<String, Entry>,
+}
+
+/// One scope, with the words of the consent page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scope {
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) risk: Risk,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) implies: String,
+    /// What a rename of `name` keeps.
+    pub(super) id: String,
+}
+
+/// One tool, resource, template or prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    /// All the scopes of at least one of these; or `access` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) needs: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) access: Option<Access>,
+    pub(super) title: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fingerprint: Option<String>,
+}
+
+/// Access that no scope decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Access {
+    /// A valid token suffices.
+    Public,
+    /// Nobody.
+    Denied,
+}
+
+impl Policy {
+    pub(super) fn of(policy: &authz::Policy) -> Self {
+        let entries = |of: &BTreeMap<String, authz::Entry>| {
+            of.iter()
+                .map(|(name, entry)| (name.clone(), Entry::of(entry)))
+                .collect()
+        };
+        Self {
+            mode: policy.mode,
+            default_scopes: policy.default_scopes.to_string(),
+            tools: entries(&policy.tools),
+            resources: entries(&policy.resources),
+            resource_templates: entries(&policy.resource_templates),
+            prompts: entries(&policy.prompts),
+        }
+    }
+}
+
+impl Scope {
+    pub(super) fn of(scope: &authz::ScopeDeclaration) -> Self {
+        Self {
+            name: scope.name.to_string(),
+            title: scope.title.clone(),
+            risk: scope.risk,
+            implies: scope.implies.to_string(),
+            id: scope.id.clone(),
+        }
+    }
+}
+
+impl Entry {
+    fn of(entry: &authz::Entry) -> Self {
+        let (needs, access) = match &entry.requirement {
+            Requirement::Public => (None, Some(Access::Public)),
+            Requirement::Denied => (None, Some(Access::Denied)),
+            Requirement::AnyOf(sets) => {
+                (Some(sets.iter().map(ScopeSet::to_string).collect()), None)
+            }
+        };
+        Self {
+            needs,
+            access,
+            title: entry.title.clone(),
+            description: entry.description.clone(),
+            fingerprint: entry.fingerprint.clone(),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use std::path::Path;
+
+use anyhow::Context as _;
+use base::Digest;
+
+use super::document::Document;
+use crate::maintenance::Maintenance;
+use crate::terminal::Terminal;
+
+const HEAD: &str = "\
+# What this Portcullis protects and who may use it, as `portcullis export` wrote it. No secret is in it.
+# The same state gives the same bytes; `base` is the digest of everything below it.
+";
+
+impl Maintenance {
+    /// Runs `portcullis export`.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the file not written.
+    pub async fn export(&self, file: Option<&Path>, out: &Terminal) -> anyhow::Result<()> {
+        let text = render(self.gather().await?)?;
+        match file {
+            None => out.write(&text),
+            Some(file) => std::fs::write(file, text)
+                .with_context(|| format!("{} cannot be written", file.display()))?,
+        }
+        Ok(())
+    }
+}
+
+/// The file. The digest is taken of the text, so that whoever has only the file can check it.
+fn render(mut document: Document) -> anyhow::Result<String> {
+    document.base = String::new();
+    let empty = toml::to_string(&document)?;
+    let (_, body) = empty
+        .split_once("base = \"\"\n")
+        .context("an export without a base")?;
+    let base = Digest::of(body).to_text();
+    let format = document.format;
+    Ok(format!(
+        "{HEAD}format = {format}\nbase = \"{base}\"\n{body}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const FILE: &str = r#"format = 1
+base = ""
+
+[servers.todo]
+name = "Todo \u001b[31m"
+url = "https://mcp.example.com/mcp/todo"
+
+[servers.todo.upstream]
+kind = "todo"
+
+[[servers.todo.scopes]]
+name = "todo:read"
+title = "See \"your\" todos"
+risk = "low"
+id = "read"
+
+[servers.todo.policy.tools."list todos"]
+needs = ["todo:read"]
+title = "List"
+
+[people."ann@example.com"]
+name = "Ann"
+owner = true
+"#;
+
+    #[test]
+    fn what_is_written_reads_as_the_same_and_gives_the_same_bytes() {
+        let document: Document = toml::from_str(FILE).unwrap();
+        let written = render(document.clone()).unwrap();
+        assert!(!written.contains('\u{1b}'), "{written}");
+        let read: Document = toml::from_str(&written).unwrap();
+        assert_eq!(read.servers, document.servers);
+        assert_eq!(read.people, document.people);
+        assert_eq!(render(read).unwrap(), written);
+    }
+
+    #[test]
+    fn the_base_tells_another_state_and_only_that() {
+        let base = |text: &str| {
+            let written = render(toml::from_str(text).unwrap()).unwrap();
+            toml::from_str::<Document>(&written).unwrap().base
+        };
+        assert_eq!(
+            base(FILE),
+            base(&FILE.replace("base = \"\"", "base = \"x\""))
+        );
+        assert_ne!(
+            base(FILE),
+            base(&FILE.replace("owner = true", "owner = false"))
+        );
+    }
+}
