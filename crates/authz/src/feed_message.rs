@@ -24,6 +24,9 @@ pub struct FeedSlice {
     /// Where its calls go, as the authority keeps it: for gateways. Files that it names are on the gateway's own disk.
     #[serde(default)]
     pub upstream: Value,
+    /// Other addresses at which it answers, each until its end.
+    #[serde(default)]
+    pub aliases: Vec<(String, Timestamp)>,
     /// When it was added: of two servers at one address the older one stays.
     pub created_at: Timestamp,
 }
@@ -53,9 +56,11 @@ mod tests {
                     ..Revocations::default()
                 },
                 documentation_url: None,
+                former_resources: Vec::new(),
                 session_mac_key: Secret::new(vec![1, 2, 3]),
             },
             upstream: serde_json::json!({"kind": "http", "url": "http://127.0.0.1:1/mcp"}),
+            aliases: vec![("https://b.example/mcp".into(), until)],
             created_at: until,
         }
     }
@@ -72,6 +77,7 @@ mod tests {
             assert_eq!(read.server.session_mac_key.expose(), &[1, 2, 3]);
             assert_eq!(read.server.revocations, slice().server.revocations);
             assert_eq!(read.upstream, slice().upstream);
+            assert_eq!(read.aliases, slice().aliases);
             assert_eq!(read.server.policy_revision, 3);
         }
         let contact = serde_json::to_string(&FeedMessage::Contact).unwrap();

@@ -27,6 +27,8 @@ pub struct ServerSnapshot {
     pub issuer: String,
     /// The canonical resource: the one `aud` accepted.
     pub resource: String,
+    /// What it was before a move, each with the moment from which no token may name it: an `aud` that is accepted too.
+    pub former_resources: Vec<(String, Timestamp)>,
     /// The policy.
     pub policy: Policy,
     /// The policy's revision.

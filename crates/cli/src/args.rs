@@ -10,6 +10,7 @@ use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
 use crate::config::{ConfigCommand, Role};
 use crate::keys::Schedule;
+use crate::moving::MoveArguments;
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
@@ -83,6 +84,8 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Move an MCP server to another public URL: says what breaks, and keeps the old one as an alias until a date
+    Move(MoveArguments),
     /// Static tokens for machines that cannot do OAuth
     ServiceTokens {
         #[command(subcommand)]

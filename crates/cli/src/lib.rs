@@ -28,6 +28,8 @@ mod listen;
 mod logging;
 mod maintenance;
 mod master_key;
+mod moment;
+mod moving;
 mod operate;
 mod per_address;
 mod period;
@@ -289,6 +291,12 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
         Command::Export { file } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.export(file.as_deref(), &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Move(asked) => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.move_address(asked, &out).await;
             maintenance.close().await;
             ended?;
         }

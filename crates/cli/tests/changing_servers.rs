@@ -59,6 +59,7 @@ fn server(slug: &str, resource: String, upstream: &str, header_file: Option<&str
         slug: ServerSlug::parse(slug).unwrap(),
         name: slug.into(),
         resource,
+        other_addresses: domain::OtherAddresses::default(),
         upstream: Upstream::Http {
             url: upstream.into(),
             header_file: header_file.map(str::to_owned),

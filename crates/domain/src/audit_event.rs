@@ -36,6 +36,11 @@ pub enum AuditEventKind {
     ServerAdded,
     ServerChanged,
     ServerRemoved,
+    ServerMoved,
+    AliasAdded,
+    AliasRemoved,
+    AliasProven,
+    AliasLost,
     PolicyPublished,
     ClientRegistered,
     ClientAdded,
@@ -80,6 +85,11 @@ impl AuditEventKind {
             Self::ServerAdded => "server_added",
             Self::ServerChanged => "server_changed",
             Self::ServerRemoved => "server_removed",
+            Self::ServerMoved => "server_moved",
+            Self::AliasAdded => "alias_added",
+            Self::AliasRemoved => "alias_removed",
+            Self::AliasProven => "alias_proven",
+            Self::AliasLost => "alias_lost",
             Self::PolicyPublished => "policy_published",
             Self::ClientRegistered => "client_registered",
             Self::ClientAdded => "client_added",
@@ -117,7 +127,7 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 38] = [
+    const ALL: [Self; 43] = [
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -127,6 +137,11 @@ impl AuditEventKind {
         Self::ServerAdded,
         Self::ServerChanged,
         Self::ServerRemoved,
+        Self::ServerMoved,
+        Self::AliasAdded,
+        Self::AliasRemoved,
+        Self::AliasProven,
+        Self::AliasLost,
         Self::PolicyPublished,
         Self::ClientRegistered,
         Self::ClientAdded,

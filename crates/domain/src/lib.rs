@@ -12,6 +12,7 @@ mod id;
 mod login_session;
 mod mcp_server;
 mod resource_server_credential;
+mod server_alias;
 mod server_settings_change;
 mod service_token;
 mod signing_key;
@@ -37,6 +38,7 @@ pub use mcp_server::{
     SignInPolicy, Upstream,
 };
 pub use resource_server_credential::ResourceServerCredential;
+pub use server_alias::{ALIAS_PROOF_LIFE, FormerResource, OtherAddresses, ServerAlias};
 pub use server_settings_change::ServerSettingsChange;
 pub use service_token::{ServiceGrant, ServiceToken};
 pub use signing_key::{KeyAlgorithm, KeyPurpose, SigningKeyRecord};

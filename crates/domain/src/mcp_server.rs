@@ -4,7 +4,7 @@ use authz::Policy;
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ServerSlug;
+use crate::{OtherAddresses, ServerSlug};
 
 /// A thing protected: one resource, one issuer, its own clients, consents and policy.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct McpServer {
     pub name: String,
     /// The exact URL that people type; the one `aud` of its tokens.
     pub resource: String,
+    /// Where it answers as well, and what it was called before.
+    pub other_addresses: OtherAddresses,
     /// Where its calls go.
     pub upstream: Upstream,
     /// What may be changed while it runs.

@@ -37,6 +37,7 @@ async fn main() {
             servers: vec![ServerSettings {
                 slug: "echo".into(),
                 resource: format!("{origin}/mcp/echo"),
+                aliases: Vec::new(),
                 upstream: Upstream::Http {
                     url: upstream,
                     headers: Vec::new(),
@@ -94,6 +95,7 @@ fn snapshot(origin: &str, key: &EcdsaKeyPair) -> FeedSnapshot {
         name: "Echo".into(),
         issuer: format!("{origin}/servers/echo"),
         resource: format!("{origin}/mcp/echo"),
+        former_resources: Vec::new(),
         policy: Policy {
             scopes: vec![ScopeDeclaration {
                 id: "scp_1".into(),

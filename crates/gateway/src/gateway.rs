@@ -24,6 +24,9 @@ use crate::servers::Servers;
 use crate::settings::{IdentityKey, ServerSettings, Settings, SettingsError};
 use crate::stack::{Inner, refused};
 
+/// Where the authority answers its own nonces, also at hosts of MCP servers alone.
+const ALIAS_PROOF_PREFIX: &str = "/.well-known/portcullis-alias/";
+
 /// The gateway: answers for MCP servers and their protected resource metadata. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Gateway {
@@ -108,6 +111,10 @@ impl Gateway {
     /// protected resource metadata is or would be there, or the host is that of MCP servers alone. Everything else is
     /// the authority's.
     pub fn claim(&self, uri: &Uri, headers: &HeaderMap) -> Option<Claim> {
+        // At whatever host: the authority proves by them that a host leads here.
+        if uri.path().starts_with(ALIAS_PROOF_PREFIX) {
+            return None;
+        }
         match self.inner.servers.routes().find(uri, headers) {
             Route::Nothing {
                 may_be_authority: true,
@@ -160,7 +167,11 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let random = &*self.inner.random;
         let mut response = match claim.0 {
-            Route::Call(server, asked) => self.inner.call(server, asked, parts, body).await,
+            Route::Call(server, asked, addresses) => {
+                self.inner
+                    .call(server, asked, &addresses, parts, body)
+                    .await
+            }
             Route::Metadata(server, asked) => self.inner.metadata(&server, &asked, &parts),
             Route::Nothing { .. } => self.nowhere(&parts.method, not_found(random)),
             Route::Elsewhere(refusal) => {

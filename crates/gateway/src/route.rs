@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use base::Random;
 use http::{HeaderMap, StatusCode, Uri};
-use sdk::{AskedAddress, HostRefusal, Refusal, RefusalCause, WELL_KNOWN_PATH, asked_host};
+use sdk::{
+    Addresses, AskedAddress, HostRefusal, Refusal, RefusalCause, WELL_KNOWN_PATH, asked_host,
+};
 
 use crate::server::Server;
 
@@ -33,6 +35,8 @@ pub(super) struct Host {
 pub(super) struct Target {
     pub(super) server: Arc<Server>,
     pub(super) asked: AskedAddress,
+    /// The addresses of the place that it is; they say which pages may call.
+    pub(super) addresses: Arc<Addresses>,
     pub(super) is_metadata: bool,
 }
 
@@ -40,7 +44,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(crate) enum Route {
     /// An MCP server.
-    Call(Arc<Server>, AskedAddress),
+    Call(Arc<Server>, AskedAddress, Arc<Addresses>),
     /// The protected resource metadata of one.
     Metadata(Arc<Server>, AskedAddress),
     /// Nothing of ours; at the authority's own host perhaps something of the authority's.
@@ -68,7 +72,7 @@ impl Routes {
                 if target.is_metadata {
                     Route::Metadata(server, asked)
                 } else {
-                    Route::Call(server, asked)
+                    Route::Call(server, asked, Arc::clone(&target.addresses))
                 }
             }
             None => Route::Nothing {

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use base::{Clock, Random};
-use sdk::{Addresses, CanonicalResource, OpaqueTokens, ProtectedServer, ProtectedServerSettings};
+use sdk::{
+    Addresses, AliasPlace, CanonicalResource, OpaqueTokens, ProtectedServer,
+    ProtectedServerSettings,
+};
 use tokio::sync::watch;
 
 use crate::feeds::Feeds;
@@ -49,6 +52,27 @@ pub(crate) struct ServerMaker {
 }
 
 impl ServerMaker {
+    /// Takes the aliases out of `settings`, as places.
+    ///
+    /// # Errors
+    /// Names the one that cannot be used.
+    pub(crate) fn places(
+        &self,
+        settings: &mut ServerSettings,
+    ) -> Result<Vec<(String, AliasPlace)>, SettingsError> {
+        std::mem::take(&mut settings.aliases)
+            .into_iter()
+            .map(|url| match AliasPlace::new(&url, &self.allowed_origins) {
+                Ok(place) => Ok((url, place)),
+                Err(error) => Err(SettingsError::Alias {
+                    slug: settings.slug.clone(),
+                    url,
+                    reason: error.to_string(),
+                }),
+            })
+            .collect()
+    }
+
     /// # Errors
     /// When its resource or its upstream cannot be used.
     pub(crate) fn make(&self, settings: ServerSettings) -> Result<Server, SettingsError> {

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::route::Routes;
+use crate::route_table::PlacedServer;
 use crate::server::{Server, ServerMaker};
 use crate::settings::{ServerSettings, SettingsError};
 
@@ -55,9 +56,14 @@ impl Servers {
         let before = self.routes.load_full();
         let servers = servers
             .into_iter()
-            .map(|settings| match before.server(&settings.slug) {
-                Some(known) if known.settings == settings => Ok(Arc::clone(known)),
-                _ => self.maker.make(settings).map(Arc::new),
+            .map(|mut settings| {
+                // Aliases come and go without an end to what runs.
+                let aliases = self.maker.places(&mut settings)?;
+                let server = match before.server(&settings.slug) {
+                    Some(known) if known.settings == settings => Arc::clone(known),
+                    _ => self.maker.make(settings).map(Arc::new)?,
+                };
+                Ok(PlacedServer { server, aliases })
             })
             .collect::<Result<Vec<_>, SettingsError>>()?;
         let routes = Routes::new(&self.maker.addresses, &self.reserved_paths, servers)?;

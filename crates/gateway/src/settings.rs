@@ -38,6 +38,8 @@ pub struct ServerSettings {
     pub slug: String,
     /// The exact URL that people type, such as `https://api.example.com/mcp`: it answers at that origin and path.
     pub resource: String,
+    /// Other URLs at which it answers, written like the resource; each was proven to lead here.
+    pub aliases: Vec<String>,
     /// Where its calls go.
     pub upstream: Upstream,
 }
@@ -128,6 +130,16 @@ pub enum SettingsError {
         /// What is wrong.
         reason: String,
     },
+    /// An alias at which the server cannot be, or another one is.
+    #[error("the alias {url:?} of {slug:?} cannot be used: {reason}")]
+    Alias {
+        /// The MCP server.
+        slug: String,
+        /// The alias.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Two servers of one slug.
     #[error("there are two MCP servers called {slug:?}")]
     SameSlug {
@@ -149,9 +161,10 @@ impl SettingsError {
     pub fn server(&self) -> Option<&str> {
         match self {
             Self::Address(_) | Self::IdentityKey => None,
-            Self::Upstream { slug, .. } | Self::Resource { slug, .. } | Self::SameSlug { slug } => {
-                Some(slug)
-            }
+            Self::Upstream { slug, .. }
+            | Self::Resource { slug, .. }
+            | Self::Alias { slug, .. }
+            | Self::SameSlug { slug } => Some(slug),
         }
     }
 }

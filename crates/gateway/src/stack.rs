@@ -47,6 +47,7 @@ impl Inner {
         &self,
         server: Arc<Server>,
         asked: AskedAddress,
+        addresses: &Addresses,
         request: Parts,
         body: B,
     ) -> Response<BoxBody>
@@ -57,7 +58,6 @@ impl Inner {
         trace::of_server(&server.slug);
         let trace_parent = request.extensions.get::<TraceParent>().copied();
         let mut recording = Recording::begin(&self.recorder, &server, now, &request);
-        let addresses = server.protected.addresses();
         if let Err(origin) = addresses.check_origin(&request.headers) {
             return recorded(foreign_origin(&*self.random, &origin), recording);
         }

@@ -291,7 +291,7 @@ fn read_request(
         return Err(Error::invalid_request("response_mode must be query"));
     }
     let challenge = read_challenge(parameters)?;
-    server.resource.check(parameters.all("resource"))?;
+    server.check_resources(parameters.all("resource"), now)?;
     let (scopes, unknown_scopes) = read_scopes(server, parameters.get("scope"))?;
     let prompt = Prompt::parse(parameters.get("prompt"))?;
     let mut authenticated_since = None;

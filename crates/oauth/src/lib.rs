@@ -4,6 +4,8 @@
 //! Every function takes the [`Authority`] first and the request second, and answers with plain data or an [`Error`].
 //! What is secret comes back in a type that does not print itself.
 
+/// Whether other addresses of MCP servers lead here.
+pub mod aliases;
 mod answer;
 mod authority;
 mod authorization_request;

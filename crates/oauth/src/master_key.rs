@@ -145,6 +145,7 @@ pub(crate) struct Subkeys {
     pub authorization_code: hmac::Key,
     pub csrf: hmac::Key,
     pub known_device: hmac::Key,
+    pub alias_proof: hmac::Key,
     session_mac: hmac::Key,
 }
 
@@ -158,6 +159,7 @@ impl Subkeys {
             authorization_code: mac("authorization-code"),
             csrf: mac("csrf"),
             known_device: mac("known-device"),
+            alias_proof: mac("alias-proof"),
             session_mac: mac("session-mac"),
         }
     }

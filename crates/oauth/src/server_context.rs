@@ -1,7 +1,9 @@
+use base::Timestamp;
 use bytes::Bytes;
 use domain::McpServer;
 use wire::oauth::{AuthorizationServerMetadata, ScopeSet};
 
+use crate::Error;
 use crate::resource_indicator::CanonicalResource;
 use crate::server_metadata::{issuer, server_metadata};
 
@@ -19,6 +21,8 @@ pub struct ServerContext {
     pub metadata_json: Bytes,
     pub(crate) declared_scopes: ScopeSet,
     pub(crate) resource: CanonicalResource,
+    /// Of each alias, in the order in which the server has them.
+    aliases: Vec<CanonicalResource>,
 }
 
 impl ServerContext {
@@ -33,8 +37,39 @@ impl ServerContext {
             metadata,
             declared_scopes: server.policy.declared_scopes(),
             resource: CanonicalResource::new(&server.resource),
+            aliases: server
+                .other_addresses
+                .aliases
+                .iter()
+                .map(|alias| CanonicalResource::new(&alias.url))
+                .collect(),
             server,
         }
+    }
+
+    /// Checks every `resource` parameter of a request. None at all is accepted: a client is bound to this server's one
+    /// audience anyway, since it came to this server's issuer. So is one that names an alias which answers at `now`.
+    ///
+    /// Spec: RFC 8707 section 2.
+    pub(crate) fn check_resources<'r>(
+        &self,
+        asked: impl Iterator<Item = &'r str>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let is_alias = |resource: &str| {
+            let declared = self.server.other_addresses.aliases.iter();
+            declared
+                .zip(&self.aliases)
+                .any(|(alias, named)| alias.is_live(now) && named.is_named_by(resource))
+        };
+        let mut others = asked.filter(|resource| !is_alias(resource));
+        self.resource.check(&mut others)
+    }
+
+    /// Whether `audience` is that of its tokens at `now`: its resource, or what that was before a move.
+    pub(crate) fn is_audience(&self, audience: &str, now: Timestamp) -> bool {
+        audience == self.server.resource
+            || self.server.other_addresses.accepts_former(audience, now)
     }
 
     /// The slug.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authz::{Expected, verify_access_token};
+use authz::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
 use base::{Digest, Timestamp};
 use http::{HeaderMap, header};
 
@@ -68,15 +68,8 @@ impl ProtectedServer {
                     ),
                     OpaqueRefusal::Unavailable(reason) => self.unavailable(reason),
                 })?;
-                let expected = Expected {
-                    issuer: &in_force.server().issuer,
-                    audience: &in_force.server().resource,
-                    keys: &in_force.keys,
-                    now,
-                    leeway: LEEWAY,
-                };
                 let token = exchanged.as_deref().unwrap_or(token);
-                let verified = verify_access_token(token, &expected).map_err(|refusal| {
+                let verified = verified(token, in_force, now).map_err(|refusal| {
                     if exchanged.is_some() {
                         // Our own authority made it this moment: its key has not reached us yet.
                         return self.unavailable(format!("of a service token: {refusal}"));
@@ -116,6 +109,34 @@ impl ProtectedServer {
             _ => Ok(None),
         }
     }
+}
+
+/// The token for this resource, or for what the resource was before it moved, while such tokens may live.
+fn verified(
+    token: &str,
+    in_force: &InForce,
+    now: Timestamp,
+) -> Result<VerifiedToken, TokenRefusal> {
+    let server = in_force.server();
+    let verify = |audience: &str| {
+        let expected = Expected {
+            issuer: &server.issuer,
+            audience,
+            keys: &in_force.keys,
+            now,
+            leeway: LEEWAY,
+        };
+        verify_access_token(token, &expected)
+    };
+    let refusal = match verify(&server.resource) {
+        Err(refusal @ TokenRefusal::WrongAudience) => refusal,
+        verdict => return verdict,
+    };
+    let former = server.former_resources.iter();
+    former
+        .filter(|(_, until)| now < *until)
+        .find_map(|(audience, _)| verify(audience).ok())
+        .ok_or(refusal)
 }
 
 enum Presented<'a> {

@@ -21,6 +21,12 @@ pub struct CanonicalResource {
 #[error("{0}")]
 pub struct ResourceError(String);
 
+impl ResourceError {
+    pub(crate) fn because(reason: String) -> Self {
+        Self(reason)
+    }
+}
+
 impl CanonicalResource {
     /// Takes `text` apart.
     ///

@@ -3,6 +3,7 @@
 //! [`ProtectedServer`] has the steps, [`ProtectLayer`] takes them in order around a tower service.
 
 mod addresses;
+mod alias_place;
 mod asked_host;
 mod authenticate;
 mod authority_client;
@@ -30,6 +31,7 @@ mod token_cache;
 mod verified_caller;
 
 pub use addresses::{AddressError, Addresses};
+pub use alias_place::AliasPlace;
 pub use asked_host::{HostRefusal, asked_host};
 pub use authority_client::{
     AuthorityClient, AuthorityError, AuthoritySettings, OwnServer, ServerCredential,

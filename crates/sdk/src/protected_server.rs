@@ -99,6 +99,11 @@ impl ProtectedServer {
         &self.addresses
     }
 
+    /// The same, to be kept.
+    pub fn shared_addresses(&self) -> &Arc<Addresses> {
+        &self.addresses
+    }
+
     /// What is in force now; the call is judged by it to its end.
     ///
     /// # Errors

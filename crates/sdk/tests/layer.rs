@@ -111,6 +111,7 @@ impl Rig {
             name: String::new(),
             issuer: "https://as.example/servers/notes".into(),
             resource: format!("{ORIGIN}/mcp"),
+            former_resources: Vec::new(),
             policy: Policy {
                 scopes: vec![ScopeDeclaration {
                     id: "scp_1".into(),

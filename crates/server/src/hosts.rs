@@ -29,17 +29,22 @@ impl AllowedHosts {
 
     /// Whether the request names one of them. HTTP/2 names it in the target, HTTP/1.1 in `Host`.
     pub fn accept(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let named = match uri.authority() {
-            Some(authority) => Some(authority.as_str()),
-            None => {
-                let mut values = headers.get_all(header::HOST).iter();
-                match (values.next(), values.next()) {
-                    (Some(only), None) => only.to_str().ok(),
-                    _ => None,
-                }
+        named_host(uri, headers)
+            .is_some_and(|named| self.0.iter().any(|host| host.eq_ignore_ascii_case(named)))
+    }
+}
+
+/// The one host that a request names.
+pub(crate) fn named_host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<&'r str> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => {
+            let mut values = headers.get_all(header::HOST).iter();
+            match (values.next(), values.next()) {
+                (Some(only), None) => only.to_str().ok(),
+                _ => None,
             }
-        };
-        named.is_some_and(|named| self.0.iter().any(|host| host.eq_ignore_ascii_case(named)))
+        }
     }
 }
 

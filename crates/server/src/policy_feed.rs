@@ -44,6 +44,12 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                 name: server.name.clone(),
                 issuer: context.issuer.clone(),
                 resource: server.resource.clone(),
+                former_resources: server
+                    .other_addresses
+                    .former
+                    .iter()
+                    .map(|former| (former.resource.clone(), former.accepted_until))
+                    .collect(),
                 policy: server.policy.clone(),
                 policy_revision: server.policy_revision,
                 keys: authority.access_jwks(),

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::app::AppState;
 use crate::gateways::{activity, feed, manifest};
-use crate::oauth::{authorize, introspect, metadata, register, revoke, token};
+use crate::oauth::{alias_proof, authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
 use crate::{cookie_weight, metric, pages, respond};
 
@@ -49,10 +49,15 @@ pub fn router(app: AppState, side: Side) -> Router {
         }
         Side::Admin => pages(dashboard()),
     };
-    router
+    let router = router
         .fallback(nothing)
-        .layer(middleware::from_fn_with_state(app.clone(), known_host))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(app.clone(), known_host));
+    let router = match side {
+        // At hosts that are not known yet: that is what is being proven.
+        Side::Whole | Side::Public => router.route(alias_proof::PATH, get(alias_proof::get)),
+        Side::Admin => router,
+    };
+    router.with_state(app)
 }
 
 fn for_programs() -> Router<AppState> {

@@ -359,6 +359,7 @@ async fn prepare(store: &Store) -> World {
         slug: ServerSlug::parse("todo").unwrap(),
         name: "Todo".into(),
         resource: "http://localhost:4180/mcp/todo".into(),
+        other_addresses: domain::OtherAddresses::default(),
         upstream: Upstream::Todo,
         settings: ServerSettings::default(),
         policy: Policy::default(),

@@ -11,7 +11,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 ///
 /// A code outlives its minute by a day, so that a replay is told from nonsense. A family goes after its refresh
 /// tokens, which never live longer than it does. Service tokens stay in sight for a season.
-const PURGES: [(&str, u32); 12] = [
+const PURGES: [(&str, u32); 14] = [
     (
         "DELETE FROM authorization_code WHERE digest IN \
          (SELECT digest FROM authorization_code WHERE expires_at < $1 LIMIT $2)",
@@ -73,6 +73,17 @@ const PURGES: [(&str, u32); 12] = [
     (
         "DELETE FROM acme_challenge WHERE (domain, token) IN \
          (SELECT domain, token FROM acme_challenge WHERE expires_at < $1 LIMIT $2)",
+        1,
+    ),
+    (
+        // Long enough that whoever wonders why an address is refused finds it in the list.
+        "DELETE FROM server_alias WHERE url IN \
+         (SELECT url FROM server_alias WHERE ends_at < $1 LIMIT $2)",
+        30,
+    ),
+    (
+        "DELETE FROM former_resource WHERE (server, resource) IN \
+         (SELECT server, resource FROM former_resource WHERE accepted_until < $1 LIMIT $2)",
         1,
     ),
 ];

@@ -1,5 +1,5 @@
 use authz::Policy;
-use domain::{AuditEvent, McpServer, ServerSlug};
+use domain::{AuditEvent, McpServer, OtherAddresses, ServerSlug};
 
 use crate::values::{Args, RowReader, refuse_nul, to_json};
 use crate::{Store, StoreError};
@@ -54,6 +54,11 @@ impl Store {
         let row = ServerRow::new(server, event)?;
         self.write(row, |conn, row| {
             Box::pin(async move {
+                let sql = "SELECT server FROM server_alias WHERE url = $1";
+                let args = Args::with_capacity(1).text(&row.server.resource);
+                if conn.fetch_optional(sql, args).await?.is_some() {
+                    return Err(StoreError::Conflict("a server with this resource as an alias"));
+                }
                 let sql = "INSERT INTO mcp_server \
                            (slug, name, resource, upstream, settings, policy, policy_revision, created_at) \
                            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
@@ -125,7 +130,12 @@ impl Store {
                 let sql = "UPDATE mcp_server SET removed_at = $2, resource = 'removed ' || slug || ' ' || resource \
                            WHERE slug = $1 AND removed_at IS NULL";
                 let args = Args::with_capacity(2).text(slug.as_str()).time(event.at);
-                conn.change(sql, args, event).await
+                let removed = conn.change(sql, args, event).await?;
+                if removed {
+                    let sql = "DELETE FROM server_alias WHERE server = $1";
+                    conn.execute(sql, Args::with_capacity(1).text(slug.as_str())).await?;
+                }
+                Ok(removed)
             })
         })
         .await
@@ -141,8 +151,13 @@ impl Store {
         let row = self
             .fetch_optional(sql, Args::with_capacity(1).text(slug.as_str()))
             .await?;
-        row.map(|row| read(&RowReader::new(&row, "mcp_server")))
-            .transpose()
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let mut server = read(&RowReader::new(&row, "mcp_server"))?;
+        let mut others = self.list_other_addresses().await?;
+        server.other_addresses = others.remove(slug.as_str()).unwrap_or_default();
+        Ok(Some(server))
     }
 
     /// Whether a server of this slug is there, or was.
@@ -165,8 +180,14 @@ impl Store {
         let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
                    FROM mcp_server WHERE removed_at IS NULL ORDER BY slug";
         let rows = self.fetch_all(sql, Args::default()).await?;
+        // Afterwards: a move in between must not hide an address that was kept.
+        let mut others = self.list_other_addresses().await?;
         rows.iter()
-            .map(|row| read(&RowReader::new(row, "mcp_server")))
+            .map(|row| {
+                let mut server = read(&RowReader::new(row, "mcp_server"))?;
+                server.other_addresses = others.remove(server.slug.as_str()).unwrap_or_default();
+                Ok(server)
+            })
             .collect()
     }
 
@@ -213,6 +234,7 @@ fn read(row: &RowReader<'_>) -> Result<McpServer, StoreError> {
         slug: row.parse(0, |text| ServerSlug::parse(text).ok())?,
         name: row.text(1)?.to_owned(),
         resource: row.text(2)?.to_owned(),
+        other_addresses: OtherAddresses::default(),
         upstream: row.json(3)?,
         settings: row.json(4)?,
         policy: row.json(5)?,

@@ -162,6 +162,7 @@ async fn open(folder: &TempDir) -> (Authority, String, UserId) {
         slug: ServerSlug::parse("todo").unwrap(),
         name: "Todo".into(),
         resource: "http://localhost:4180/mcp/todo".into(),
+        other_addresses: domain::OtherAddresses::default(),
         upstream: Upstream::Todo,
         settings: ServerSettings::default(),
         policy: serde_json::from_value(policy).unwrap(),

@@ -43,11 +43,11 @@ impl Maintenance {
         if let Some(url) = &add.url {
             server.resource = resource(url, &public_url)?;
         }
-        let same_place = |other: &McpServer| {
-            other.resource.trim_end_matches('/') == server.resource.trim_end_matches('/')
-        };
         let others = self.store().list_servers().await?;
-        if let Some(other) = others.iter().find(|other| same_place(other)) {
+        if let Some(other) = others
+            .iter()
+            .find(|other| same_place(other, &server.resource))
+        {
             return Err(usage(format!(
                 "{} is where {} is already; choose another --url",
                 server.resource, other.slug
@@ -123,6 +123,15 @@ impl Maintenance {
     }
 }
 
+/// Whether `server` has `url` as its resource or as an alias, in either slash form.
+pub(crate) fn same_place(server: &McpServer, url: &str) -> bool {
+    let aliases = server.other_addresses.aliases.iter();
+    aliases
+        .map(|alias| &alias.url)
+        .chain([&server.resource])
+        .any(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))
+}
+
 fn told(server: &McpServer) -> String {
     format!(
         "{} at {}; choose another slug (one that was removed is never given again), or another --url",
@@ -131,7 +140,7 @@ fn told(server: &McpServer) -> String {
 }
 
 /// The one `aud` of its tokens: as people type it, without the slash that an origin ends in.
-fn resource(url: &Url, public_url: &str) -> anyhow::Result<String> {
+pub(crate) fn resource(url: &Url, public_url: &str) -> anyhow::Result<String> {
     if url.scheme() != "https" && !is_loopback(url) {
         return Err(usage("--url: http is only for this machine; use https"));
     }

@@ -6,6 +6,7 @@ use domain::{
 };
 use url::{Host, Url};
 
+use super::alias::AliasCommand;
 use crate::args::parse_mcp_url;
 use crate::child_env::ChildEnv;
 use crate::period::Period;
@@ -39,6 +40,11 @@ pub enum ServersCommand {
     },
     /// Change settings of one MCP server; a running authority follows within a second
     Set(SetServer),
+    /// Other addresses of an MCP server
+    Alias {
+        #[command(subcommand)]
+        command: AliasCommand,
+    },
     /// Make the credential with which an MCP server introspects tokens, and print it as ID:SECRET: it is shown this once.
     /// The one before stays good for 7 days
     Credential {

@@ -1,10 +1,12 @@
 //! `portcullis servers`.
 
 mod add;
+mod alias;
 mod command;
 mod credential;
 mod document;
 
+pub(crate) use add::{resource, same_place};
 pub use command::ServersCommand;
 
 use base::{Clock as _, SystemClock};
@@ -46,6 +48,7 @@ impl Maintenance {
             ServersCommand::Add(add) => self.add_server(add, out).await,
             ServersCommand::Remove { slug } => self.remove_server(&slug, out).await,
             ServersCommand::Set(set) => self.set_server(set, out).await,
+            ServersCommand::Alias { command } => self.alias(command, out).await,
             ServersCommand::Credential { slug, end_older } => {
                 self.server_credential(slug.as_ref(), end_older, out).await
             }

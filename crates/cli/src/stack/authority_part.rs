@@ -1,9 +1,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use base::{Clock, Random};
 use domain::McpServer;
 use gateway::{Feeds, IdentityKey};
+use oauth::aliases::AliasProver;
 use oauth::{Authority, AuthoritySettings, MasterKey};
 use sdk::PolicyFeed;
 use store::{ActivityLog, Store};
@@ -128,6 +130,8 @@ impl AuthorityPart {
                 }
             },
         ));
+        let prover = AliasProver::new(authority.clone()).context("aliases")?;
+        tasks.spawn(chores::aliases(prover));
         tasks.spawn(chores::keys(authority.clone(), Arc::clone(clock)));
         tasks.spawn(chores::follow_events(
             app.events(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Timestamp};
+use oauth::aliases::AliasProver;
 use oauth::{Authority, keys};
 use store::{ActivityLog, Store};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -122,6 +123,16 @@ pub async fn forget_idle_clients(store: Store, clock: Arc<dyn Clock>) {
             Ok(forgotten) => tracing::info!(forgotten, "clients that nobody uses were forgotten"),
             Err(error) => tracing::warn!(%error, "clients that nobody uses could not be forgotten"),
         }
+    }
+}
+
+/// Proves aliases when their time has come.
+pub async fn aliases(prover: AliasProver) {
+    loop {
+        if let Err(error) = prover.prove_due().await {
+            tracing::warn!(%error, "aliases could not be proven");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

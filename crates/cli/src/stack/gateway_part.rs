@@ -73,6 +73,7 @@ impl GatewayPart {
         let (found, first_looks) = mpsc::channel(FIRST_LOOKS_MAX);
         let mut set = ServerSet::new(server_set::Surroundings {
             gateway: gateway.clone(),
+            clock: Arc::clone(around.clock),
             manifest: supply.manifest,
             asked,
             todo,

@@ -204,6 +204,7 @@ pub fn new_server(
         name: name(slug),
         resource: format!("{public_url}/mcp/{slug}"),
         slug: slug.clone(),
+        other_addresses: domain::OtherAddresses::default(),
         upstream,
         settings: ServerSettings::default(),
         policy: Policy::default(),

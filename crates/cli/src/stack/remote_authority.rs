@@ -156,6 +156,7 @@ fn served(slice: &FeedSlice) -> Option<Served> {
         slug: ServerSlug::parse(&slice.server.slug).ok()?,
         resource: slice.server.resource.clone(),
         upstream: serde_json::from_value::<Upstream>(slice.upstream.clone()).ok()?,
+        aliases: slice.aliases.clone(),
         created_at: slice.created_at,
     })
 }

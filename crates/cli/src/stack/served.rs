@@ -7,6 +7,8 @@ pub struct Served {
     pub slug: ServerSlug,
     pub resource: String,
     pub upstream: Upstream,
+    /// Other addresses that are proven, each with its end.
+    pub aliases: Vec<(String, Timestamp)>,
     pub created_at: Timestamp,
 }
 
@@ -16,6 +18,7 @@ impl From<&McpServer> for Served {
             slug: server.slug.clone(),
             resource: server.resource.clone(),
             upstream: server.upstream.clone(),
+            aliases: server.other_addresses.periods(),
             created_at: server.created_at,
         }
     }

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use authz::Inventory;
-use base::Timestamp;
+use base::{Clock, Timestamp};
 use domain::{ServerSlug, Upstream};
 use gateway::{Gateway, ServerSettings, SettingsError};
 use tokio::sync::{mpsc, watch};
@@ -19,6 +20,8 @@ use crate::terminal::{Terminal, plain};
 
 /// How often settings that cannot be used are read again: a file that is missing may come.
 const TRY_AGAIN_EVERY: Duration = Duration::from_secs(5);
+/// How often aliases are looked at that answer now.
+const ALIASES_EVERY: Duration = Duration::from_millis(500);
 const REASON_CHARS_MAX: usize = 500;
 
 /// Keeps the gateway at the MCP servers that the authority has, and looks at the upstream of each one that is new.
@@ -32,6 +35,7 @@ pub struct ServerSet {
 /// What a set of servers works with.
 pub struct Surroundings {
     pub gateway: Gateway,
+    pub clock: Arc<dyn Clock>,
     /// Where it goes what they offer.
     pub manifest: Manifest,
     /// Nothing where no command line named one.
@@ -54,6 +58,8 @@ pub struct Asked {
 struct Known {
     upstream: Upstream,
     settings: ServerSettings,
+    /// Those that answer now; in the settings are those of them that the gateway takes.
+    aliases: Vec<String>,
     created_at: Timestamp,
     /// Why it cannot be used, which was told.
     trouble: Option<String>,
@@ -77,10 +83,13 @@ impl ServerSet {
     pub async fn run(mut self, mut served: watch::Receiver<Vec<Served>>) {
         loop {
             let in_trouble = self.known.values().any(|known| known.trouble.is_some());
+            let has_aliases = self.known.values().any(|known| !known.aliases.is_empty());
             tokio::select! {
                 changed = served.changed() => if changed.is_err() {
                     return;
                 },
+                // Their end comes by the clock alone.
+                () = tokio::time::sleep(ALIASES_EVERY), if has_aliases => {}
                 () = tokio::time::sleep(TRY_AGAIN_EVERY), if in_trouble => {}
             }
             let servers = served.borrow_and_update().clone();
@@ -96,8 +105,9 @@ impl ServerSet {
         let mut before = std::mem::take(&mut self.known);
         let mut told = BTreeMap::new();
         let mut is_as_before = true;
+        let now = self.with.clock.now();
         for server in servers {
-            let known = match before.remove(&server.slug) {
+            let mut known = match before.remove(&server.slug) {
                 Some(known) if known.is_of(server) && known.trouble.is_none() => known,
                 other => {
                     is_as_before = false;
@@ -108,6 +118,12 @@ impl ServerSet {
                     self.read(server)
                 }
             };
+            let live = server.aliases.iter().filter(|(_, until)| now < *until);
+            let aliases: Vec<String> = live.map(|(url, _)| url.clone()).collect();
+            if known.aliases != aliases {
+                known.aliases = aliases;
+                is_as_before = false;
+            }
             self.known.insert(server.slug.clone(), known);
         }
         for left in before.values_mut() {
@@ -157,8 +173,10 @@ impl ServerSet {
             settings: ServerSettings {
                 slug: server.slug.to_string(),
                 resource: server.resource.clone(),
+                aliases: Vec::new(),
                 upstream,
             },
+            aliases: Vec::new(),
             created_at: server.created_at,
             trouble,
             has_place: true,
@@ -168,6 +186,9 @@ impl ServerSet {
 
     /// Takes out what the gateway refuses until it takes the rest. Of two at one address the older one stays.
     fn put_in_force(&mut self) {
+        for known in self.known.values_mut() {
+            known.settings.aliases.clone_from(&known.aliases);
+        }
         loop {
             let mut known: Vec<_> = self
                 .known
@@ -194,6 +215,11 @@ impl ServerSet {
                 tracing::error!(error = %refusal, "the gateway goes on with the MCP servers it had");
                 return;
             };
+            if let SettingsError::Alias { url, .. } = &refusal {
+                tracing::error!(server = refused.settings.slug, reason = %refusal, "an alias does not answer");
+                refused.settings.aliases.retain(|alias| alias != url);
+                continue;
+            }
             refused.trouble = Some(refusal.to_string());
             match refusal {
                 SettingsError::Upstream { .. } => {

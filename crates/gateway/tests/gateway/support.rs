@@ -97,6 +97,7 @@ impl Rig {
             .map(|slug| ServerSettings {
                 slug: slug.into(),
                 resource: format!("http://127.0.0.1:{port}/mcp/{slug}"),
+                aliases: Vec::new(),
                 upstream: upstream.clone(),
             })
             .collect();
@@ -142,6 +143,7 @@ impl Rig {
             name: "Notes".into(),
             issuer: self.issuer(),
             resource: self.url(),
+            former_resources: Vec::new(),
             policy: policy(),
             policy_revision: 1,
             keys: JwkSet {

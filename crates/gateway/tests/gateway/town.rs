@@ -50,6 +50,7 @@ pub fn server(slug: &str, resource: &str, upstream: &Upstream) -> ServerSettings
     ServerSettings {
         slug: slug.into(),
         resource: resource.into(),
+        aliases: Vec::new(),
         upstream: upstream.clone(),
     }
 }
@@ -72,6 +73,7 @@ impl Rig {
             name: String::new(),
             issuer: self.issuer_of(&server.slug),
             resource: server.resource.clone(),
+            former_resources: Vec::new(),
             policy: policy(),
             policy_revision: 1,
             keys: JwkSet {

@@ -55,7 +55,7 @@ pub(crate) async fn redeem(
     if now >= code.expires_at {
         return Err(refused("the code has expired"));
     }
-    server.resource.check(form.all("resource"))?;
+    server.check_resources(form.all("resource"), now)?;
     if state.user_disabled {
         return Err(refused("the person is disabled"));
     }

@@ -33,7 +33,7 @@ pub(crate) async fn issue(
             ));
         }
     };
-    server.resource.check(form.all("resource"))?;
+    server.check_resources(form.all("resource"), now)?;
     let (scopes, withheld) = granted(server, service_scopes, form.get("scope"))?;
 
     let lifetime = server.server.settings.access_token_lifetime();

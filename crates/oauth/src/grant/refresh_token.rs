@@ -50,7 +50,7 @@ pub(crate) async fn refresh(
     if state.family.server != server.server.slug || state.family.client != *client.id() {
         return Err(refused("the refresh token was issued to another client"));
     }
-    server.resource.check(form.all("resource"))?;
+    server.check_resources(form.all("resource"), now)?;
 
     match judge(&state, server.server.settings.strict_rotation, now) {
         Verdict::Rotate => rotate(authority, server, form, presented, state, now).await,

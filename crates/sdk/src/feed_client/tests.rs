@@ -96,9 +96,11 @@ fn slice_of(issuer: &str) -> String {
             keys: JwkSet::default(),
             revocations: Revocations::default(),
             documentation_url: None,
+            former_resources: Vec::new(),
             session_mac_key: Secret::new(vec![1]),
         },
         upstream: serde_json::Value::Null,
+        aliases: Vec::new(),
         created_at: Timestamp::default(),
     };
     let message = FeedMessage::Snapshot(Box::new(slice));

@@ -127,6 +127,7 @@ impl Sheet {
             server: (**snapshot).clone(),
             upstream: serde_json::to_value(&context.server.upstream)
                 .expect("an upstream is strings"),
+            aliases: context.server.other_addresses.periods(),
             created_at: context.server.created_at,
         }));
         let line = line(&message);

@@ -1,5 +1,6 @@
 //! The OAuth endpoints of each MCP server.
 
+pub(crate) mod alias_proof;
 pub(crate) mod authorize;
 pub(crate) mod basic;
 pub(crate) mod introspect;

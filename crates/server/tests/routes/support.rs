@@ -146,6 +146,7 @@ impl World {
             slug: ServerSlug::parse(slug).unwrap(),
             name: format!("The {slug} server"),
             resource: resource.to_owned(),
+            other_addresses: domain::OtherAddresses::default(),
             upstream: Upstream::Todo,
             settings,
             policy: policy(slug),

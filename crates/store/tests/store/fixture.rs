@@ -38,6 +38,7 @@ pub fn server(slug: &str) -> McpServer {
         slug: ServerSlug::parse(slug).unwrap(),
         name: format!("The {slug} server"),
         resource: format!("http://localhost:4180/mcp/{slug}"),
+        other_addresses: domain::OtherAddresses::default(),
         upstream: Upstream::Stdio {
             command: "npx".into(),
             args: vec!["-y".into(), "ä \"quoted\"".into()],

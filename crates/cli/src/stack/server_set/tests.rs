@@ -127,6 +127,7 @@ fn server(slug: &str, created_at: i64) -> McpServer {
         name: String::new(),
         resource: format!("{PUBLIC_URL}/mcp/{slug}"),
         // Nobody listens at port 9, so it is looked at for ever.
+        other_addresses: domain::OtherAddresses::default(),
         upstream: Upstream::Http {
             url: "http://127.0.0.1:9/mcp".into(),
             header_file: None,
