@@ -79,7 +79,7 @@ impl Store {
                 conn.execute(sql, Args::with_capacity(1).text(&change.to)).await?;
                 if let Some(until) = change.keep_until.filter(|until| *until > now) {
                     let sql = "INSERT INTO server_alias (url, server, created_at, ends_at, proven_at, next_check_at) \
-                               VALUES ($1, $2, $3, $4, $3, $3)";
+                               VALUES ($1, $2, $3, $4, $3, 0)";
                     let args = Args::with_capacity(4)
                         .text(&change.from)
                         .text(slug)

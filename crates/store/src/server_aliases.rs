@@ -82,8 +82,9 @@ impl Store {
                 if row.int(0)? >= ALIASES_MAX {
                     return Ok(AliasAdded::TooMany);
                 }
+                // Due at once, also by the clock of a node that is behind.
                 let sql = "INSERT INTO server_alias (url, server, created_at, ends_at, next_check_at) \
-                           VALUES ($1, $2, $3, $4, $3) ON CONFLICT DO NOTHING";
+                           VALUES ($1, $2, $3, $4, 0) ON CONFLICT DO NOTHING";
                 let args = Args::with_capacity(4)
                     .text(url)
                     .text(server.as_str())
