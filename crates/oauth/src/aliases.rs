@@ -23,7 +23,8 @@ const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// A try is over by then, also when its node is gone.
 const NONCE_LIFE: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const NONCE_BYTES_MAX: usize = 64;
+/// 256 bits in base64url.
+const NONCE_BYTES: usize = 43;
 const ANSWER_BYTES_MAX: usize = 256;
 
 /// The answer for `nonce` at `host`, when an alias there is being proven by it.
@@ -38,7 +39,7 @@ pub async fn answer(
     host: &str,
     nonce: &str,
 ) -> Result<Option<String>, StoreError> {
-    if nonce.len() > NONCE_BYTES_MAX {
+    if nonce.len() != NONCE_BYTES {
         return Ok(None);
     }
     let digest = Digest::of(nonce);
