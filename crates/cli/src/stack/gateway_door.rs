@@ -1,12 +1,13 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::{Clock, CorrelationId, Random};
+use base::{Clock, Random};
 use gateway::{BoxBody, Feeds, Gateway};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use sdk::{FeedGap, Refusal, RefusalCause};
 
+use super::join::Entrance;
 use crate::accept::Handler;
 use crate::arriving::Arriving;
 
@@ -17,6 +18,7 @@ pub struct GatewayDoor {
     pub feeds: Feeds,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    pub entrance: Entrance,
 }
 
 impl GatewayDoor {
@@ -51,15 +53,18 @@ impl GatewayDoor {
 impl Handler for GatewayDoor {
     type Body = BoxBody;
 
-    async fn answer(&self, request: Request<Arriving>, _: SocketAddr) -> Response<BoxBody> {
-        let id = CorrelationId::new(&*self.random);
-        let knows = self.gateway.knows(request.uri(), request.headers());
-        let answering = async {
+    async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
+        let route = async |request: Request<Arriving>, _: IpAddr| {
+            let knows = self.gateway.knows(request.uri(), request.headers());
             if !knows && self.is_waiting() {
                 return self.unavailable();
             }
             self.gateway.handle(request).await
         };
-        id.during(answering).await
+        self.entrance.admit(request, peer, route).await
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.entrance.is_proxy(peer)
     }
 }

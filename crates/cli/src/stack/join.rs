@@ -43,6 +43,38 @@ impl Entrance {
     }
 
     /// The span of a request; it goes on with the trace of a proxy that is trusted.
+    /// Gives a request what every one gets, and has it answered: `route` is told the address of its client.
+    pub async fn admit<F>(
+        &self,
+        mut request: Request<Arriving>,
+        peer: SocketAddr,
+        route: impl FnOnce(Request<Arriving>, IpAddr) -> F,
+    ) -> Response<BoxBody>
+    where
+        F: Future<Output = Response<BoxBody>>,
+    {
+        let id = CorrelationId::new(&*self.random);
+        let client = self.proxies.client_address(peer.ip(), request.headers());
+        let span = self.span(id, &request, peer);
+        if self.traces {
+            let parent = gateway::TraceParent(traces::trace_parent);
+            request.extensions_mut().insert(parent);
+        }
+        let routed = route(request, client).instrument(span.clone());
+        let answer = id.during(answering(client, routed)).await;
+        let status = answer.status();
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
+        answer
+    }
+
+    /// Whether connections from `peer` are other people's.
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.proxies.trusts(peer)
+    }
+
     fn span(&self, id: CorrelationId, request: &Request<Arriving>, peer: SocketAddr) -> Span {
         if !self.traces {
             return Span::none();
@@ -121,25 +153,13 @@ where
 {
     type Body = BoxBody;
 
-    async fn answer(&self, mut request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
-        let id = CorrelationId::new(&*self.entrance.random);
-        let client = self
-            .entrance
-            .proxies
-            .client_address(peer.ip(), request.headers());
-        let span = self.entrance.span(id, &request, peer);
-        if self.entrance.traces {
-            let parent = gateway::TraceParent(traces::trace_parent);
-            request.extensions_mut().insert(parent);
-        }
-        let routed = self.route(request, client).instrument(span.clone());
-        let answer = id.during(answering(client, routed)).await;
-        let status = answer.status();
-        span.record("http.response.status_code", status.as_u16());
-        if status.is_server_error() {
-            span.record("otel.status_code", "ERROR");
-        }
-        answer
+    async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
+        let route = |request, client| self.route(request, client);
+        self.entrance.admit(request, peer, route).await
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.entrance.is_proxy(peer)
     }
 }
 
@@ -157,10 +177,6 @@ where
         }
         request.extensions_mut().insert(server::Peer(client));
         ask(&self.authority, request).await
-    }
-
-    fn is_proxy(&self, peer: IpAddr) -> bool {
-        self.entrance.proxies.trusts(peer)
     }
 }
 

@@ -225,6 +225,7 @@ impl Node {
                     feeds: part.feeds.clone(),
                     clock: Arc::clone(clock),
                     random: Arc::clone(random),
+                    entrance: entrance.clone(),
                 };
                 let (stop, limits) = (stop.clone(), accept_limits.clone());
                 tokio::spawn(accept::serve(settings.public, door, stop, limits))
