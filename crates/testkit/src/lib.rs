@@ -7,6 +7,7 @@ mod clock;
 mod connection;
 pub mod document_host;
 pub mod echo;
+mod fault_proxy;
 mod mcp_client;
 pub mod person;
 mod random;
@@ -14,6 +15,7 @@ mod random;
 pub use clock::MovableClock;
 pub use connection::Connection;
 pub use document_host::DocumentHost;
+pub use fault_proxy::{FaultProxy, Way};
 pub use mcp_client::{Answer, McpClient};
 pub use random::SeededRandom;
 

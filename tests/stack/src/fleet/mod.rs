@@ -1,0 +1,178 @@
+//! Several `serve` nodes on one PostgreSQL behind a proxy that can fail, an honest load over all of them, and a verdict.
+
+mod database;
+mod doors;
+mod ledger;
+mod load;
+mod node;
+mod verdict;
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use http::{Request, StatusCode};
+use tempfile::TempDir;
+use testkit::echo::{Echo, EchoSettings};
+use testkit::{Connection, FaultProxy};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+pub use database::{Database, Shutdown};
+pub use load::{Load, Pace};
+pub use node::Node;
+pub use verdict::Verdict;
+
+/// The one MCP server behind the fleet.
+const SERVER: &str = "echo";
+const PASSWORD: &str = "correct horse battery staple";
+
+/// How long a change may take until each node feels it.
+const FELT: Duration = Duration::from_secs(10);
+
+/// The nodes, their database and what they stand in front of.
+pub struct Fleet {
+    /// Each of them takes every role.
+    pub nodes: Vec<Node>,
+    /// The database itself; nodes reach it through `proxy`.
+    pub database: Database,
+    /// Between the nodes and the database.
+    pub proxy: FaultProxy,
+    /// `host:port` of the origin that clients know; no node listens there.
+    authority: String,
+    folder: TempDir,
+    _echo: Echo,
+}
+
+impl Fleet {
+    /// Starts one node of each program, adds an MCP server and `people` accounts.
+    ///
+    /// # Errors
+    /// When anything does not start.
+    pub async fn start(programs: &[&Path], people: usize) -> anyhow::Result<Self> {
+        let database = Database::start().await?;
+        let proxy = FaultProxy::start(database.address()).await?;
+        let folder = tempfile::tempdir()?;
+        let master_key = folder.path().join("master.key");
+        let mut file = std::fs::File::options()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&master_key)?;
+        std::io::Write::write_all(&mut file, base::base64url([7; 32]).as_bytes())?;
+        let authority = format!("localhost:{}", testkit::unused_port().await);
+        let mut fleet = Self {
+            nodes: Vec::new(),
+            database,
+            proxy,
+            authority,
+            folder,
+            _echo: Echo::start(EchoSettings::default()).await,
+        };
+        for (index, program) in programs.iter().enumerate() {
+            let mut node = fleet.node(&format!("node{index}"), &master_key).await?;
+            node.start(program).await?;
+            fleet.nodes.push(node);
+        }
+        let program = programs.first().context("a fleet has a node")?;
+        for person in 0..people {
+            let add = ["users", "add", &email(person), "--password-stdin"];
+            fleet.run(program, &add, PASSWORD).await?;
+        }
+        let url = fleet._echo.url();
+        fleet
+            .run(program, &["servers", "add", SERVER, &url], "")
+            .await?;
+        fleet.wait_for_server().await?;
+        Ok(fleet)
+    }
+
+    /// Writes the configuration of a node, which has an address of its own for all its lives.
+    async fn node(&self, name: &str, master_key: &Path) -> anyhow::Result<Node> {
+        let door = format!("127.0.0.1:{}", testkit::unused_port().await);
+        let text = format!(
+            "public_url = \"http://{}\"\ndata_dir = {:?}\n[listen]\naddresses = [\"{door}\"]\n[database]\n\
+             url = \"postgres://postgres@{}/postgres\"\n[keys]\nmaster_key_file = {master_key:?}\n\
+             [limits]\nregistrations = 1000000\n[log]\nfilter = \"warn\"\n",
+            self.authority,
+            self.folder.path().join(name),
+            self.proxy.address()
+        );
+        let config = self.config(name);
+        std::fs::write(&config, text)?;
+        let log = self.folder.path().join(format!("{name}.log"));
+        Ok(Node::new(config, log, door))
+    }
+
+    fn config(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.toml"))
+    }
+
+    /// Runs a command of `program` beside the nodes; gives what it printed.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub async fn run(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        input: &str,
+    ) -> anyhow::Result<String> {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config("node0"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("standard input is piped")?;
+        stdin.write_all(format!("{input}\n").as_bytes()).await?;
+        drop(stdin);
+        let output = child.wait_with_output().await?;
+        if !output.status.success() {
+            bail!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Waits until each node knows the MCP server: it asks for a token.
+    async fn wait_for_server(&self) -> anyhow::Result<()> {
+        for node in &self.nodes {
+            let begun = Instant::now();
+            loop {
+                let mut connection = Connection::open(&node.door).await?;
+                connection.authority.clone_from(&self.authority);
+                let path = format!("/mcp/{SERVER}");
+                let answer = connection.send(Request::get(path), "").await?;
+                if answer.status() == StatusCode::UNAUTHORIZED {
+                    break;
+                }
+                ensure!(
+                    begun.elapsed() < FELT,
+                    "{} at {}",
+                    answer.status(),
+                    node.door
+                );
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn email(person: usize) -> String {
+    format!("person{person}@example.com")
+}
+
+async fn send_signal(id: u32, signal: &str) -> anyhow::Result<()> {
+    let sent = Command::new("kill")
+        .args([signal, &id.to_string()])
+        .status()
+        .await?;
+    ensure!(sent.success(), "kill {signal} {id}");
+    Ok(())
+}
