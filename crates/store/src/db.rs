@@ -214,7 +214,8 @@ pub(crate) fn from_sqlx(error: &sqlx::Error) -> StoreError {
                 None => match code.as_ref() {
                     "40001" | "40P01" | "55P03" | "53300" => StoreError::Busy,
                     "53100" => StoreError::Unavailable(format!("the disk is full: {text}")),
-                    _ if code.starts_with("57P") || code.starts_with("08") => {
+                    // Stopping, starting, or out of time.
+                    _ if code.starts_with("57") || code.starts_with("08") => {
                         StoreError::Unavailable(format!("the database went away: {text}"))
                     }
                     _ if code.starts_with("28") => {
@@ -229,6 +230,10 @@ pub(crate) fn from_sqlx(error: &sqlx::Error) -> StoreError {
         sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => closed(),
         sqlx::Error::Io(error) => {
             StoreError::Unavailable(format!("the database cannot be reached: {error}"))
+        }
+        // A connection that ends in the middle of a message, as when a proxy in between closes it.
+        sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => {
+            StoreError::Unavailable(format!("the database stopped in the middle: {error}"))
         }
         other => StoreError::Internal(other.to_string()),
     }

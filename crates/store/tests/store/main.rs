@@ -29,4 +29,5 @@ mod servers;
 #[cfg(unix)]
 mod standby;
 mod tokens;
+mod unreachable;
 mod upgrade;
