@@ -164,6 +164,15 @@ impl Fleet {
     }
 }
 
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // What the nodes said is worth having when a test fails.
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+        }
+    }
+}
+
 fn email(person: usize) -> String {
     format!("person{person}@example.com")
 }
