@@ -9,3 +9,4 @@ mod support;
 
 mod nodes;
 mod rotations;
+mod soak;
