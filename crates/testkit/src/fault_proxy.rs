@@ -128,6 +128,7 @@ async fn open(way: &mut watch::Receiver<Way>) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::time::Duration;
 
