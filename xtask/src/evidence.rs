@@ -40,6 +40,15 @@ pub fn commit(covers: &[&str]) -> anyhow::Result<String> {
     })
 }
 
+/// The newest commit whose subject matches `subject`.
+pub fn find_commit(subject: &str) -> anyhow::Result<String> {
+    let commit = git(&["log", "-1", "--format=%H", "--grep", subject])?;
+    if commit.is_empty() {
+        bail!("no commit matches {subject:?}; is this a shallow clone?");
+    }
+    Ok(commit)
+}
+
 /// Writes `docs/evidence/<name>.md`.
 pub fn write(name: &str, evidence: &Evidence) -> anyhow::Result<()> {
     let mut page = format!("# {}\n\n", evidence.title);

@@ -17,19 +17,29 @@ use crate::steps::{Count, Steps};
 use crate::tools;
 
 /// What CI runs: an environment variable that a test reads, and its value.
-pub const SMALL_COUNTS: [(&str, u32); 6] = [
+pub const SMALL_COUNTS: [(&str, u32); 11] = [
     ("PORTCULLIS_KILLS", 3),
     ("PORTCULLIS_CRASH_POINTS", 6),
     ("PORTCULLIS_RACES", 20),
+    ("PORTCULLIS_FAULTS", 6),
+    ("PORTCULLIS_OPERATIONS", 600),
+    ("PORTCULLIS_ROTATIONS", 3),
+    ("PORTCULLIS_UPGRADES", 1),
+    ("PORTCULLIS_SOAK_SECONDS", 15),
     ("PORTCULLIS_SLOW_CONNECTIONS", 500),
     ("PORTCULLIS_RANDOM_KIDS", 5_000),
     ("PORTCULLIS_REGISTRATIONS", 500),
 ];
 
-const FULL_COUNTS: [(&str, u32); 6] = [
+const FULL_COUNTS: [(&str, u32); 11] = [
     ("PORTCULLIS_KILLS", 50),
     ("PORTCULLIS_CRASH_POINTS", 100),
     ("PORTCULLIS_RACES", 1000),
+    ("PORTCULLIS_FAULTS", 200),
+    ("PORTCULLIS_OPERATIONS", 100_000),
+    ("PORTCULLIS_ROTATIONS", 20),
+    ("PORTCULLIS_UPGRADES", 5),
+    ("PORTCULLIS_SOAK_SECONDS", 3600),
     ("PORTCULLIS_SLOW_CONNECTIONS", 10_000),
     ("PORTCULLIS_RANDOM_KIDS", 1_000_000),
     ("PORTCULLIS_REGISTRATIONS", 20_000),
@@ -46,6 +56,14 @@ pub enum Proof {
     Month,
     /// Honest people are served beside slow connections, tokens of unknown keys and registrations without end
     Floods,
+    /// Nodes and their database fail in turn under load
+    Nodes,
+    /// Signing keys are rotated under load
+    Rotations,
+    /// Nodes are upgraded one by one and taken back under load
+    Upgrades,
+    /// An hour at half a load leaves nothing behind
+    Soak,
 }
 
 struct Plan {
@@ -61,9 +79,36 @@ struct Plan {
     counts: &'static [&'static str],
     /// How the sentences begin that tests print and the page quotes.
     sentences: &'static [&'static str],
-    /// Whether the tests start the binary, and the weakened one that they must catch.
-    binaries: bool,
+    binaries: Binaries,
 }
+
+/// What the tests start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Binaries {
+    /// Nothing from outside.
+    None,
+    /// The binary.
+    Present,
+    /// It, and the weakened one that they must catch.
+    Weakened,
+    /// It, and the release before.
+    Earlier,
+}
+
+/// The first commit whose binary works with a database of a later release, by its subject: a hash does not survive
+/// being picked onto another branch.
+const EARLIER: &str = "^Work with a database that a newer release only added to$";
+
+/// The variable that names the binary of the release before.
+const EARLIER_BIN: &str = "PORTCULLIS_EARLIER_BIN";
+
+/// What all proofs with several nodes stand on.
+const FLEET_COVERS: &[&str] = &[
+    "crates/store",
+    "crates/oauth",
+    "crates/gateway",
+    "crates/cli",
+];
 
 impl Proof {
     fn plan(self) -> Plan {
@@ -76,7 +121,7 @@ impl Proof {
                 filter: &[],
                 counts: &["PORTCULLIS_KILLS", "PORTCULLIS_CRASH_POINTS"],
                 sentences: &["ledger: ", "power cuts", "slow disk: "],
-                binaries: true,
+                binaries: Binaries::Weakened,
             },
             Self::Races => Plan {
                 title: "Of sixteen racers for one code or refresh token, one wins",
@@ -86,7 +131,7 @@ impl Proof {
                 filter: &["races"],
                 counts: &["PORTCULLIS_RACES"],
                 sentences: &["races: "],
-                binaries: false,
+                binaries: Binaries::None,
             },
             Self::Month => Plan {
                 title: "Thirty simulated days, five clients, one sign-in each",
@@ -96,7 +141,36 @@ impl Proof {
                 filter: &[],
                 counts: &[],
                 sentences: &["figure: "],
-                binaries: false,
+                binaries: Binaries::None,
+            },
+            Self::Nodes => Plan {
+                file: "tests/stack/tests/fleet/nodes.rs",
+                filter: &["nodes::"],
+                counts: &["PORTCULLIS_FAULTS", "PORTCULLIS_OPERATIONS"],
+                sentences: &["nodes: "],
+                ..fleet("Nodes and their database fail in turn, and nothing is lost")
+            },
+            Self::Rotations => Plan {
+                file: "tests/stack/tests/fleet/rotations.rs",
+                filter: &["rotations::"],
+                counts: &["PORTCULLIS_ROTATIONS"],
+                sentences: &["rotations: "],
+                ..fleet("Signing keys are rotated, and no honest token is refused")
+            },
+            Self::Upgrades => Plan {
+                file: "tests/stack/tests/fleet/upgrades.rs",
+                filter: &["upgrades::"],
+                counts: &["PORTCULLIS_UPGRADES"],
+                sentences: &["upgrades: "],
+                binaries: Binaries::Earlier,
+                ..fleet("Nodes are upgraded and taken back, and no honest token is refused")
+            },
+            Self::Soak => Plan {
+                file: "tests/stack/tests/fleet/soak.rs",
+                filter: &["soak::"],
+                counts: &["PORTCULLIS_SOAK_SECONDS"],
+                sentences: &["soak: "],
+                ..fleet("An hour at half a load leaves nothing behind")
             },
             Self::Floods => Plan {
                 title: "Honest people are served beside a flood",
@@ -110,9 +184,23 @@ impl Proof {
                     "PORTCULLIS_REGISTRATIONS",
                 ],
                 sentences: &["flood: "],
-                binaries: true,
+                binaries: Binaries::OursAndWeakened,
             },
         }
+    }
+}
+
+/// What the proofs with several nodes have in common.
+fn fleet(title: &'static str) -> Plan {
+    Plan {
+        title,
+        covers: FLEET_COVERS,
+        file: "",
+        arguments: &["--package", "stack-tests", "--test", "fleet"],
+        filter: &[],
+        counts: &[],
+        sentences: &[],
+        binaries: Binaries::Present,
     }
 }
 
@@ -136,7 +224,9 @@ pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
         (postgres::URL.to_owned(), server.url()),
     ];
     environment.extend(small_counts());
-    environment.push(weakened(false)?);
+    let (name, weakened) = weakened(false)?;
+    environment.push((name, weakened.clone()));
+    environment.push((EARLIER_BIN.to_owned(), weakened));
     let mut arguments = vec!["--package".to_owned(), "stack-tests".to_owned()];
     let folder = project::root().join("tests/stack/tests");
     for file in std::fs::read_dir(folder)? {
@@ -190,8 +280,17 @@ fn prove(name: &str, plan: &Plan, seed: u64, server: &Postgres) -> anyhow::Resul
         (postgres::URL.to_owned(), server.url()),
     ];
     environment.extend(counts(&FULL_COUNTS));
-    if plan.binaries {
-        environment.push(weakened(true)?);
+    match plan.binaries {
+        Binaries::None | Binaries::Present => {}
+        Binaries::Weakened => environment.push(weakened(true)?),
+        Binaries::Earlier => {
+            let commit = evidence::find_commit(EARLIER)?;
+            let earlier = stack::build_earlier(&commit)?;
+            environment.push((EARLIER_BIN.to_owned(), text(&earlier)));
+            environment.push(("PORTCULLIS_EARLIER_COMMIT".to_owned(), commit));
+        }
+    }
+    if plan.binaries != Binaries::None {
         environment.push(("PORTCULLIS_BIN".to_owned(), text(&stack::build(true)?)));
     }
     let mut arguments = vec!["--release"];

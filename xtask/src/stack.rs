@@ -40,16 +40,46 @@ pub fn build(release: bool) -> anyhow::Result<PathBuf> {
     build_as("portcullis", release, &[])
 }
 
-/// Builds the binary that does not wait for the disk, for the checks that must notice.
+/// Builds the binary that does not wait for the disk, for the checks that must notice. It also knows the migrations of
+/// the release before only: one build serves both (docs/decisions/0009).
 pub fn build_weakened(release: bool) -> anyhow::Result<PathBuf> {
-    let weakened = build_as("weakened", release, &["--features", "weaken-durability"])?;
+    let features = ["--features", "weaken-durability,earlier-schema"];
+    let weakened = build_as("weakened", release, &features)?;
     // Where cargo leaves binaries, the real one is to be found.
     build(release)?;
     Ok(weakened)
 }
 
+/// Builds the release before from its own commit, whose files are put beside our targets so that the artefacts of
+/// outside dependencies are shared.
+pub fn build_earlier(commit: &str) -> anyhow::Result<PathBuf> {
+    let sources = project::logs().join("earlier");
+    if sources.exists() {
+        std::fs::remove_dir_all(&sources)?;
+    }
+    std::fs::create_dir_all(&sources)?;
+    let archive = sources.join("archive.tar");
+    let mut git = Command::new("git");
+    git.args(["archive", "--output"])
+        .arg(&archive)
+        .arg(commit)
+        .current_dir(project::root());
+    let limit = Duration::from_secs(60);
+    command::run("archive-earlier", &mut git, limit)?.check("git archive")?;
+    let mut tar = Command::new("tar");
+    tar.arg("-xf").arg(&archive).current_dir(&sources);
+    command::run("unpack-earlier", &mut tar, limit)?.check("tar")?;
+    let manifest = sources.join("Cargo.toml").display().to_string();
+    let target = project::target().display().to_string();
+    let place = ["--manifest-path", &manifest, "--target-dir", &target];
+    let earlier = build_as("earlier", true, &place)?;
+    // Where cargo leaves binaries, the present one is to be found.
+    build(true)?;
+    Ok(earlier)
+}
+
 /// Builds it and takes a copy, which no later build with other features replaces.
-fn build_as(name: &str, release: bool, features: &[&str]) -> anyhow::Result<PathBuf> {
+fn build_as(name: &str, release: bool, more: &[&str]) -> anyhow::Result<PathBuf> {
     let mut arguments = vec![
         "build",
         "--package",
@@ -57,7 +87,7 @@ fn build_as(name: &str, release: bool, features: &[&str]) -> anyhow::Result<Path
         "--bin",
         "portcullis",
     ];
-    arguments.extend(features);
+    arguments.extend(more);
     if release {
         arguments.push("--release");
     }

@@ -79,6 +79,10 @@ pub(crate) const ACTIVITY: Schema = Schema {
     ],
 };
 
+/// The newest version of the release before; the activity log's was lower still.
+#[cfg(feature = "earlier-schema")]
+const EARLIER_VERSION: i64 = 7;
+
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (
     version BIGINT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
@@ -100,6 +104,8 @@ pub(crate) async fn migrate(
         )
         .await?;
     let known = schema.known();
+    #[cfg(feature = "earlier-schema")]
+    let known = known.min(EARLIER_VERSION);
     let found = match &row {
         None => 0,
         Some(row) => {
@@ -127,7 +133,7 @@ pub(crate) async fn migrate(
         };
     }
     for (version, step) in (1i64..).zip(schema.steps) {
-        if version <= found {
+        if version <= found || version > known {
             continue;
         }
         conn.run(step.sql).await?;

@@ -10,3 +10,4 @@ mod support;
 mod nodes;
 mod rotations;
 mod soak;
+mod upgrades;
