@@ -1,7 +1,8 @@
 //! Signing keys are rotated under load, and everybody's tokens go on.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use base::{Clock as _, SystemClock};
 use stack_tests::binary;
 use stack_tests::fleet::{Fleet, Load, Pace};
 
@@ -16,12 +17,11 @@ const PUBLISHED_AHEAD: Duration = Duration::from_millis(1500);
 /// rows and the clock (docs/decisions/0007), so its row is moved instead of everybody's clock.
 async fn rotate(fleet: &Fleet) {
     fleet.run(binary(), &["keys", "rotate"], "").await.unwrap();
-    let from = SystemTime::now() + PUBLISHED_AHEAD;
-    let from = from.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let from = SystemClock.now().after(PUBLISHED_AHEAD);
     let sql = format!(
         "UPDATE portcullis.signing_key SET signs_from = {0} WHERE signs_from > {0};
          UPDATE portcullis.change SET counter = counter + 1",
-        from.as_millis()
+        from.unix_ms()
     );
     fleet.database.run(&sql).await.unwrap();
 }
