@@ -50,8 +50,8 @@ pub fn build_weakened(release: bool) -> anyhow::Result<PathBuf> {
     Ok(weakened)
 }
 
-/// Builds the release before from its own commit, whose files are put beside our targets so that the artefacts of
-/// outside dependencies are shared.
+/// Builds the release before from its own commit, with a target directory of its own: cargo tells our crates of two
+/// checkouts apart by age alone, and would give the present ones.
 pub fn build_earlier(commit: &str) -> anyhow::Result<PathBuf> {
     let sources = project::logs().join("earlier");
     if sources.exists() {
@@ -70,16 +70,17 @@ pub fn build_earlier(commit: &str) -> anyhow::Result<PathBuf> {
     tar.arg("-xf").arg(&archive).current_dir(&sources);
     command::run("unpack-earlier", &mut tar, limit)?.check("tar")?;
     let manifest = sources.join("Cargo.toml").display().to_string();
-    let target = project::target().display().to_string();
-    let place = ["--manifest-path", &manifest, "--target-dir", &target];
-    let earlier = build_as("earlier", true, &place)?;
-    // Where cargo leaves binaries, the present one is to be found.
-    build(true)?;
-    Ok(earlier)
+    let target = project::logs().join(format!("earlier-{commit}"));
+    let target_text = target.display().to_string();
+    let arguments = ["--manifest-path", &manifest, "--target-dir", &target_text];
+    let mut build = vec!["build", "--release", "--package", "portcullis-cli"];
+    build.extend(arguments);
+    cargo::check("build-earlier", &build)?;
+    Ok(target.join("release/portcullis"))
 }
 
 /// Builds it and takes a copy, which no later build with other features replaces.
-fn build_as(name: &str, release: bool, more: &[&str]) -> anyhow::Result<PathBuf> {
+fn build_as(name: &str, release: bool, features: &[&str]) -> anyhow::Result<PathBuf> {
     let mut arguments = vec![
         "build",
         "--package",
@@ -87,7 +88,7 @@ fn build_as(name: &str, release: bool, more: &[&str]) -> anyhow::Result<PathBuf>
         "--bin",
         "portcullis",
     ];
-    arguments.extend(more);
+    arguments.extend(features);
     if release {
         arguments.push("--release");
     }
