@@ -184,7 +184,7 @@ impl Proof {
                     "PORTCULLIS_REGISTRATIONS",
                 ],
                 sentences: &["flood: "],
-                binaries: Binaries::OursAndWeakened,
+                binaries: Binaries::Present,
             },
         }
     }

@@ -72,6 +72,7 @@ impl World {
         let (first_looks, _heard) = mpsc::channel(64);
         let set = ServerSet::new(Surroundings {
             gateway: gateway.clone(),
+            clock: clock.clone(),
             manifest: Manifest::Store {
                 store: authority.store().clone(),
                 clock,
