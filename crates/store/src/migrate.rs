@@ -104,8 +104,6 @@ pub(crate) async fn migrate(
         )
         .await?;
     let known = schema.known();
-    #[cfg(feature = "earlier-schema")]
-    let known = known.min(EARLIER_VERSION);
     let found = match &row {
         None => 0,
         Some(row) => {
@@ -119,6 +117,13 @@ pub(crate) async fn migrate(
             }
             row.int(0)?
         }
+    };
+    // Such a build is for databases that a later release made; its own it makes whole.
+    #[cfg(feature = "earlier-schema")]
+    let known = if found > EARLIER_VERSION {
+        known.min(EARLIER_VERSION)
+    } else {
+        known
     };
     if found > known {
         return if usable_from_of(conn).await? > known {

@@ -157,8 +157,8 @@ fn what_is_wrong_is_told_with_the_file_and_without_the_key() {
     assert!(refusal(&files).contains("a.key: it is no file"));
     std::fs::remove_file(&files.certificate).unwrap();
     assert!(refusal(&files).contains("a.crt: it cannot be read: No such file"));
-    let none = Certificates::load(&[]).unwrap_err().to_string();
-    assert!(none.contains("at least one certificate"), "{none}");
+    // None at all is for whoever has them ordered.
+    Certificates::load(&[]).unwrap();
 }
 
 #[test]
