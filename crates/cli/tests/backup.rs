@@ -20,6 +20,14 @@ async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() 
     let ran = home.run(&["backup", "verify", file]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let sealed = std::fs::read(file).unwrap();
+    // A second one of the same name is refused, and the first stays as it was.
+    let ran = home.run(&["backup", file]).await;
+    assert!(
+        ran.code != 0 && ran.stderr.contains("name a folder"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(std::fs::read(file).unwrap(), sealed);
     let holds = |text: &[u8]| sealed.windows(text.len()).any(|window| window == text);
     assert!(!holds(b"SQLite format 3") && !holds(b"example.com"));
 
@@ -76,5 +84,11 @@ async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() 
     // The tokens from before are refused, so the person signs in again; everything else is there.
     let ran = home.run_signing_in(&["call", "list_todos"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.code_seen.is_some(), "a token from before was taken");
+    use std::os::unix::fs::PermissionsExt as _;
+    for name in ["portcullis.db", "activity.db"] {
+        let mode = std::fs::metadata(home.data().join(name)).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{name}");
+    }
     up.stop().await;
 }

@@ -318,7 +318,14 @@ impl Keeper {
         if domains.is_empty() {
             first = domain_of(&self.settings.public_url);
             let servers = self.store.list_servers().await?;
-            let urls = servers.iter().map(|server| server.resource.as_str());
+            let now = self.clock.now();
+            // Other addresses too, proven or not: the proof itself comes over https.
+            let urls = servers.iter().flat_map(|server| {
+                let others = server.other_addresses.aliases.iter();
+                let others = others.filter(|alias| !alias.has_ended(now));
+                std::iter::once(server.resource.as_str())
+                    .chain(others.map(|alias| alias.url.as_str()))
+            });
             domains.extend(
                 urls.filter(|url| url.starts_with("https:"))
                     .filter_map(domain_of),

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -119,7 +120,11 @@ pub async fn open(path: &Path, folder: &Path, master: &MasterKey) -> anyhow::Res
             );
         }
         let file = part_file(folder, &part.name);
-        let mut out = File::create_new(&file)?;
+        let mut out = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file)?;
         let mut hash = digest::Context::new(&digest::SHA256);
         let written = pump(&mut sealed, &mut out, &mut hash, part.bytes)?;
         out.sync_all()?;

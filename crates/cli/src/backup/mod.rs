@@ -81,8 +81,13 @@ pub async fn backup(
     let again = Aside::make(place.directory(), "verify")?;
     let read = contents::open(&unfinished.0, &again.0, &master).await?;
     ensure!(read == manifest, "the backup reads back as something else");
-    fs::rename(&unfinished.0, &file)
-        .with_context(|| format!("{} cannot be put in place", file.display()))?;
+    // Never over what is there: it may be the only other backup.
+    fs::hard_link(&unfinished.0, &file).with_context(|| {
+        format!(
+            "{} cannot be put in place; name a folder, or a file that does not exist",
+            file.display()
+        )
+    })?;
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

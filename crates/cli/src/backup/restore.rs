@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -115,9 +116,18 @@ async fn into_files(
 fn exchange(directory: &DataDirectory, new: &Path, name: &str, kept: &Path) -> anyhow::Result<()> {
     let target = directory.file(name);
     let failed = || format!("{} cannot be put in place", target.display());
+    let log = beside(&target, "-wal");
     if target.exists() {
-        fs::create_dir_all(kept).with_context(failed)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(kept)
+            .with_context(failed)?;
         fs::hard_link(&target, kept.join(name)).with_context(failed)?;
+        // Of a program that was killed: it holds what was committed last.
+        if log.exists() {
+            fs::hard_link(&log, kept.join(format!("{name}-wal"))).with_context(failed)?;
+        }
     }
     for suffix in ["-wal", "-shm", "-witness"] {
         match fs::remove_file(beside(&target, suffix)) {
