@@ -110,15 +110,19 @@ pub(crate) async fn begin(
     lineage: Option<&str>,
     reason: &str,
     now: Timestamp,
+    known: i64,
 ) -> Result<bool, StoreError> {
+    // A copy may be older than more than one epoch; the new one comes after every one that a node has seen.
+    let number = before.number.max(known) + 1;
     let began_at = Timestamp::from_unix_seconds(now.unix_seconds() + 1);
-    let sql = "UPDATE epoch SET number = number + 1, began_at = $2, reason = $3, lineage = $4 \
+    let sql = "UPDATE epoch SET number = $5, began_at = $2, reason = $3, lineage = $4 \
                WHERE id = 1 AND number = $1";
-    let args = Args::with_capacity(4)
+    let args = Args::with_capacity(5)
         .int(before.number)
         .time(began_at)
         .text(reason)
-        .optional_text(lineage);
+        .optional_text(lineage)
+        .int(number);
     if execute(connection, sql, args.finish()?).await? == 0 {
         return Ok(false);
     }
@@ -137,7 +141,7 @@ pub(crate) async fn begin(
         .text(reason);
     execute(connection, sql, args.finish()?).await?;
     tracing::error!(
-        epoch = before.number + 1,
+        epoch = number,
         reason,
         "a new epoch begins: every code, token, session and consent from before is dead, and people sign in again"
     );
@@ -171,7 +175,7 @@ impl Store {
             Box::pin(async move {
                 let row = read(conn.raw()).await?;
                 let lineage = row.lineage.as_deref();
-                begin(conn.raw(), row.epoch, lineage, reason, *now).await
+                begin(conn.raw(), row.epoch, lineage, reason, *now, 0).await
             })
         })
         .await?;

@@ -140,14 +140,15 @@ impl Told {
     }
 
     fn put(&self, served: Served) {
-        let changed = self.known.send_if_modified(|known| {
+        self.known.send_if_modified(|known| {
             let before = known.insert(self.slug.clone(), served.clone());
-            before != Some(served)
+            let changed = before != Some(served);
+            if changed {
+                // Inside, so that of two feeds the one that comes later is not forgotten again.
+                self.served.send_replace(known.values().cloned().collect());
+            }
+            changed
         });
-        if changed {
-            let all = self.known.borrow().values().cloned().collect();
-            self.served.send_replace(all);
-        }
     }
 }
 

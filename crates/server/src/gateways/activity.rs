@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use ::oauth::Error;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use base::Timestamp;
 use domain::{CallOutcome, CallRecord};
 use http::StatusCode;
 use serde_json::json;
@@ -16,6 +19,9 @@ const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The longest text of a call, in characters.
 const TEXT_CHARS_MAX: usize = 500;
+
+/// How late a call may be reported.
+const LATE_MAX: Duration = Duration::from_secs(3600);
 
 /// `POST /servers/{slug}/activity`: calls that went through a gateway elsewhere. They are of this MCP server, whatever it
 /// says.
@@ -35,9 +41,10 @@ pub(crate) async fn post(
         respond::oauth_error(&app, step, &error)
     })?;
     metric::calls_reported(server.slug(), report.calls.len() as u64, report.dropped);
+    let now = app.authority.now();
     if let Some(activity) = &app.activity {
         for call in report.calls {
-            if let Some(record) = record(server.slug(), call) {
+            if let Some(record) = record(server.slug(), call, now) {
                 activity.record(record);
             }
         }
@@ -45,13 +52,14 @@ pub(crate) async fn post(
     Ok(respond::json(StatusCode::OK, &json!({})))
 }
 
-fn record(server: &str, call: ReportedCall) -> Option<CallRecord> {
+/// A moment that cannot be is brought to one that can: rows are ordered by it and forgotten by it.
+fn record(server: &str, call: ReportedCall, now: Timestamp) -> Option<CallRecord> {
     let short = |text: String| -> String {
         let printable = text.chars().filter(|character| *character != '\0');
         printable.take(TEXT_CHARS_MAX).collect()
     };
     Some(CallRecord {
-        at: call.at,
+        at: call.at.clamp(now.before(LATE_MAX), now),
         server: server.to_owned(),
         subject: call.subject.map(short),
         client: call.client.map(short),

@@ -138,7 +138,8 @@ impl Fence {
         let begin = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
         connection.execute(begin).await.map_err(lost)?;
         let now = self.0.clock.now();
-        epoch::begin(&mut connection, row.epoch, Some(&here), &reason, now).await?;
+        let known = self.0.known.read().number;
+        epoch::begin(&mut connection, row.epoch, Some(&here), &reason, now, known).await?;
         connection.execute("COMMIT").await.map_err(lost)?;
         Ok(())
     }

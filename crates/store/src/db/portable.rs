@@ -262,7 +262,7 @@ async fn load(
         let sql = "UPDATE epoch SET number = $1 WHERE id = 1";
         let args = Args::with_capacity(1).int(restored.number).finish()?;
         crate::conn::execute(target, sql, args).await?;
-        epoch::begin(target, restored, before.lineage.as_deref(), reason, now).await?;
+        epoch::begin(target, restored, before.lineage.as_deref(), reason, now, 0).await?;
     }
     Ok(())
 }

@@ -110,7 +110,7 @@ pub(super) async fn question(
     };
     if let Some(reason) = reason {
         let before = epoch::read(connection).await?.epoch;
-        epoch::begin(connection, before, None, reason, now).await?;
+        epoch::begin(connection, before, None, reason, now, 0).await?;
     }
     Ok(epoch::read(connection).await?.epoch)
 }
