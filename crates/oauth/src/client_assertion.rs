@@ -68,7 +68,6 @@ pub(crate) async fn verify(
     ))
 }
 
-/// Ids of different clients are different ids. A client id holds no line break.
 /// Which assertions were spent before an epoch began may be forgotten, so none of that time is good.
 fn refuse_older_than_the_epoch(
     authority: &Authority,
@@ -87,6 +86,7 @@ fn refuse_older_than_the_epoch(
     ))
 }
 
+/// Ids of different clients are different ids. A client id holds no line break.
 fn spent_as(client: &ClientId, token_id: &str) -> Digest {
     Digest::of(format!("{client}\n{token_id}"))
 }

@@ -16,7 +16,7 @@ use support::{EMAIL, PASSWORD, root};
 use testkit::echo::{Echo, EchoSettings, tool};
 use testkit::person::Person;
 use testkit::{Connection, unused_port};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// The name in the configurations.
@@ -330,21 +330,10 @@ impl Node {
 }
 
 async fn run(config: &Path, arguments: &[&str], input: &str) {
-    let mut child = Command::new(stack_tests::binary())
-        .args(arguments)
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin
-        .write_all(format!("{input}\n").as_bytes())
+    let binary = stack_tests::binary();
+    stack_tests::run_beside(binary, config, arguments, input)
         .await
         .unwrap();
-    drop(stdin);
-    assert!(child.wait().await.unwrap().success(), "{arguments:?}");
 }
 
 async fn listens(address: SocketAddr, proxy: &mut Child) {

@@ -42,7 +42,6 @@ impl Entrance {
         Self { traces, ..self }
     }
 
-    /// The span of a request; it goes on with the trace of a proxy that is trusted.
     /// Gives a request what every one gets, and has it answered: `route` is told the address of its client.
     pub async fn admit<F>(
         &self,
@@ -75,6 +74,7 @@ impl Entrance {
         self.proxies.trusts(peer)
     }
 
+    /// The span of a request; it goes on with the trace of a proxy that is trusted.
     fn span(&self, id: CorrelationId, request: &Request<Arriving>, peer: SocketAddr) -> Span {
         if !self.traces {
             return Span::none();

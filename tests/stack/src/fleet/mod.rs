@@ -9,16 +9,16 @@ mod verdict;
 
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use http::{Request, StatusCode};
 use tempfile::TempDir;
 use testkit::echo::{Echo, EchoSettings};
 use testkit::{Connection, FaultProxy};
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+
+use crate::run_beside;
 
 pub use database::{Database, Shutdown};
 pub use load::{Load, Pace};
@@ -120,23 +120,7 @@ impl Fleet {
         arguments: &[&str],
         input: &str,
     ) -> anyhow::Result<String> {
-        let mut child = Command::new(program)
-            .args(arguments)
-            .arg("--config")
-            .arg(self.config("node0"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let mut stdin = child.stdin.take().context("standard input is piped")?;
-        stdin.write_all(format!("{input}\n").as_bytes()).await?;
-        drop(stdin);
-        let output = child.wait_with_output().await?;
-        if !output.status.success() {
-            bail!("{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        run_beside(program, &self.config("node0"), arguments, input).await
     }
 
     /// Waits until each node knows the MCP server: it asks for a token.

@@ -5,7 +5,7 @@ use std::fmt;
 use http::StatusCode;
 use testkit::person::{Person, text};
 
-use super::doors::{Doors, Heard};
+use super::doors::{Ask, Doors, Heard};
 use super::ledger::{Broken, Chain, Ledger};
 use super::load::{error_of, form};
 
@@ -40,7 +40,8 @@ impl Verdict {
             check_alive(ledger, &mut doors, chain).await;
         }
         for chain in &revoked {
-            check_refused(ledger, &mut doors, chain, Broken::Lost, "a revocation").await;
+            let ask = refresh(chain);
+            check_dead(ledger, &mut doors, &ask, Broken::Lost, "a revoked token").await;
         }
         if let Some(chain) = chains.first() {
             for client in &clients {
@@ -49,7 +50,15 @@ impl Verdict {
         }
         // Last, because a code that comes back ends what came of it.
         for chain in chains.iter().chain(&revoked) {
-            check_spent(ledger, &mut doors, chain).await;
+            let ask = exchange(chain);
+            check_dead(
+                ledger,
+                &mut doors,
+                &ask,
+                Broken::DoubleSpend,
+                "a spent code",
+            )
+            .await;
         }
         Self {
             operations,
@@ -107,12 +116,7 @@ impl fmt::Display for Verdict {
 }
 
 async fn check_alive(ledger: &Ledger, doors: &mut Doors, chain: &Chain) {
-    let ask = form(
-        &chain.person,
-        "token",
-        chain.person.refresh_form(&chain.refresh),
-    );
-    let Some(Heard { answer, .. }) = doors.ask(&ask).await else {
+    let Some(Heard { answer, .. }) = doors.ask(&refresh(chain)).await else {
         return;
     };
     if answer.status() != StatusCode::OK {
@@ -121,39 +125,24 @@ async fn check_alive(ledger: &Ledger, doors: &mut Doors, chain: &Chain) {
     }
 }
 
-async fn check_refused(
-    ledger: &Ledger,
-    doors: &mut Doors,
-    chain: &Chain,
-    what: Broken,
-    words: &str,
-) {
-    let ask = form(
-        &chain.person,
-        "token",
-        chain.person.refresh_form(&chain.refresh),
-    );
-    let Some(Heard { answer, .. }) = doors.ask(&ask).await else {
+/// What is over is refused by that name.
+async fn check_dead(ledger: &Ledger, doors: &mut Doors, ask: &Ask, what: Broken, words: &str) {
+    let Some(Heard { answer, .. }) = doors.ask(ask).await else {
         return;
     };
     if error_of(&answer) != "invalid_grant" {
-        ledger.broken(what, format!("{words}: {}", answer.status()));
+        ledger.broken(what, format!("{words} was answered {}", answer.status()));
     }
 }
 
-async fn check_spent(ledger: &Ledger, doors: &mut Doors, chain: &Chain) {
-    let ask = form(
-        &chain.person,
-        "token",
-        chain.person.exchange_form(&chain.code),
-    );
-    let Some(Heard { answer, .. }) = doors.ask(&ask).await else {
-        return;
-    };
-    if error_of(&answer) != "invalid_grant" {
-        let said = format!("a spent code was answered {}", answer.status());
-        ledger.broken(Broken::DoubleSpend, said);
-    }
+fn refresh(chain: &Chain) -> Ask {
+    let body = chain.person.refresh_form(&chain.refresh);
+    form(&chain.person, "token", body)
+}
+
+fn exchange(chain: &Chain) -> Ask {
+    let body = chain.person.exchange_form(&chain.code);
+    form(&chain.person, "token", body)
 }
 
 /// A known client that shows another's token is told of the token; an unknown one is told of itself.

@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 use testkit::echo::{Echo, EchoSettings};
 use testkit::{Connection, unused_port};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::support::{EMAIL, PASSWORD};
@@ -138,18 +138,10 @@ impl Door {
 }
 
 async fn run(config: &Path, arguments: &[&str], input: &str) {
-    let mut child = Command::new(stack_tests::binary())
-        .args(arguments)
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
+    let binary = stack_tests::binary();
+    stack_tests::run_beside(binary, config, arguments, input)
+        .await
         .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).await.unwrap();
-    drop(stdin);
-    assert!(child.wait().await.unwrap().success(), "{arguments:?}");
 }
 
 /// Asks for `wanted` open files, for this process and those it starts; how many there may be.
