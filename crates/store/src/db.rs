@@ -9,9 +9,7 @@ mod witness;
 
 use std::path::PathBuf;
 
-use std::sync::Arc;
-
-use base::{Clock, Secret, Timestamp};
+use base::{Secret, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::sqlite::SqliteError;
 
@@ -75,7 +73,6 @@ impl Database {
         synchronous: Synchronous,
         schema: &Schema,
         now: Timestamp,
-        clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         match url {
@@ -85,7 +82,7 @@ impl Database {
             DatabaseUrl::Postgres {
                 url,
                 schema: namespace,
-            } => postgres::Postgres::open(url, namespace.as_deref(), schema, now, clock)
+            } => postgres::Postgres::open(url, namespace.as_deref(), schema, now)
                 .await
                 .map(Self::Postgres),
         }

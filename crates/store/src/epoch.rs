@@ -102,19 +102,49 @@ const DEAD: &[(&str, bool)] = &[
     ),
 ];
 
+/// How an epoch begins.
+pub(crate) struct Beginning<'a> {
+    /// Which PostgreSQL and timeline it is written on.
+    pub(crate) lineage: Option<&'a str>,
+    /// Why, for people.
+    pub(crate) reason: &'a str,
+    pub(crate) now: Timestamp,
+    /// The newest epoch that this process has seen.
+    pub(crate) known: i64,
+    /// By how much the clocks of those who issued tokens before may run ahead of `now`.
+    pub(crate) skew_seconds: i64,
+}
+
+impl<'a> Beginning<'a> {
+    /// One that the process which issued the tokens begins itself, so that there is one clock.
+    pub(crate) fn alone(lineage: Option<&'a str>, reason: &'a str, now: Timestamp) -> Self {
+        Self {
+            lineage,
+            reason,
+            now,
+            known: 0,
+            skew_seconds: 0,
+        }
+    }
+}
+
 /// Begins the epoch after `before`, in the transaction that the caller began; false when somebody else did. Of several
 /// nodes one comes first, and the others wait for it here.
 pub(crate) async fn begin(
     connection: &mut AnyConnection,
     before: Epoch,
-    lineage: Option<&str>,
-    reason: &str,
-    now: Timestamp,
-    known: i64,
+    beginning: Beginning<'_>,
 ) -> Result<bool, StoreError> {
+    let Beginning {
+        lineage,
+        reason,
+        now,
+        known,
+        skew_seconds,
+    } = beginning;
     // A copy may be older than more than one epoch; the new one comes after every one that a node has seen.
     let number = before.number.max(known) + 1;
-    let began_at = Timestamp::from_unix_seconds(now.unix_seconds() + 1);
+    let began_at = Timestamp::from_unix_seconds(now.unix_seconds() + 1 + skew_seconds);
     let sql = "UPDATE epoch SET number = $5, began_at = $2, reason = $3, lineage = $4 \
                WHERE id = 1 AND number = $1";
     let args = Args::with_capacity(5)
@@ -175,7 +205,8 @@ impl Store {
             Box::pin(async move {
                 let row = read(conn.raw()).await?;
                 let lineage = row.lineage.as_deref();
-                begin(conn.raw(), row.epoch, lineage, reason, *now, 0).await
+                let beginning = Beginning::alone(lineage, reason, *now);
+                begin(conn.raw(), row.epoch, beginning).await
             })
         })
         .await?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use base::{Clock, SystemClock};
+use base::Clock;
 use sqlx::any::AnyRow;
 use tracing::{Instrument as _, Span};
 
@@ -20,8 +20,6 @@ pub struct Store(Arc<Database>);
 pub struct StoreOptions {
     /// Where the data lives.
     pub url: DatabaseUrl,
-    /// Tells the time for what the store begins by itself, when it meets another PostgreSQL than before.
-    pub clock: Arc<dyn Clock>,
     /// How hard SQLite works for a commit to survive a power cut.
     #[cfg(feature = "weaken-durability")]
     pub synchronous: Synchronous,
@@ -32,7 +30,6 @@ impl StoreOptions {
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
             url,
-            clock: Arc::new(SystemClock),
             #[cfg(feature = "weaken-durability")]
             synchronous: Synchronous::Full,
         }
@@ -58,14 +55,8 @@ impl Store {
     /// is locked by another process, or the server's settings would lose answered writes;
     /// [`StoreError::Newer`] when a newer Portcullis wrote it.
     pub async fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let database = Database::open(
-            &options.url,
-            options.synchronous(),
-            &AUTHORITY,
-            clock.now(),
-            Arc::clone(&options.clock),
-        )
-        .await?;
+        let database =
+            Database::open(&options.url, options.synchronous(), &AUTHORITY, clock.now()).await?;
         Ok(Self(Arc::new(database)))
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::Clock;
+use base::Timestamp;
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tokio::sync::Mutex;
@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::from_sqlx;
 use crate::StoreError;
 use crate::conn::{execute, fetch_optional};
-use crate::epoch::{self, KnownEpoch};
+use crate::epoch::{self, Beginning, KnownEpoch};
 use crate::values::{Args, RowReader};
 
 /// Looks at each new PostgreSQL connection before it is used: whether it leads to the server, and the timeline of it,
@@ -20,7 +20,6 @@ pub(super) struct Fence(Arc<Inner>);
 
 struct Inner {
     known: Arc<KnownEpoch>,
-    clock: Arc<dyn Clock>,
     options: AnyConnectOptions,
     /// What a connection is told first.
     hello: String,
@@ -36,6 +35,12 @@ const LINEAGE: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN NULL ELSE \
     (SELECT system_identifier::text FROM pg_control_system()) || '/' || \
     substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END";
 
+const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// How far a node's clock may run ahead of the database's: tokens that it issued in that time die with the others. Who
+/// verifies tokens allows for more, so that those issued next, which bear the moment of the epoch, are taken.
+const SKEW_SECONDS: i64 = 3;
+
 /// How a connection stands to the epoch.
 enum Stands {
     Within,
@@ -44,15 +49,9 @@ enum Stands {
 }
 
 impl Fence {
-    pub(super) fn new(
-        known: Arc<KnownEpoch>,
-        clock: Arc<dyn Clock>,
-        options: AnyConnectOptions,
-        hello: String,
-    ) -> Self {
+    pub(super) fn new(known: Arc<KnownEpoch>, options: AnyConnectOptions, hello: String) -> Self {
         Self(Arc::new(Inner {
             known,
-            clock,
             options,
             hello,
             armed: AtomicBool::new(false),
@@ -137,12 +136,24 @@ impl Fence {
         );
         let begin = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
         connection.execute(begin).await.map_err(lost)?;
-        let now = self.0.clock.now();
-        let known = self.0.known.read().number;
-        epoch::begin(&mut connection, row.epoch, Some(&here), &reason, now, known).await?;
+        let beginning = Beginning {
+            lineage: Some(&here),
+            reason: &reason,
+            now: database_now(&mut connection).await?,
+            known: self.0.known.read().number,
+            skew_seconds: SKEW_SECONDS,
+        };
+        epoch::begin(&mut connection, row.epoch, beginning).await?;
         connection.execute("COMMIT").await.map_err(lost)?;
         Ok(())
     }
+}
+
+/// The database's own clock: of several nodes with a clock each, none is asked.
+async fn database_now(connection: &mut AnyConnection) -> Result<Timestamp, StoreError> {
+    let row = fetch_optional(connection, NOW, Args::default().finish()?).await?;
+    let row = row.ok_or_else(|| StoreError::Internal("PostgreSQL has no time".to_owned()))?;
+    RowReader::new(&row, "clock").time(0)
 }
 
 /// The refusal of a server that only repeats another.

@@ -13,7 +13,7 @@ use super::sqlite::{Sqlite, options};
 use super::{Database, Synchronous, from_sqlx};
 use crate::StoreError;
 use crate::conn::{fetch_all, fetch_optional};
-use crate::epoch;
+use crate::epoch::{self, Beginning};
 use crate::migrate::Schema;
 use crate::values::{Args, RowReader};
 
@@ -262,7 +262,8 @@ async fn load(
         let sql = "UPDATE epoch SET number = $1 WHERE id = 1";
         let args = Args::with_capacity(1).int(restored.number).finish()?;
         crate::conn::execute(target, sql, args).await?;
-        epoch::begin(target, restored, before.lineage.as_deref(), reason, now, 0).await?;
+        let beginning = Beginning::alone(before.lineage.as_deref(), reason, now);
+        epoch::begin(target, restored, beginning).await?;
     }
     Ok(())
 }

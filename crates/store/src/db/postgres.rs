@@ -2,7 +2,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::{Clock, Secret, Timestamp};
+use base::{Secret, Timestamp};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
 
@@ -40,7 +40,6 @@ impl Postgres {
         namespace: Option<&str>,
         schema: &Schema,
         now: Timestamp,
-        clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let options = AnyConnectOptions::from_str(url.expose())
             .map_err(|_| {
@@ -56,12 +55,7 @@ impl Postgres {
         let after_connect =
             format!("{search_path}SET statement_timeout = '30s'; SET lock_timeout = '3s'");
         let epoch = Arc::new(KnownEpoch::default());
-        let fence = Fence::new(
-            Arc::clone(&epoch),
-            clock,
-            options.clone(),
-            after_connect.clone(),
-        );
+        let fence = Fence::new(Arc::clone(&epoch), options.clone(), after_connect.clone());
         let at_the_door = fence.clone();
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)

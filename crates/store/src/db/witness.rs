@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::readers::Readers;
 use crate::StoreError;
 use crate::conn::fetch_optional;
-use crate::epoch::{self, Epoch};
+use crate::epoch::{self, Beginning, Epoch};
 use crate::values::{Args, RowReader};
 
 /// How often the witness looks. What happened after the last look may be taken back unnoticed.
@@ -110,7 +110,7 @@ pub(super) async fn question(
     };
     if let Some(reason) = reason {
         let before = epoch::read(connection).await?.epoch;
-        epoch::begin(connection, before, None, reason, now, 0).await?;
+        epoch::begin(connection, before, Beginning::alone(None, reason, now)).await?;
     }
     Ok(epoch::read(connection).await?.epoch)
 }
