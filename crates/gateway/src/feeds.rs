@@ -21,6 +21,14 @@ impl Feeds {
         }
     }
 
+    /// The MCP servers that have a feed of their own.
+    pub fn slugs(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::One(_) => Box::new(std::iter::empty()),
+            Self::Each(feeds) => Box::new(feeds.keys().map(String::as_str)),
+        }
+    }
+
     /// Every feed.
     pub fn all(&self) -> Box<dyn Iterator<Item = &PolicyFeed> + '_> {
         match self {

@@ -131,6 +131,11 @@ impl Gateway {
         matches!(route, Route::Call(..) | Route::Metadata(..))
     }
 
+    /// Whether this MCP server has its address here.
+    pub fn serves(&self, slug: &str) -> bool {
+        self.inner.servers.routes().server(slug).is_some()
+    }
+
     /// Ends every stream, so that a server that is being stopped can drain.
     pub fn close_streams(&self) {
         self.inner.closing.send_replace(true);

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::{Clock, Random};
+use base::Random;
 use gateway::{BoxBody, Feeds, Gateway};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -16,18 +16,15 @@ use crate::arriving::Arriving;
 pub struct GatewayDoor {
     pub gateway: Gateway,
     pub feeds: Feeds,
-    pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub entrance: Entrance,
 }
 
 impl GatewayDoor {
-    /// Whether some server's address is not known yet. Then nothing is "not found": clients forget what they know of a
-    /// server that is.
+    /// Whether some server has no address here: its feed has not come, or cannot be used. Then nothing is "not found":
+    /// clients forget what they know of a server that is.
     fn is_waiting(&self) -> bool {
-        let now = self.clock.now();
-        let waits = |feed: &sdk::PolicyFeed| matches!(feed.current(now), Err(FeedGap::Never));
-        self.feeds.all().any(waits)
+        self.feeds.slugs().any(|slug| !self.gateway.serves(slug))
     }
 
     fn unavailable(&self) -> Response<BoxBody> {

@@ -223,7 +223,6 @@ impl Node {
                 let door = GatewayDoor {
                     gateway: part.gateway.clone(),
                     feeds: part.feeds.clone(),
-                    clock: Arc::clone(clock),
                     random: Arc::clone(random),
                     entrance: entrance.clone(),
                 };
