@@ -15,6 +15,8 @@ pub(super) struct Failure {
     pub is_limited: bool,
     /// Our account there is gone.
     pub has_no_account: bool,
+    /// Its order is good for nothing any more.
+    pub ends_order: bool,
 }
 
 impl Failure {
@@ -24,6 +26,7 @@ impl Failure {
             fix,
             is_limited: false,
             has_no_account: false,
+            ends_order: false,
         }
     }
 

@@ -38,6 +38,7 @@ pub(super) struct Keeper {
     certificates: Arc<Certificates>,
     challenges: Challenges,
     holder: String,
+    started_at: Timestamp,
 }
 
 /// What was last read.
@@ -70,6 +71,7 @@ impl Keeper {
         Ok(Self {
             transport: Transport::new(settings.ca_file.as_deref())?,
             holder: random_token(&*random, "node_"),
+            started_at: clock.now(),
             settings,
             store,
             sealer,
@@ -142,11 +144,23 @@ impl Keeper {
         let Some(certificate) = certificate else {
             return Some(Due::Order);
         };
-        let is_of_another = certificate.directory != self.settings.directory.as_str();
-        if is_of_another || certificate.renew_at <= now || self.pair(certificate).is_err() {
+        if self.is_to_be_replaced(certificate)
+            || certificate.renew_at <= now
+            || self.pair(certificate).is_err()
+        {
             return Some(Due::Order);
         }
         (certificate.ask_at <= now).then_some(Due::Ask)
+    }
+
+    /// A certificate of another ACME server is from before the setting was changed. One that came while we run is from a
+    /// node with another setting, and replacing each other's would have no end.
+    fn is_to_be_replaced(&self, certificate: &AcmeCertificate) -> bool {
+        self.is_of_another(certificate) && certificate.issued_at < self.started_at
+    }
+
+    fn is_of_another(&self, certificate: &AcmeCertificate) -> bool {
+        certificate.directory != self.settings.directory.as_str()
     }
 
     async fn may_order(&self, domain: &str, now: Timestamp) -> Result<bool, StoreError> {
@@ -206,12 +220,16 @@ impl Keeper {
             false => renewal::pause(failures, &*self.random),
         };
         // Its order may be usable still, and is looked at again.
-        let order = AcmeOrder {
+        let mut order = AcmeOrder {
             directory: self.settings.directory.as_str().to_owned(),
             failures,
             next_try_at: self.clock.now().after(pause),
             ..known
         };
+        if failure.ends_order {
+            order.order_url = None;
+            order.sealed_private_key = None;
+        }
         self.store.put_acme_order(domain, order).await?;
         tracing::error!(
             tls.domain = domain,
@@ -282,6 +300,16 @@ impl Keeper {
                 .any(|one| one.domain == certificate.domain && one.chain == certificate.chain);
             match self.pair(certificate) {
                 Ok(pair) => {
+                    if is_new
+                        && self.is_of_another(certificate)
+                        && !self.is_to_be_replaced(certificate)
+                    {
+                        tracing::error!(
+                            tls.domain = domain,
+                            acme.directory = certificate.directory,
+                            "a node with another tls.acme.directory got this certificate; give all nodes the same setting"
+                        );
+                    }
                     if is_new {
                         tracing::info!(
                             certificate.names = pair.names.join(" "),

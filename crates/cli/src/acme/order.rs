@@ -194,10 +194,12 @@ impl Keeper {
     /// Keeps the certificate, when it is one for `domain`.
     async fn keep(&self, domain: &str, chain: String, key: &KeyPair) -> Result<(), Failure> {
         let unusable = |reason: String| {
-            Failure::new(
+            let mut failure = Failure::new(
                 format!("the ACME server issued a certificate that cannot be used: {reason}"),
                 "another is ordered; tell whoever runs the ACME server",
-            )
+            );
+            failure.ends_order = true;
+            failure
         };
         let pem = Secret::new(key.serialize_pem().into_bytes());
         let pair = Pair::from_pem(chain.as_bytes(), &pem).map_err(unusable)?;

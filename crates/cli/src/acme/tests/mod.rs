@@ -175,6 +175,41 @@ async fn two_nodes_on_one_postgres_order_once_and_show_the_same() {
     );
 }
 
+/// A setting that was changed is followed once; nodes with different settings do not order in turns for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_with_different_directories_replace_what_was_there_before_them_and_nothing_else() {
+    let Some(pebble) = Pebble::start(Ways::default()).await else {
+        return;
+    };
+    let (store, clock) = (sqlite(&pebble).await, now());
+    let left = Node::listen(pebble.tls_port).await;
+    let right = Node::listen(unused_port().await).await;
+    let settings = settings(&pebble, Challenge::TlsAlpn01);
+    let _left = left
+        .look_after(settings.clone(), &store, &clock, None)
+        .await;
+    let roots = pebble.root().await;
+    let first = left.shown(&roots, NAME).await;
+
+    clock.advance(DAY);
+    let spelled = settings
+        .directory
+        .as_str()
+        .replace("localhost", "127.0.0.1");
+    let other = Settings {
+        directory: url::Url::parse(&spelled).unwrap(),
+        ..settings
+    };
+    let _right = right.look_after(other, &store, &clock, None).await;
+    let second = right.shown_instead_of(Some(&first), &roots, NAME).await;
+    assert_eq!(
+        left.shown_instead_of(Some(&first), &roots, NAME).await,
+        second
+    );
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(pebble.issued(), 2, "{}", pebble.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_replaces_the_certificate_and_drops_no_request() {
     let Some(pebble) = Pebble::start(Ways::default()).await else {

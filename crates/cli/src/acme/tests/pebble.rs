@@ -172,7 +172,7 @@ fn certificate_of_its_own(folder: &Path) {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let own = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let own = own.signed_by(&key, &root).unwrap();
     std::fs::write(folder.join("root.crt"), root.pem()).unwrap();
     std::fs::write(folder.join("pebble.crt"), own.pem()).unwrap();
