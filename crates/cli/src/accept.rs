@@ -221,12 +221,13 @@ fn connection<H: Handler>(
     let service = service_fn(move |request: Request<Incoming>| {
         let open = begun.begin();
         let handler = Arc::clone(&handler);
-        async move {
+        // hyper sets the room for it aside with each connection, also with one that never asks anything.
+        Box::pin(async move {
             let (request, rest) = arriving(request);
             let mut answer = handler.answer(request, peer).await;
             rest.read(answer.headers_mut()).await;
             Ok::<_, Infallible>(answer.map(|body| open.answering(body)))
-        }
+        })
     });
     let builder = shared.builder.clone();
     let stop = shared.stop.clone();
