@@ -57,6 +57,7 @@ mod tests {
                 },
                 documentation_url: None,
                 former_resources: Vec::new(),
+                former_issuers: Vec::new(),
                 session_mac_key: Secret::new(vec![1, 2, 3]),
             },
             upstream: serde_json::json!({"kind": "http", "url": "http://127.0.0.1:1/mcp"}),

@@ -25,6 +25,10 @@ pub struct ServerSnapshot {
     pub name: String,
     /// The issuer whose tokens are accepted, byte for byte.
     pub issuer: String,
+    /// What it was before the authority moved, each with the moment from which no token may name it: an `iss` that is
+    /// accepted too.
+    #[serde(default)]
+    pub former_issuers: Vec<(String, Timestamp)>,
     /// The canonical resource: the one `aud` accepted.
     pub resource: String,
     /// What it was before a move, each with the moment from which no token may name it: an `aud` that is accepted too.

@@ -154,7 +154,7 @@ impl AuthorityPlace {
     ) -> anyhow::Result<String> {
         let fresh = || random_token(random, "aut_");
         let (id, public_url) = match self.database {
-            DatabasePlace::Sqlite => match self.directory.read_authority()? {
+            DatabasePlace::Sqlite => match self.read_authority(store).await? {
                 Some(file) => (file.authority_id, file.public_url),
                 None => {
                     let id = fresh();
@@ -191,13 +191,34 @@ impl AuthorityPlace {
         fixed.context("no authority has been started here yet")
     }
 
-    /// The origin that was fixed at the first start.
+    /// What the data directory says of the authority, and the database where it was moved: the file follows it, also
+    /// after a move that was cut off in between.
+    ///
+    /// # Errors
+    /// When one of them cannot be read or the file not be written.
+    pub async fn read_authority(&self, store: &Store) -> anyhow::Result<Option<AuthorityFile>> {
+        let Some(mut file) = self.directory.read_authority()? else {
+            return Ok(None);
+        };
+        if let Some(moved_to) = store.find_setting("public_url").await?
+            && moved_to != file.public_url
+        {
+            file.public_url = moved_to;
+            self.directory.write_authority(&file)?;
+        }
+        Ok(Some(file))
+    }
+
+    /// The origin that was fixed at the first start, or by the last move.
     ///
     /// # Errors
     /// When there was none.
     pub async fn public_url(&self, store: &Store) -> anyhow::Result<String> {
         let fixed = match self.database {
-            DatabasePlace::Sqlite => self.directory.read_authority()?.map(|file| file.public_url),
+            DatabasePlace::Sqlite => self
+                .read_authority(store)
+                .await?
+                .map(|file| file.public_url),
             DatabasePlace::Postgres { .. } => store.find_setting("public_url").await?,
         };
         fixed.context("no authority has been started here yet; run `portcullis serve` with this --config first")
@@ -209,7 +230,8 @@ fn check_origin(asked: &PublicUrl, fixed: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(usage(format!(
-        "public_url {asked}: this authority has been {fixed} since its first start, and its clients' tokens name it\n  \
-         say {fixed}, or use another database and data directory for another authority"
+        "public_url {asked}: this authority is at {fixed}, and its clients' tokens name it\n  \
+         say {fixed}; move it with `portcullis move --public-url {asked}`; or use another database and data directory for \
+         another authority"
     )))
 }

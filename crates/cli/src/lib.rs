@@ -30,6 +30,7 @@ mod maintenance;
 mod master_key;
 mod moment;
 mod moving;
+mod moving_authority;
 mod operate;
 mod per_address;
 mod period;

@@ -76,6 +76,11 @@ impl Maintenance {
         self.place.public_url(&self.store).await
     }
 
+    /// Whether one process alone can serve this authority.
+    pub(crate) fn is_one_node(&self) -> bool {
+        self.place.is_one_node()
+    }
+
     /// Whether a process may be serving this authority; certain only where one locks the directory.
     pub(crate) fn may_be_served(&self) -> bool {
         !self.place.is_one_node() || self.directory().holder().is_some()

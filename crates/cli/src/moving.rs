@@ -27,7 +27,7 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 Examples:
   portcullis move weather https://weather.example.com/mcp
   portcullis move weather https://weather.example.com/mcp --keep-until 2027-06-30 --yes
-  portcullis move --public-url https://mcp.example.com      what it would break; it changes nothing")]
+  portcullis move --public-url https://mcp.example.com      the authority itself, with what is at its origin")]
 pub struct MoveArguments {
     /// The MCP server
     #[arg(
@@ -40,12 +40,12 @@ pub struct MoveArguments {
     /// The URL that people are to type
     #[arg(value_name = "NEW-URL", value_parser = parse_mcp_url)]
     pub url: Option<Url>,
-    /// Say what another origin of the authority itself would break, and what people have to do
+    /// The origin that the authority itself is to have, with every MCP server at the one that it has
     #[arg(
         long,
         value_name = "NEW-ORIGIN",
         value_parser = PublicUrl::parse,
-        conflicts_with_all = ["slug", "keep_until", "yes"]
+        conflicts_with = "slug"
     )]
     pub public_url: Option<PublicUrl>,
     /// Until when the old URL answers too [default: 90 days from now]
@@ -62,10 +62,10 @@ impl Maintenance {
     /// # Errors
     /// In words, when it cannot be moved there, or nobody said yes.
     pub async fn move_address(&self, asked: MoveArguments, out: &Terminal) -> anyhow::Result<()> {
+        let until = asked.keep_until.map(Moment::timestamp);
         match (&asked.public_url, &asked.slug, &asked.url) {
-            (Some(origin), _, _) => self.say_what_an_origin_breaks(origin, out).await,
+            (Some(origin), _, _) => self.move_authority(origin, until, asked.yes, out).await,
             (None, Some(slug), Some(url)) => {
-                let until = asked.keep_until.map(Moment::timestamp);
                 self.move_server(slug, url, until, asked.yes, out).await
             }
             _ => Err(usage("give SLUG and NEW-URL, or --public-url")),
@@ -100,10 +100,7 @@ impl Maintenance {
             )));
         }
         let now = SystemClock.now();
-        let keep_until = keep_until.unwrap_or_else(|| now.after(KEPT));
-        if keep_until <= now {
-            return Err(usage("--keep-until: that is over; give a date to come"));
-        }
+        let keep_until = kept_until(keep_until, now)?;
         let dependents = self.store().count_dependents(slug, now).await?;
         for line in consequences(&server, &to, keep_until, dependents) {
             out.line(line);
@@ -141,47 +138,6 @@ impl Maintenance {
             ))),
         }
     }
-
-    /// The authority's own origin is in every issuer. Moving it is not done by a command yet, and this says so.
-    async fn say_what_an_origin_breaks(
-        &self,
-        origin: &PublicUrl,
-        out: &Terminal,
-    ) -> anyhow::Result<()> {
-        let old = self.public_url().await?;
-        if origin.as_str() == old {
-            return Err(usage(format!("the authority is at {old} already")));
-        }
-        let now = SystemClock.now();
-        out.line(format!("At {origin} instead of {old}, this would break:"));
-        for server in self.store().list_servers().await? {
-            let dependents = self.store().count_dependents(&server.slug, now).await?;
-            out.line(format!(
-                "  {}: its issuer changes, so {} of {} end, {} have to register anew{}",
-                server.slug,
-                counted(dependents.sign_ins, "sign-in"),
-                counted(dependents.people, "person"),
-                counted(dependents.clients, "client"),
-                match is_at(&server.resource, &old) {
-                    true => ", and its URL changes in every client",
-                    false => "",
-                }
-            ));
-        }
-        for line in [
-            "  Everybody is signed out of the pages and the dashboard: cookies belong to the old host.".to_owned(),
-            "  MCP servers that introspect tokens have to be told the new address.".to_owned(),
-            String::new(),
-            "Nothing was changed: no command moves an authority itself. What people have to do:".to_owned(),
-            format!("  1. Keep {old} where it is for as long as clients use it; an authority goes on under its first origin."),
-            format!("  2. Give MCP servers addresses of their own, which do break nobody: portcullis move SLUG {origin}/mcp"),
-            format!("  3. When the issuer itself must change: start another authority at {origin} with another data directory"),
-            "     or database schema, add the MCP servers there, and have people sign in again.".to_owned(),
-        ] {
-            out.line(line);
-        }
-        Ok(())
-    }
 }
 
 /// What a move means, in words.
@@ -216,7 +172,16 @@ fn consequences(
     ]
 }
 
-fn counted(number: i64, word: &str) -> String {
+/// Until when an old address is kept, when a date was given or not.
+pub(crate) fn kept_until(asked: Option<Timestamp>, now: Timestamp) -> anyhow::Result<Timestamp> {
+    let until = asked.unwrap_or_else(|| now.after(KEPT));
+    if until <= now {
+        return Err(usage("--keep-until: that is over; give a date to come"));
+    }
+    Ok(until)
+}
+
+pub(crate) fn counted(number: i64, word: &str) -> String {
     match (number, word) {
         (1, word) => format!("1 {word}"),
         (number, "person") => format!("{number} people"),
@@ -224,12 +189,12 @@ fn counted(number: i64, word: &str) -> String {
     }
 }
 
-fn is_at(resource: &str, origin: &str) -> bool {
+pub(crate) fn is_at(resource: &str, origin: &str) -> bool {
     Url::parse(resource).is_ok_and(|url| url.origin().ascii_serialization() == origin)
 }
 
 /// Asks on the terminal.
-fn agreed(question: &str) -> anyhow::Result<()> {
+pub(crate) fn agreed(question: &str) -> anyhow::Result<()> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(usage(

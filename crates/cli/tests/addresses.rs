@@ -153,9 +153,40 @@ impl World {
     }
 
     fn audience(&self) -> String {
+        self.claim("aud")
+    }
+
+    fn claim(&self, name: &str) -> String {
         let claims = self.access.split('.').nth(1).unwrap();
         let claims: Value = serde_json::from_slice(&base64url_decode(claims).unwrap()).unwrap();
-        claims["aud"].as_str().unwrap().to_owned()
+        claims[name].as_str().unwrap().to_owned()
+    }
+
+    /// The same after a stop, a command and a start.
+    async fn restarted_after(self, arguments: &[&str]) -> Self {
+        self.stack.shutdown().await;
+        let ran = self.home.run(arguments).await;
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        let stack = Stack::start(UpOptions {
+            clock: Arc::new(self.clock.clone()),
+            ..UpOptions::new(self.home.data())
+        })
+        .await
+        .unwrap();
+        let web = Connection::open(&format!("localhost:{}", stack.port)).await;
+        Self {
+            stack,
+            web: web.unwrap(),
+            ..self
+        }
+    }
+
+    /// The status of a call with the access token at our own port, by the name `host`.
+    async fn call_at(&self, host: &str) -> u16 {
+        let client = McpClient::new(format!("http://127.0.0.1:{}/mcp/todo", self.stack.port));
+        let client = client.with_header("host", host).with_bearer(&self.access);
+        let answer = client.modern("tools/list", json!({})).await;
+        answer.status.as_u16()
     }
 
     /// What `path` answers to whoever calls our own port by the name `host`.
@@ -358,19 +389,83 @@ async fn an_alias_that_is_not_proven_never_answers_and_never_becomes_an_audience
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moving_the_authority_says_what_breaks_and_changes_nothing() {
+async fn an_authority_that_moved_is_answered_at_both_origins_until_the_date_and_then_at_the_new_one()
+ {
+    const NEW: &str = "https://mcp.example.com";
+    const NEW_HOST: &str = "mcp.example.com";
     let world = World::new().await;
-    let (code, told) = world
-        .run(&["move", "--public-url", "https://mcp.example.com"])
-        .await;
-    assert_eq!(code, 0, "{told}");
+    let old = world.stack.mcp_url.clone();
+    let old_host = format!("localhost:{}", world.stack.port);
+    let old_token = world.access.clone();
+    let date = world.in_words(48 * HOUR);
+    let asked = ["move", "--public-url", NEW, "--keep-until", &date, "--yes"];
+    let (code, told) = world.run(&asked).await;
+    assert_eq!(code, 2, "{told}");
     for said in [
-        "1 sign-in of 1 person end",
-        "1 client have to register",
-        "Nothing was changed",
+        "1 sign-in of 1 person",
+        "1 client ",
+        "it runs at the moment",
     ] {
         assert!(told.contains(said), "{said}: {told}");
     }
-    assert_eq!(world.call(&world.stack.mcp_url).await, 200);
+    assert_eq!(world.call(&old).await, 200);
+
+    let mut world = world.restarted_after(&asked).await;
+    assert_eq!(world.stack.mcp_url, format!("{NEW}/mcp/todo"));
+    let issuer = format!("{NEW}/servers/todo");
+    for host in [NEW_HOST, &old_host] {
+        let (_, metadata) = world
+            .get(host, "/.well-known/oauth-authorization-server/servers/todo")
+            .await;
+        assert_eq!(metadata["issuer"], *issuer, "{host}");
+        let (_, metadata) = world.get(host, &format!("{WELL_KNOWN}/mcp/todo")).await;
+        assert_eq!(metadata["authorization_servers"], json!([issuer]), "{host}");
+        assert_eq!(world.call_at(host).await, 200, "the old token at {host}");
+    }
+    let (_, metadata) = world
+        .get(&old_host, &format!("{WELL_KNOWN}/mcp/todo"))
+        .await;
+    assert_eq!(metadata["resource"], *old, "the one that was asked");
+    // Pages are at the new origin alone.
+    for page in ["/admin", "/servers/todo/authorize?client_id=x"] {
+        let answer = world.web.send(Request::get(page), "").await.unwrap();
+        assert_eq!(answer.status(), 303, "{page}");
+        assert_eq!(
+            answer.headers()["location"],
+            format!("{NEW}{page}").as_str()
+        );
+    }
+    // Whoever had a token renews it where that was told.
+    assert_eq!(world.refresh_for(&old).await, Ok(()));
+    assert_eq!(world.claim("iss"), issuer);
+    assert_eq!(world.claim("aud"), format!("{NEW}/mcp/todo"));
+    for host in [NEW_HOST, &old_host] {
+        assert_eq!(world.call_at(host).await, 200, "the new token at {host}");
+    }
+
+    world.clock.advance(49 * HOUR);
+    assert_eq!(
+        world
+            .get(
+                &old_host,
+                "/.well-known/oauth-authorization-server/servers/todo"
+            )
+            .await
+            .0,
+        421
+    );
+    let (_, metadata) = world
+        .get(
+            NEW_HOST,
+            "/.well-known/oauth-authorization-server/servers/todo",
+        )
+        .await;
+    assert_eq!(metadata["issuer"], *issuer);
+    until("the date", FELT_WITHIN, async || {
+        world.call_at(&old_host).await == 421
+    })
+    .await;
+    world.access = old_token;
+    assert_eq!(world.call_at(NEW_HOST).await, 401);
     world.stack.shutdown().await;
 }

@@ -37,6 +37,7 @@ pub enum AuditEventKind {
     ServerChanged,
     ServerRemoved,
     ServerMoved,
+    AuthorityMoved,
     AliasAdded,
     AliasRemoved,
     AliasProven,
@@ -86,6 +87,7 @@ impl AuditEventKind {
             Self::ServerChanged => "server_changed",
             Self::ServerRemoved => "server_removed",
             Self::ServerMoved => "server_moved",
+            Self::AuthorityMoved => "authority_moved",
             Self::AliasAdded => "alias_added",
             Self::AliasRemoved => "alias_removed",
             Self::AliasProven => "alias_proven",
@@ -127,7 +129,7 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 43] = [
+    const ALL: [Self; 44] = [
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -138,6 +140,7 @@ impl AuditEventKind {
         Self::ServerChanged,
         Self::ServerRemoved,
         Self::ServerMoved,
+        Self::AuthorityMoved,
         Self::AliasAdded,
         Self::AliasRemoved,
         Self::AliasProven,

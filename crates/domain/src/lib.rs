@@ -8,6 +8,7 @@ mod client_document;
 mod client_secret;
 mod client_trust;
 mod consent;
+mod former_origin;
 mod id;
 mod login_session;
 mod mcp_server;
@@ -28,6 +29,7 @@ pub use client_document::{ClientDocument, DocumentKind};
 pub use client_secret::ClientSecret;
 pub use client_trust::{ClientTrust, TrustDecision};
 pub use consent::Consent;
+pub use former_origin::FormerOrigin;
 pub use id::{
     ClientId, GrantId, KeyId, ResourceServerId, ServerSlug, ServiceTokenId, SessionId, SlugError,
     UserId,

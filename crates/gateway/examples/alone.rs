@@ -32,6 +32,7 @@ async fn main() {
         Settings {
             public_url: origin.clone(),
             alias_origins: Vec::new(),
+            former_origins: Vec::new(),
             reserved_paths: Vec::new(),
             allowed_origins: Vec::new(),
             servers: vec![ServerSettings {
@@ -96,6 +97,7 @@ fn snapshot(origin: &str, key: &EcdsaKeyPair) -> FeedSnapshot {
         issuer: format!("{origin}/servers/echo"),
         resource: format!("{origin}/mcp/echo"),
         former_resources: Vec::new(),
+        former_issuers: Vec::new(),
         policy: Policy {
             scopes: vec![ScopeDeclaration {
                 id: "scp_1".into(),

@@ -54,6 +54,10 @@ impl Gateway {
             &settings.alias_origins,
             &settings.allowed_origins,
         )?);
+        let former = settings.former_origins.iter();
+        let former: Vec<Addresses> = former
+            .map(|origin| Addresses::new(origin, &[], &[]))
+            .collect::<Result<_, _>>()?;
         let maker = ServerMaker {
             addresses: Arc::clone(&addresses),
             allowed_origins: settings.allowed_origins,
@@ -69,7 +73,7 @@ impl Gateway {
                     &settings.identity_key,
                     addresses.canonical(),
                 )?),
-                servers: Servers::new(maker, settings.reserved_paths, settings.servers)?,
+                servers: Servers::new(maker, former, settings.reserved_paths, settings.servers)?,
                 addresses,
                 recorder: Arc::new(Recorder::new(records)),
                 nowhere: ServerMetric::new(&"".into()),

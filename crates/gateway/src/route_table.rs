@@ -31,18 +31,20 @@ struct Place<'p> {
 type AskedTarget<'p> = (Place<'p>, AskedAddress);
 
 impl Routes {
-    /// The table of `servers`. `authority` is where the authority is, `reserved` are the first segments of its paths.
+    /// The table of `servers`. `authority` is where the authority is, `former` where it was, `reserved` are the first segments of its paths.
     ///
     /// # Errors
     /// When a request could mean two servers, or a server and the authority.
     pub(crate) fn new(
         authority: &Addresses,
+        former: &[Addresses],
         reserved: &[String],
         servers: Vec<PlacedServer>,
     ) -> Result<Self, SettingsError> {
         let mut hosts: HashMap<Box<[u8]>, Host> = HashMap::new();
         let mut inhabitants: HashMap<&str, Vec<AskedTarget<'_>>> = HashMap::new();
-        for (name, origin) in authority.declared() {
+        let origins = std::iter::once(authority).chain(former);
+        for (name, origin) in origins.flat_map(Addresses::declared) {
             hosts.insert(name.as_bytes().into(), Host::new(origin, true));
         }
         // Of an alias and a resource at one address, the alias gives way.

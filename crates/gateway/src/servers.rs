@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use sdk::Addresses;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use crate::settings::{ServerSettings, SettingsError};
 #[derive(Debug)]
 pub(crate) struct Servers {
     maker: ServerMaker,
+    former: Vec<Addresses>,
     reserved_paths: Vec<String>,
     routes: ArcSwap<Routes>,
     /// Ends those that left. Whoever changes the set holds it, so that two changes cannot mix.
@@ -27,12 +29,14 @@ impl Servers {
     /// When one of `servers` cannot be used.
     pub(crate) fn new(
         maker: ServerMaker,
+        former: Vec<Addresses>,
         reserved_paths: Vec<String>,
         servers: Vec<ServerSettings>,
     ) -> Result<Self, SettingsError> {
-        let none = Routes::new(&maker.addresses, &reserved_paths, Vec::new())?;
+        let none = Routes::new(&maker.addresses, &former, &reserved_paths, Vec::new())?;
         let all = Self {
             maker,
+            former,
             reserved_paths,
             routes: ArcSwap::from_pointee(none),
             ending: Mutex::default(),
@@ -66,7 +70,8 @@ impl Servers {
                 Ok(PlacedServer { server, aliases })
             })
             .collect::<Result<Vec<_>, SettingsError>>()?;
-        let routes = Routes::new(&self.maker.addresses, &self.reserved_paths, servers)?;
+        let addresses = &self.maker.addresses;
+        let routes = Routes::new(addresses, &self.former, &self.reserved_paths, servers)?;
         let routes = Arc::new(routes);
         self.routes.store(Arc::clone(&routes));
         while ending.try_join_next().is_some() {}

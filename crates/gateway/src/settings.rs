@@ -16,6 +16,8 @@ pub struct Settings {
     pub public_url: String,
     /// Other origins under which the servers at `public_url` answer, written like it.
     pub alias_origins: Vec<String>,
+    /// Origins that the authority had before: what is no MCP server's there is the authority's still.
+    pub former_origins: Vec<String>,
     /// First segments of the paths at `public_url` that the authority answers, such as `admin`; an empty one stands for
     /// the root. No MCP server can be there.
     pub reserved_paths: Vec<String>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base::{Clock, Random, Secret, Timestamp};
 use bytes::Bytes;
-use domain::{KeyPurpose, ServerSlug};
+use domain::{FormerOrigin, KeyPurpose, ServerSlug};
 use store::{Store, StoreError};
 use wire::oauth::JwkSet;
 
@@ -29,6 +29,8 @@ pub struct Authority(Arc<Inner>);
 pub struct AuthoritySettings {
     /// Its origin, without a slash at the end, such as `http://localhost:4180`.
     pub public_url: String,
+    /// The origins that it had before it moved.
+    pub former_origins: Vec<FormerOrigin>,
     /// Distinguishes the cookies of several authorities on one host: cookies ignore ports.
     pub authority_id: String,
     /// Threads that hash passwords.
@@ -130,7 +132,9 @@ impl Authority {
             .into_iter()
             .map(|server| {
                 let slug = server.slug.as_str().to_owned();
-                let context = ServerContext::new(server, &self.0.settings.public_url);
+                let settings = &self.0.settings;
+                let context =
+                    ServerContext::new(server, &settings.public_url, &settings.former_origins);
                 (slug, Arc::new(context))
             })
             .collect();
@@ -165,6 +169,11 @@ impl Authority {
     /// The origin, without a slash at the end.
     pub fn public_url(&self) -> &str {
         &self.0.settings.public_url
+    }
+
+    /// The origins that it had before it moved.
+    pub fn former_origins(&self) -> &[FormerOrigin] {
+        &self.0.settings.former_origins
     }
 
     /// Whether only this machine reaches it. Otherwise who comes from here may be anybody, through a proxy or tunnel.

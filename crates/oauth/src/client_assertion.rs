@@ -5,6 +5,7 @@ use authz::{
 use base::Digest;
 use domain::{ClientId, ClientKeys};
 
+use crate::server_metadata::issuer;
 use crate::{Authority, Error, ServerContext};
 
 /// The client that an assertion says it is of; nothing is proven yet.
@@ -41,17 +42,30 @@ pub(crate) async fn verify(
         None => VerifyingKeys::default(),
     };
     // The metadata says the token endpoint, the drafts say the issuer; nothing else means us and nobody besides.
-    let audiences = [
+    let mut audiences = vec![
         server.issuer.as_str(),
         server.metadata.token_endpoint.as_str(),
     ];
+    // A client may have read the metadata before we moved.
+    let now = authority.now();
+    let kept = authority
+        .former_origins()
+        .iter()
+        .filter(|former| former.is_kept(now));
+    let former: Vec<String> = kept
+        .flat_map(|former| {
+            let issuer = issuer(&former.origin, server.slug());
+            [format!("{issuer}/token"), issuer]
+        })
+        .collect();
+    audiences.extend(former.iter().map(String::as_str));
     let verified = verify_client_assertion(
         assertion,
         &ExpectedAssertion {
             client_id: client.as_str(),
             audiences: &audiences,
             keys: &keys,
-            now: authority.now(),
+            now,
         },
     )
     .map_err(refused)?;

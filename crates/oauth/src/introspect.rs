@@ -84,7 +84,7 @@ fn own_token(
     now: Timestamp,
 ) -> Option<AccessTokenClaims> {
     let claims: AccessTokenClaims = authority.signing_keys().read_own(token)?;
-    let for_server = claims.iss == server.issuer && server.is_audience(&claims.aud, now);
+    let for_server = server.is_issuer(&claims.iss, now) && server.is_audience(&claims.aud, now);
     let live = now < Timestamp::from_unix_seconds(claims.exp);
     (for_server && live).then_some(claims)
 }

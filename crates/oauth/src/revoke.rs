@@ -112,7 +112,7 @@ fn grant_of_access_token(
     token: &str,
 ) -> Option<GrantId> {
     let claims: AccessTokenClaims = authority.signing_keys().read_own(token)?;
-    (claims.iss == server.issuer && claims.client_id == client.id().as_str())
+    (server.is_issuer(&claims.iss, authority.now()) && claims.client_id == client.id().as_str())
         .then(|| GrantId::from_text(claims.grant_id))
 }
 

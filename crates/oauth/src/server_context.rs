@@ -1,6 +1,6 @@
 use base::Timestamp;
 use bytes::Bytes;
-use domain::McpServer;
+use domain::{FormerOrigin, McpServer};
 use wire::oauth::{AuthorizationServerMetadata, ScopeSet};
 
 use crate::Error;
@@ -15,6 +15,8 @@ pub struct ServerContext {
     pub server: McpServer,
     /// Its issuer.
     pub issuer: String,
+    /// What its issuer was before the authority moved, each with the moment from which no token may name it.
+    pub former_issuers: Vec<(String, Timestamp)>,
     /// Its metadata.
     pub metadata: AuthorizationServerMetadata,
     /// Its metadata as the document that is served.
@@ -27,10 +29,17 @@ pub struct ServerContext {
 
 impl ServerContext {
     /// Computes the context of `server`.
-    pub fn new(server: McpServer, public_url: &str) -> Self {
+    pub fn new(server: McpServer, public_url: &str, former: &[FormerOrigin]) -> Self {
         let metadata = server_metadata(&server, public_url);
         Self {
             issuer: issuer(public_url, server.slug.as_str()),
+            former_issuers: former
+                .iter()
+                .map(|former| {
+                    let issuer = issuer(&former.origin, server.slug.as_str());
+                    (issuer, former.accepted_until)
+                })
+                .collect(),
             metadata_json: serde_json::to_vec(&metadata)
                 .expect("metadata has only strings and flags")
                 .into(),
@@ -70,6 +79,12 @@ impl ServerContext {
     pub(crate) fn is_audience(&self, audience: &str, now: Timestamp) -> bool {
         audience == self.server.resource
             || self.server.other_addresses.accepts_former(audience, now)
+    }
+
+    /// Whether `issuer` is that of its tokens at `now`: its own, or what that was before the authority moved.
+    pub(crate) fn is_issuer(&self, issuer: &str, now: Timestamp) -> bool {
+        let mut former = self.former_issuers.iter();
+        issuer == self.issuer || former.any(|(known, until)| now < *until && issuer == known)
     }
 
     /// The slug.

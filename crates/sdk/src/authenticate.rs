@@ -111,16 +111,16 @@ impl ProtectedServer {
     }
 }
 
-/// The token for this resource, or for what the resource was before it moved, while such tokens may live.
+/// The token of this issuer for this resource, or of and for what they were before a move, while such tokens may live.
 fn verified(
     token: &str,
     in_force: &InForce,
     now: Timestamp,
 ) -> Result<VerifiedToken, TokenRefusal> {
     let server = in_force.server();
-    let verify = |audience: &str| {
+    let verify = |issuer: &str, audience: &str| {
         let expected = Expected {
-            issuer: &server.issuer,
+            issuer,
             audience,
             keys: &in_force.keys,
             now,
@@ -128,15 +128,29 @@ fn verified(
         };
         verify_access_token(token, &expected)
     };
-    let refusal = match verify(&server.resource) {
-        Err(refusal @ TokenRefusal::WrongAudience) => refusal,
+    let refusal = match verify(&server.issuer, &server.resource) {
+        Err(refusal @ (TokenRefusal::WrongAudience | TokenRefusal::WrongIssuer)) => refusal,
         verdict => return verdict,
     };
-    let former = server.former_resources.iter();
-    former
-        .filter(|(_, until)| now < *until)
-        .find_map(|(audience, _)| verify(audience).ok())
+    let issuers = names(&server.issuer, &server.former_issuers, now);
+    issuers
+        .flat_map(|issuer| {
+            let audiences = names(&server.resource, &server.former_resources, now);
+            audiences.map(move |audience| (issuer, audience))
+        })
+        .skip(1)
+        .find_map(|(issuer, audience)| verify(issuer, audience).ok())
         .ok_or(refusal)
+}
+
+/// What something is called, and then what it was called and may be still.
+fn names<'a>(
+    name: &'a str,
+    former: &'a [(String, Timestamp)],
+    now: Timestamp,
+) -> impl Iterator<Item = &'a str> {
+    let former = former.iter().filter(move |(_, until)| now < *until);
+    std::iter::once(name).chain(former.map(|(name, _)| name.as_str()))
 }
 
 enum Presented<'a> {

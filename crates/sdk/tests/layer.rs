@@ -112,6 +112,7 @@ impl Rig {
             issuer: "https://as.example/servers/notes".into(),
             resource: format!("{ORIGIN}/mcp"),
             former_resources: Vec::new(),
+            former_issuers: Vec::new(),
             policy: Policy {
                 scopes: vec![ScopeDeclaration {
                     id: "scp_1".into(),

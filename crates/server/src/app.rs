@@ -1,3 +1,4 @@
+use base::Timestamp;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::response::Response;
 use domain::McpServer;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, header};
+use http::{Extensions, HeaderMap, Uri, header};
 use store::ActivityLog;
 use tokio::sync::broadcast;
 
@@ -55,6 +56,7 @@ pub struct AppState(Arc<App>);
 pub struct App {
     pub(crate) authority: Authority,
     pub(crate) hosts: AllowedHosts,
+    former_hosts: Vec<(AllowedHosts, Timestamp)>,
     pub(crate) cookies: CookieNames,
     pub(crate) connect_lines: ConnectLines,
     pub(crate) feed: FeedBoard,
@@ -70,6 +72,11 @@ impl AppState {
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         Self(Arc::new(App {
             hosts: AllowedHosts::new(authority.public_url()),
+            former_hosts: authority
+                .former_origins()
+                .iter()
+                .map(|former| (AllowedHosts::new(&former.origin), former.kept_until))
+                .collect(),
             cookies: CookieNames::new(authority.public_url(), authority.authority_id()),
             connect_lines: settings.connect_lines,
             feed: FeedBoard::default(),
@@ -85,6 +92,7 @@ impl AppState {
         Self(Arc::new(App {
             authority: self.authority.clone(),
             hosts: AllowedHosts::new(origin),
+            former_hosts: Vec::new(),
             cookies: CookieNames::new(origin, self.authority.authority_id()),
             connect_lines: Arc::clone(&self.connect_lines),
             feed: self.feed.clone(),
@@ -113,6 +121,14 @@ impl std::ops::Deref for AppState {
 }
 
 impl App {
+    /// Whether the request names a host at which we were before a move and are answered still.
+    pub(crate) fn is_at_former_host(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let now = self.authority.now();
+        self.former_hosts
+            .iter()
+            .any(|(hosts, until)| now < *until && hosts.accept(uri, headers))
+    }
+
     /// Tells the terminal, if one listens. `kind` is only made then.
     pub(crate) fn emit(
         &self,

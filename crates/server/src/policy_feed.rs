@@ -43,6 +43,7 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                 slug: context.slug().to_owned(),
                 name: server.name.clone(),
                 issuer: context.issuer.clone(),
+                former_issuers: context.former_issuers.clone(),
                 resource: server.resource.clone(),
                 former_resources: server
                     .other_addresses

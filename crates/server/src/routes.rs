@@ -143,7 +143,16 @@ fn pages(these: Router<AppState>) -> Router<AppState> {
 /// A name that somebody pointed at this address gets nothing, not even an error page that it could frame.
 async fn known_host(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let measure = metric::Measure::begin(&request);
-    let response = if app.hosts.accept(request.uri(), request.headers()) {
+    let is_ours = app.hosts.accept(request.uri(), request.headers());
+    let is_former = !is_ours && app.is_at_former_host(request.uri(), request.headers());
+    let response = if is_former && is_page(&request) {
+        // Cookies and forms belong to the origin that we have now.
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
+        respond::see_other(&format!("{}{path}", app.authority.public_url()))
+    } else if is_ours || is_former {
         let mut response = next.run(request).await;
         if app.authority.public_url().starts_with("https:") {
             // A year. Names below ours are somebody else's to decide about.
@@ -163,6 +172,15 @@ async fn known_host(State(app): State<AppState>, request: Request, next: Next) -
     };
     measure.end(response.status());
     response
+}
+
+/// Whether a person reads the answer in a browser.
+fn is_page(request: &Request) -> bool {
+    let path = request.uri().path();
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    is_read
+        && (path.ends_with("/authorize")
+            || ["/", "/admin", "/setup", "/sign-in", tokens::PATH].contains(&path))
 }
 
 /// CORS for what programs read, in a browser or not. No credential is ambient here, so every origin may ask; the pages

@@ -3,11 +3,12 @@ use std::time::Duration;
 use base::Timestamp;
 use domain::{AuditEvent, ServerSlug};
 
+use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
 /// The longest life that an access token can be given.
-const ACCESS_TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const ACCESS_TOKEN_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Another resource for a server.
 #[derive(Debug, Clone)]
@@ -56,48 +57,8 @@ impl Store {
     /// When it cannot be written.
     pub async fn move_server(&self, change: Move) -> Result<Moved, StoreError> {
         refuse_nul(&[("resource", &change.to), ("detail", &change.event.detail)])?;
-        self.write(change, |conn, change| {
-            Box::pin(async move {
-                let (slug, now) = (change.slug.as_str(), change.event.at);
-                let sql = "SELECT slug FROM mcp_server WHERE resource = $1 AND slug <> $2 \
-                           UNION SELECT server FROM server_alias WHERE url = $1 AND server <> $2";
-                let args = Args::with_capacity(2).text(&change.to).text(slug);
-                if conn.fetch_optional(sql, args).await?.is_some() {
-                    return Ok(Moved::Taken);
-                }
-                let sql = "UPDATE mcp_server SET resource = $3 \
-                           WHERE slug = $1 AND resource = $2 AND removed_at IS NULL";
-                let args = Args::with_capacity(3)
-                    .text(slug)
-                    .text(&change.from)
-                    .text(&change.to);
-                if !conn.change(sql, args, &change.event).await? {
-                    return Ok(Moved::Stale);
-                }
-                // It may go back to where it was.
-                let sql = "DELETE FROM server_alias WHERE url = $1";
-                conn.execute(sql, Args::with_capacity(1).text(&change.to)).await?;
-                if let Some(until) = change.keep_until.filter(|until| *until > now) {
-                    let sql = "INSERT INTO server_alias (url, server, created_at, ends_at, proven_at, next_check_at) \
-                               VALUES ($1, $2, $3, $4, $3, 0)";
-                    let args = Args::with_capacity(4)
-                        .text(&change.from)
-                        .text(slug)
-                        .time(now)
-                        .time(until);
-                    conn.execute(sql, args).await?;
-                }
-                let sql = "INSERT INTO former_resource (server, resource, accepted_until) VALUES ($1, $2, $3) \
-                           ON CONFLICT (server, resource) DO UPDATE SET accepted_until = excluded.accepted_until";
-                let args = Args::with_capacity(3)
-                    .text(slug)
-                    .text(&change.from)
-                    .time(now.after(ACCESS_TOKEN_LIFE_MAX));
-                conn.execute(sql, args).await?;
-                Ok(Moved::Moved)
-            })
-        })
-        .await
+        self.write(change, |conn, change| Box::pin(move_server(conn, change)))
+            .await
     }
 
     /// What hangs on the address of `server` at `now`.
@@ -127,4 +88,55 @@ impl Store {
             service_tokens: row.int(3)?,
         })
     }
+}
+
+/// See [`Store::move_server`].
+pub(crate) async fn move_server(conn: &mut Conn, change: &Move) -> Result<Moved, StoreError> {
+    if is_taken(conn, &change.slug, &change.to).await? {
+        return Ok(Moved::Taken);
+    }
+    let (slug, now) = (change.slug.as_str(), change.event.at);
+    let sql = "UPDATE mcp_server SET resource = $3 \
+               WHERE slug = $1 AND resource = $2 AND removed_at IS NULL";
+    let args = Args::with_capacity(3)
+        .text(slug)
+        .text(&change.from)
+        .text(&change.to);
+    if !conn.change(sql, args, &change.event).await? {
+        return Ok(Moved::Stale);
+    }
+    // It may go back to where it was.
+    let sql = "DELETE FROM server_alias WHERE url = $1";
+    conn.execute(sql, Args::with_capacity(1).text(&change.to))
+        .await?;
+    if let Some(until) = change.keep_until.filter(|until| *until > now) {
+        let sql = "INSERT INTO server_alias (url, server, created_at, ends_at, proven_at, next_check_at) \
+                   VALUES ($1, $2, $3, $4, $3, 0)";
+        let args = Args::with_capacity(4)
+            .text(&change.from)
+            .text(slug)
+            .time(now)
+            .time(until);
+        conn.execute(sql, args).await?;
+    }
+    let sql = "INSERT INTO former_resource (server, resource, accepted_until) VALUES ($1, $2, $3) \
+               ON CONFLICT (server, resource) DO UPDATE SET accepted_until = excluded.accepted_until";
+    let args = Args::with_capacity(3)
+        .text(slug)
+        .text(&change.from)
+        .time(now.after(ACCESS_TOKEN_LIFE_MAX));
+    conn.execute(sql, args).await?;
+    Ok(Moved::Moved)
+}
+
+/// Whether another server than `slug` is at `resource`, or has it as an alias.
+pub(crate) async fn is_taken(
+    conn: &mut Conn,
+    slug: &ServerSlug,
+    resource: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT slug FROM mcp_server WHERE resource = $1 AND slug <> $2 \
+               UNION SELECT server FROM server_alias WHERE url = $1 AND server <> $2";
+    let args = Args::with_capacity(2).text(resource).text(slug.as_str());
+    Ok(conn.fetch_optional(sql, args).await?.is_some())
 }

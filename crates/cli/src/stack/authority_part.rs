@@ -87,6 +87,7 @@ impl AuthorityPart {
         let authority = Authority::open(
             AuthoritySettings {
                 public_url: around.public_url.to_owned(),
+                former_origins: store.former_origins().await?,
                 authority_id: own.authority_id,
                 hash_threads: around.limits.hash_threads,
                 registrations_max: around.limits.registrations_max,
@@ -167,8 +168,10 @@ impl AuthorityPart {
     /// What a gateway in the same process lives on.
     pub fn supply(&self) -> Supply {
         let activity = self.activity.clone();
+        let former = self.authority.former_origins().iter();
         Supply {
             feeds: Feeds::One(self.feed.clone()),
+            former_origins: former.map(|former| former.origin.clone()).collect(),
             served: self.served.clone(),
             identity_key: self.identity_key.clone(),
             opaque_tokens: Arc::new(ServiceTokens(self.authority.clone())),

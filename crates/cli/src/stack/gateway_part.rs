@@ -48,6 +48,7 @@ impl GatewayPart {
             gateway::Settings {
                 public_url: around.public_url.to_owned(),
                 alias_origins: Vec::new(),
+                former_origins: supply.former_origins,
                 allowed_origins: Vec::new(),
                 reserved_paths: server::OWN_PATHS.map(str::to_owned).to_vec(),
                 // They follow below, as they do each time that they change.

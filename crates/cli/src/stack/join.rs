@@ -216,6 +216,7 @@ mod tests {
         let settings = gateway::Settings {
             public_url: "http://localhost:4180".into(),
             alias_origins: Vec::new(),
+            former_origins: Vec::new(),
             allowed_origins: Vec::new(),
             reserved_paths: Vec::new(),
             servers: Vec::new(),

@@ -219,8 +219,9 @@ fn authority_file(
 ) -> anyhow::Result<AuthorityFile> {
     match (known, &options.public_url) {
         (Some(known), Some(asked)) if known.public_url != asked.as_str() => Err(usage(format!(
-            "--public-url {asked}: this authority has been {} since its first start, and its clients' tokens name it\n  \
-             leave --public-url out, or start another authority with --data-dir",
+            "--public-url {asked}: this authority is at {}, and its clients' tokens name it\n  \
+             leave --public-url out, move it with `portcullis move --public-url {asked}`, or start another authority with \
+             --data-dir",
             known.public_url
         ))),
         (Some(known), _) => Ok(known),
@@ -274,6 +275,13 @@ async fn start(
     is_first_start: bool,
     store: Store,
 ) -> anyhow::Result<Parts> {
+    let file = match is_first_start {
+        true => file,
+        false => AuthorityPlace::of_up(directory)
+            .read_authority(&store)
+            .await?
+            .unwrap_or(file),
+    };
     let public_url = file.public_url.clone();
 
     // The target is looked at before anything is written, so that one that cannot work leaves no trace.

@@ -94,6 +94,7 @@ impl RemoteAuthority {
         });
         Ok(Supply {
             feeds: Feeds::Each(Arc::new(feeds)),
+            former_origins: Vec::new(),
             served: reader,
             identity_key: key_reader,
             opaque_tokens: Arc::new(Introspection::new(servers.iter().cloned())),

@@ -17,6 +17,8 @@ use crate::failure;
 pub struct Supply {
     /// By what calls are judged.
     pub feeds: Feeds,
+    /// Where the authority in this process was before it moved.
+    pub former_origins: Vec<String>,
     /// Which MCP servers there are.
     pub served: watch::Receiver<Vec<Served>>,
     /// What signs `Portcullis-Identity`.

@@ -105,6 +105,7 @@ impl Rig {
             Settings {
                 public_url: format!("http://127.0.0.1:{port}"),
                 alias_origins: vec!["https://notes.example".into()],
+                former_origins: Vec::new(),
                 reserved_paths: vec!["admin".into(), String::new()],
                 allowed_origins: Vec::new(),
                 servers,
@@ -144,6 +145,7 @@ impl Rig {
             issuer: self.issuer(),
             resource: self.url(),
             former_resources: Vec::new(),
+            former_issuers: Vec::new(),
             policy: policy(),
             policy_revision: 1,
             keys: JwkSet {

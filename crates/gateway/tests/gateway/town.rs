@@ -74,6 +74,7 @@ impl Rig {
             issuer: self.issuer_of(&server.slug),
             resource: server.resource.clone(),
             former_resources: Vec::new(),
+            former_issuers: Vec::new(),
             policy: policy(),
             policy_revision: 1,
             keys: JwkSet {

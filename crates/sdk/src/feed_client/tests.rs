@@ -97,6 +97,7 @@ fn slice_of(issuer: &str) -> String {
             revocations: Revocations::default(),
             documentation_url: None,
             former_resources: Vec::new(),
+            former_issuers: Vec::new(),
             session_mac_key: Secret::new(vec![1]),
         },
         upstream: serde_json::Value::Null,

@@ -33,6 +33,7 @@ impl World {
         let authority = Authority::open(
             AuthoritySettings {
                 public_url: PUBLIC_URL.into(),
+                former_origins: Vec::new(),
                 authority_id: "test".into(),
                 hash_threads: 1,
                 registrations_max: 1,
@@ -52,6 +53,7 @@ impl World {
             Settings {
                 public_url: PUBLIC_URL.into(),
                 alias_origins: Vec::new(),
+                former_origins: Vec::new(),
                 allowed_origins: Vec::new(),
                 reserved_paths: server::OWN_PATHS.map(str::to_owned).to_vec(),
                 servers: Vec::new(),
