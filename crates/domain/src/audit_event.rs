@@ -71,6 +71,8 @@ pub enum AuditEventKind {
     ServerCredentialCreated,
     EpochBegan,
     UserDeleted,
+    UserChanged,
+    ClientChanged,
 }
 
 impl AuditEventKind {
@@ -121,6 +123,8 @@ impl AuditEventKind {
             Self::ServerCredentialCreated => "server_credential_created",
             Self::EpochBegan => "epoch_began",
             Self::UserDeleted => "user_deleted",
+            Self::UserChanged => "user_changed",
+            Self::ClientChanged => "client_changed",
         }
     }
 
@@ -129,7 +133,7 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 44] = [
+    const ALL: [Self; 46] = [
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -174,5 +178,7 @@ impl AuditEventKind {
         Self::ServerCredentialCreated,
         Self::EpochBegan,
         Self::UserDeleted,
+        Self::UserChanged,
+        Self::ClientChanged,
     ];
 }

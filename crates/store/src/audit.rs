@@ -70,6 +70,24 @@ impl Store {
             .map(|row| read(&RowReader::new(row, "audit_event")))
             .collect()
     }
+
+    /// The newest events, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_newest_audit_events(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<StoredAuditEvent>, StoreError> {
+        let sql = "SELECT id, at, kind, server, user_id, client_id, grant_id, detail FROM audit_event \
+                   ORDER BY id DESC LIMIT $1";
+        let rows = self
+            .fetch_all(sql, Args::with_capacity(1).limit(limit))
+            .await?;
+        rows.iter()
+            .map(|row| read(&RowReader::new(row, "audit_event")))
+            .collect()
+    }
 }
 
 fn read(row: &RowReader<'_>) -> Result<StoredAuditEvent, StoreError> {

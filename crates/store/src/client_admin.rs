@@ -120,9 +120,12 @@ impl Store {
         client: &ClientId,
         event: AuditEvent,
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE client SET disabled_at = NULL \
-                           WHERE id = $1 AND server = $2 AND disabled_at IS NOT NULL";
-        self.change_client(SQL, server, client, event).await
+        refuse_nul(&[("detail", &event.detail)])?;
+        let data = (server.clone(), client.clone(), event);
+        self.write(data, |conn, (server, client, event)| {
+            Box::pin(conn.unblock_client(server, client, event))
+        })
+        .await
     }
 
     async fn change_client(
@@ -152,23 +155,8 @@ impl Store {
     /// When it cannot be written.
     pub async fn block_client(&self, block: EndClient) -> Result<Option<u64>, StoreError> {
         refuse_nul(&[("detail", &block.event.detail)])?;
-        self.write(block, |conn, block| {
-            Box::pin(async move {
-                let sql = "UPDATE client SET disabled_at = $3 \
-                           WHERE id = $1 AND server = $2 AND disabled_at IS NULL";
-                let args = Args::with_capacity(3)
-                    .text(block.client.as_str())
-                    .text(block.server.as_str())
-                    .time(block.now);
-                if conn.execute(sql, args).await? == 0 {
-                    return Ok(None);
-                }
-                let ended = conn.cut_off_client(block.cut_off()).await?;
-                conn.record(&block.event);
-                Ok(Some(ended))
-            })
-        })
-        .await
+        self.write(block, |conn, block| Box::pin(conn.block_client(block)))
+            .await
     }
 
     /// Deletes a client with what people approved for it, and ends everything it holds, in one transaction. Says how
@@ -178,22 +166,8 @@ impl Store {
     /// When it cannot be deleted.
     pub async fn forget_client(&self, forget: EndClient) -> Result<Option<u64>, StoreError> {
         refuse_nul(&[("detail", &forget.event.detail)])?;
-        self.write(forget, |conn, forget| {
-            Box::pin(async move {
-                let sql = "DELETE FROM client WHERE id = $1 AND server = $2";
-                let args = Args::with_capacity(2)
-                    .text(forget.client.as_str())
-                    .text(forget.server.as_str());
-                if conn.execute(sql, args).await? == 0 {
-                    return Ok(None);
-                }
-                conn.forget_what_hangs_on(&forget.client).await?;
-                let ended = conn.cut_off_client(forget.cut_off()).await?;
-                conn.record(&forget.event);
-                Ok(Some(ended))
-            })
-        })
-        .await
+        self.write(forget, |conn, forget| Box::pin(conn.forget_client(forget)))
+            .await
     }
 
     /// Deletes clients that registered themselves and that nobody uses, at most `limit` of those behind `after`.
@@ -241,6 +215,55 @@ impl Store {
 }
 
 impl Conn {
+    pub(crate) async fn block_client(
+        &mut self,
+        block: &EndClient,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "UPDATE client SET disabled_at = $3 \
+                   WHERE id = $1 AND server = $2 AND disabled_at IS NULL";
+        let args = Args::with_capacity(3)
+            .text(block.client.as_str())
+            .text(block.server.as_str())
+            .time(block.now);
+        if self.execute(sql, args).await? == 0 {
+            return Ok(None);
+        }
+        let ended = self.cut_off_client(block.cut_off()).await?;
+        self.record(&block.event);
+        Ok(Some(ended))
+    }
+
+    pub(crate) async fn forget_client(
+        &mut self,
+        forget: &EndClient,
+    ) -> Result<Option<u64>, StoreError> {
+        let sql = "DELETE FROM client WHERE id = $1 AND server = $2";
+        let args = Args::with_capacity(2)
+            .text(forget.client.as_str())
+            .text(forget.server.as_str());
+        if self.execute(sql, args).await? == 0 {
+            return Ok(None);
+        }
+        self.forget_what_hangs_on(&forget.client).await?;
+        let ended = self.cut_off_client(forget.cut_off()).await?;
+        self.record(&forget.event);
+        Ok(Some(ended))
+    }
+
+    pub(crate) async fn unblock_client(
+        &mut self,
+        server: &ServerSlug,
+        client: &ClientId,
+        event: &AuditEvent,
+    ) -> Result<bool, StoreError> {
+        let args = Args::with_capacity(2)
+            .text(client.as_str())
+            .text(server.as_str());
+        let sql = "UPDATE client SET disabled_at = NULL \
+                   WHERE id = $1 AND server = $2 AND disabled_at IS NOT NULL";
+        self.change(sql, args, event).await
+    }
+
     async fn forget_if_idle(
         &mut self,
         idle: IdleClients,

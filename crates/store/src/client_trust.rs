@@ -4,6 +4,7 @@ use base::Timestamp;
 use domain::{AuditEvent, ClientId, ClientTrust, FamilyEnd, ServerSlug, TrustDecision, UserId};
 
 use crate::client_cut_off::CutOff;
+use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
@@ -16,6 +17,49 @@ pub enum AskedFor {
     AlreadyThere,
     /// As many wait as may; nothing changed.
     TooMany,
+}
+
+impl Conn {
+    pub(crate) async fn decide_client_trust(
+        &mut self,
+        decided: &ClientTrust,
+        revocation_until: Timestamp,
+        event: &AuditEvent,
+    ) -> Result<u64, StoreError> {
+        let sql = "INSERT INTO client_trust (server, client_id, decision, at, user_id) \
+                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (server, client_id) \
+                   DO UPDATE SET decision = excluded.decision, at = excluded.at, user_id = excluded.user_id";
+        self.execute(sql, row(decided)).await?;
+        let mut ended = 0;
+        if decided.decision == TrustDecision::Blocked {
+            let cut = CutOff {
+                server: &decided.server,
+                client: &decided.client,
+                reason: FamilyEnd::ClientBlocked,
+                now: decided.at,
+                // `iat` counts whole seconds, and an answer may be under way.
+                issued_before: decided.at.after(Duration::from_secs(1)),
+                remembered_until: revocation_until,
+            };
+            ended = self.cut_off_client(cut).await?;
+        }
+        self.record(event);
+        self.count_change().await?;
+        Ok(ended)
+    }
+
+    pub(crate) async fn forget_client_trust(
+        &mut self,
+        server: &ServerSlug,
+        client: &ClientId,
+        event: &AuditEvent,
+    ) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM client_trust WHERE server = $1 AND client_id = $2";
+        let args = Args::with_capacity(2)
+            .text(server.as_str())
+            .text(client.as_str());
+        self.change(sql, args, event).await
+    }
 }
 
 impl Store {
@@ -146,28 +190,7 @@ impl Store {
         ])?;
         let data = (decided, revocation_until, event);
         self.write(data, |conn, (decided, revocation_until, event)| {
-            Box::pin(async move {
-                let sql = "INSERT INTO client_trust (server, client_id, decision, at, user_id) \
-                           VALUES ($1, $2, $3, $4, $5) ON CONFLICT (server, client_id) \
-                           DO UPDATE SET decision = excluded.decision, at = excluded.at, user_id = excluded.user_id";
-                conn.execute(sql, row(decided)).await?;
-                let mut ended = 0;
-                if decided.decision == TrustDecision::Blocked {
-                    let cut = CutOff {
-                        server: &decided.server,
-                        client: &decided.client,
-                        reason: FamilyEnd::ClientBlocked,
-                        now: decided.at,
-                        // `iat` counts whole seconds, and an answer may be under way.
-                        issued_before: decided.at.after(Duration::from_secs(1)),
-                        remembered_until: *revocation_until,
-                    };
-                    ended = conn.cut_off_client(cut).await?;
-                }
-                conn.record(event);
-                conn.count_change().await?;
-                Ok(ended)
-            })
+            Box::pin(conn.decide_client_trust(decided, *revocation_until, event))
         })
         .await
     }
@@ -184,13 +207,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let data = (server.clone(), client.clone(), event);
         self.write(data, |conn, (server, client, event)| {
-            Box::pin(async move {
-                let sql = "DELETE FROM client_trust WHERE server = $1 AND client_id = $2";
-                let args = Args::with_capacity(2)
-                    .text(server.as_str())
-                    .text(client.as_str());
-                conn.change(sql, args, event).await
-            })
+            Box::pin(conn.forget_client_trust(server, client, event))
         })
         .await
     }
@@ -205,7 +222,7 @@ fn row(trust: &ClientTrust) -> Args {
         .optional_text(trust.by.as_ref().map(UserId::as_str))
 }
 
-fn read(row: &sqlx::any::AnyRow) -> Result<ClientTrust, StoreError> {
+pub(crate) fn read(row: &sqlx::any::AnyRow) -> Result<ClientTrust, StoreError> {
     let row = RowReader::new(row, "client_trust");
     Ok(ClientTrust {
         server: row.parse(0, |text| ServerSlug::parse(text).ok())?,

@@ -3,6 +3,7 @@ use domain::{AuditEvent, Client, ClientAuthentication, ClientId, ClientRegistrat
 use wire::oauth::{RedirectUri, ScopeSet};
 
 use crate::bulk::BulkStatement;
+use crate::conn::Conn;
 use crate::job::Gated;
 use crate::lookup::Lookup;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
@@ -17,13 +18,90 @@ pub enum Registered {
     Same(Box<Client>),
 }
 
-struct ClientRow {
+/// What is written of a client, with the event that tells of it.
+pub(crate) struct ClientRow {
     client: Client,
     redirect_uris: String,
     metadata: String,
     authentication: String,
     fingerprint: Option<Digest>,
     event: AuditEvent,
+}
+
+impl ClientRow {
+    pub(crate) fn new(
+        client: &Client,
+        fingerprint: Option<Digest>,
+        event: AuditEvent,
+    ) -> Result<Self, StoreError> {
+        refuse_nul(&[
+            ("client_id", client.id.as_str()),
+            ("client_name", &client.name),
+            ("detail", &event.detail),
+        ])?;
+        let redirect_uris: Vec<&str> = client
+            .redirect_uris
+            .iter()
+            .map(RedirectUri::as_str)
+            .collect();
+        Ok(Self {
+            redirect_uris: to_json(&redirect_uris)?,
+            metadata: to_json(&client.metadata)?,
+            authentication: to_json(&client.authentication)?,
+            client: client.clone(),
+            fingerprint,
+            event,
+        })
+    }
+}
+
+impl Conn {
+    /// Adds a client; the gate of [`Store::insert_client`] for a transaction that does more.
+    pub(crate) async fn insert_client(
+        &mut self,
+        row: &ClientRow,
+    ) -> Result<Registered, StoreError> {
+        let gate = self.fetch_optional(INSERT.one(), client_row(row)).await?;
+        self.client_passed(row, gate.is_some()).await
+    }
+
+    async fn client_passed(
+        &mut self,
+        row: &ClientRow,
+        passed: bool,
+    ) -> Result<Registered, StoreError> {
+        if passed {
+            self.record(&row.event);
+            return Ok(Registered::Inserted);
+        }
+        let fingerprint = row.fingerprint.map(|digest| digest.to_text());
+        let args = Args::with_capacity(2)
+            .text(fingerprint.as_deref().unwrap_or_default())
+            .text(row.client.server.as_str());
+        match self.fetch_optional(FIND_SAME, args).await? {
+            Some(same) => {
+                let same = read(&RowReader::new(&same, "client"))?;
+                Ok(Registered::Same(Box::new(same)))
+            }
+            None => Err(StoreError::Conflict("a client with this id")),
+        }
+    }
+
+    /// Writes what an admin may change of a client; false when there is no such client.
+    pub(crate) async fn update_client(&mut self, row: &ClientRow) -> Result<bool, StoreError> {
+        let sql = "UPDATE client SET name = $3, redirect_uris = $4, metadata = $5, authentication = $6, \
+                   service_scopes = $7 WHERE id = $1 AND server = $2";
+        let service_scopes = row.client.service_scopes.as_ref().map(ScopeSet::to_string);
+        let args = Args::with_capacity(7)
+            .text(row.client.id.as_str())
+            .text(row.client.server.as_str())
+            .text(&row.client.name)
+            .text(&row.redirect_uris)
+            .text(&row.metadata)
+            .text(&row.authentication)
+            .optional_text(service_scopes.as_deref());
+        self.change(sql, args, &row.event).await
+    }
 }
 
 impl Store {
@@ -38,47 +116,12 @@ impl Store {
         fingerprint: Option<Digest>,
         event: AuditEvent,
     ) -> Result<Registered, StoreError> {
-        refuse_nul(&[
-            ("client_id", client.id.as_str()),
-            ("client_name", &client.name),
-            ("detail", &event.detail),
-        ])?;
-        let redirect_uris: Vec<&str> = client
-            .redirect_uris
-            .iter()
-            .map(RedirectUri::as_str)
-            .collect();
-        let row = ClientRow {
-            redirect_uris: to_json(&redirect_uris)?,
-            metadata: to_json(&client.metadata)?,
-            authentication: to_json(&client.authentication)?,
-            client: client.clone(),
-            fingerprint,
-            event,
-        };
+        let row = ClientRow::new(client, fingerprint, event)?;
         let work = Gated {
             gate: &INSERT,
             key: |row: &ClientRow| Some(row.client.id.as_str()),
             row: client_row,
-            then: |conn, row, passed| {
-                Box::pin(async move {
-                    if passed {
-                        conn.record(&row.event);
-                        return Ok(Registered::Inserted);
-                    }
-                    let fingerprint = row.fingerprint.map(|digest| digest.to_text());
-                    let args = Args::with_capacity(2)
-                        .text(fingerprint.as_deref().unwrap_or_default())
-                        .text(row.client.server.as_str());
-                    match conn.fetch_optional(FIND_SAME, args).await? {
-                        Some(same) => {
-                            let same = read(&RowReader::new(&same, "client"))?;
-                            Ok(Registered::Same(Box::new(same)))
-                        }
-                        None => Err(StoreError::Conflict("a client with this id")),
-                    }
-                })
-            },
+            then: |conn, row, passed| Box::pin(conn.client_passed(row, passed)),
         };
         self.write_gated(row, work).await
     }
@@ -97,6 +140,14 @@ impl Store {
         };
         let client = read(&RowReader::new(&row, "client"))?;
         Ok((client.server == *server).then_some(client))
+    }
+
+    /// Whether a client has this id, at whichever server and however it came.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn client_id_is_taken(&self, id: &ClientId) -> Result<bool, StoreError> {
+        Ok(self.find(&FIND, id.as_str()).await?.is_some())
     }
 
     /// The client that the same dynamic registration made before.
@@ -249,7 +300,8 @@ fn client_row(row: &ClientRow) -> Args {
         .optional_time(client.waiting_since)
 }
 
-fn read(row: &RowReader<'_>) -> Result<Client, StoreError> {
+/// Reads the columns that [`Store::list_clients`] selects.
+pub(crate) fn read(row: &RowReader<'_>) -> Result<Client, StoreError> {
     let texts: Vec<String> = row.json(3)?;
     let redirect_uris = texts
         .iter()

@@ -72,6 +72,16 @@ impl Conn {
         fetch_optional(self.raw(), sql, args).await
     }
 
+    /// Runs a statement that gives rows.
+    pub(crate) async fn fetch_all(
+        &mut self,
+        sql: &'static str,
+        args: Args,
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        let args = args.finish()?;
+        fetch_all(self.raw(), sql, args).await
+    }
+
     /// Runs a fixed text without values, such as `BEGIN` or a migration.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<(), StoreError> {
         sqlx::raw_sql(AssertSqlSafe(sql))

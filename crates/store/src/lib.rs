@@ -10,6 +10,7 @@
 
 mod acme;
 mod activity;
+mod apply;
 mod audit;
 mod bulk;
 mod change;
@@ -25,6 +26,7 @@ mod conn;
 mod consents;
 mod copies;
 mod db;
+mod declared;
 mod epoch;
 mod error;
 mod event_id;
@@ -58,6 +60,7 @@ mod writer;
 
 pub use acme::{AcmeCertificate, AcmeOrder};
 pub use activity::{ActivityLog, ActivityOptions};
+pub use apply::{Applied, Apply, CHANGES_MAX, Change};
 pub use audit::StoredAuditEvent;
 pub use client_admin::{ClientUsage, EndClient, IdleClients};
 pub use client_cut_off::ClientCutOff;
@@ -69,6 +72,7 @@ pub use db::DatabaseUrl;
 #[cfg(feature = "weaken-durability")]
 pub use db::Synchronous;
 pub use db::portable::{CopyInspected, inspect_copy, vacuum_into};
+pub use declared::Declared;
 pub use epoch::Epoch;
 pub use error::StoreError;
 pub use keys::KeyAdded;

@@ -2,7 +2,7 @@ use base::Timestamp;
 use domain::{AuditEvent, AuditEventKind, FormerOrigin, ServerSlug};
 
 use crate::conn::Conn;
-use crate::move_server::{ACCESS_TOKEN_LIFE_MAX, Move, Moved, is_taken, move_server};
+use crate::move_server::{ACCESS_TOKEN_LIFE_MAX, Move, Moved};
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
@@ -41,7 +41,7 @@ impl Store {
                 }
                 // Nothing is written before everything is known to fit.
                 for (slug, from, to) in &change.servers {
-                    if is_taken(conn, slug, to).await? {
+                    if conn.is_taken(slug, to).await? {
                         return Ok(Moved::Taken);
                     }
                     if !is_at(conn, slug, from).await? {
@@ -67,17 +67,15 @@ impl Store {
                 conn.record(&event(change, None));
                 conn.count_change().await?;
                 for (slug, from, to) in &change.servers {
-                    let moved = move_server(
-                        conn,
-                        &Move {
+                    let moved = conn
+                        .move_server(&Move {
                             slug: slug.clone(),
                             from: from.clone(),
                             to: to.clone(),
                             keep_until: Some(change.keep_until),
                             event: event(change, Some((slug, from, to))),
-                        },
-                    )
-                    .await?;
+                        })
+                        .await?;
                     if moved != Moved::Moved {
                         return Err(StoreError::Internal(format!(
                             "{slug} changed while it was moved"

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use base::Timestamp;
 use domain::{AuditEvent, ServerSlug};
+use wire::oauth::Scope;
 
 use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul};
@@ -49,6 +50,58 @@ pub struct Dependents {
     pub service_tokens: i64,
 }
 
+impl Conn {
+    pub(crate) async fn move_server(&mut self, change: &Move) -> Result<Moved, StoreError> {
+        let (slug, now) = (change.slug.as_str(), change.event.at);
+        if self.is_taken(&change.slug, &change.to).await? {
+            return Ok(Moved::Taken);
+        }
+        let sql = "UPDATE mcp_server SET resource = $3 \
+                   WHERE slug = $1 AND resource = $2 AND removed_at IS NULL";
+        let args = Args::with_capacity(3)
+            .text(slug)
+            .text(&change.from)
+            .text(&change.to);
+        if !self.change(sql, args, &change.event).await? {
+            return Ok(Moved::Stale);
+        }
+        // It may go back to where it was.
+        let sql = "DELETE FROM server_alias WHERE url = $1";
+        self.execute(sql, Args::with_capacity(1).text(&change.to))
+            .await?;
+        if let Some(until) = change.keep_until.filter(|until| *until > now) {
+            let sql = "INSERT INTO server_alias (url, server, created_at, ends_at, proven_at, next_check_at) \
+                       VALUES ($1, $2, $3, $4, $3, 0)";
+            let args = Args::with_capacity(4)
+                .text(&change.from)
+                .text(slug)
+                .time(now)
+                .time(until);
+            self.execute(sql, args).await?;
+        }
+        let sql = "INSERT INTO former_resource (server, resource, accepted_until) VALUES ($1, $2, $3) \
+                   ON CONFLICT (server, resource) DO UPDATE SET accepted_until = excluded.accepted_until";
+        let args = Args::with_capacity(3)
+            .text(slug)
+            .text(&change.from)
+            .time(now.after(ACCESS_TOKEN_LIFE_MAX));
+        self.execute(sql, args).await?;
+        Ok(Moved::Moved)
+    }
+
+    /// Whether another server than `slug` is at `resource`, or has it as an alias.
+    pub(crate) async fn is_taken(
+        &mut self,
+        slug: &ServerSlug,
+        resource: &str,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT slug FROM mcp_server WHERE resource = $1 AND slug <> $2 \
+                   UNION SELECT server FROM server_alias WHERE url = $1 AND server <> $2";
+        let args = Args::with_capacity(2).text(resource).text(slug.as_str());
+        Ok(self.fetch_optional(sql, args).await?.is_some())
+    }
+}
+
 impl Store {
     /// Moves a server, all of it or nothing: its resource, the old one as an alias that counts as proven, and as an
     /// audience of tokens that were issued before.
@@ -57,8 +110,32 @@ impl Store {
     /// When it cannot be written.
     pub async fn move_server(&self, change: Move) -> Result<Moved, StoreError> {
         refuse_nul(&[("resource", &change.to), ("detail", &change.event.detail)])?;
-        self.write(change, |conn, change| Box::pin(move_server(conn, change)))
+        self.write(change, |conn, change| Box::pin(conn.move_server(change)))
             .await
+    }
+
+    /// How many people hold this scope of `server` at `now`, in sign-ins that last.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn count_holders(
+        &self,
+        server: &ServerSlug,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
+        // Both databases replace text alike, and nothing in it is a pattern.
+        let sql = "SELECT COUNT(DISTINCT user_id) FROM token_family \
+                   WHERE server = $1 AND ended_at IS NULL AND expires_at > $2 \
+                   AND replace(' ' || scopes || ' ', $3, '') <> ' ' || scopes || ' '";
+        let args = Args::with_capacity(3)
+            .text(server.as_str())
+            .time(now)
+            .text(&format!(" {scope} "));
+        match self.fetch_optional(sql, args).await? {
+            Some(row) => RowReader::new(&row, "token_family").int(0),
+            None => Ok(0),
+        }
     }
 
     /// What hangs on the address of `server` at `now`.
@@ -88,55 +165,4 @@ impl Store {
             service_tokens: row.int(3)?,
         })
     }
-}
-
-/// See [`Store::move_server`].
-pub(crate) async fn move_server(conn: &mut Conn, change: &Move) -> Result<Moved, StoreError> {
-    if is_taken(conn, &change.slug, &change.to).await? {
-        return Ok(Moved::Taken);
-    }
-    let (slug, now) = (change.slug.as_str(), change.event.at);
-    let sql = "UPDATE mcp_server SET resource = $3 \
-               WHERE slug = $1 AND resource = $2 AND removed_at IS NULL";
-    let args = Args::with_capacity(3)
-        .text(slug)
-        .text(&change.from)
-        .text(&change.to);
-    if !conn.change(sql, args, &change.event).await? {
-        return Ok(Moved::Stale);
-    }
-    // It may go back to where it was.
-    let sql = "DELETE FROM server_alias WHERE url = $1";
-    conn.execute(sql, Args::with_capacity(1).text(&change.to))
-        .await?;
-    if let Some(until) = change.keep_until.filter(|until| *until > now) {
-        let sql = "INSERT INTO server_alias (url, server, created_at, ends_at, proven_at, next_check_at) \
-                   VALUES ($1, $2, $3, $4, $3, 0)";
-        let args = Args::with_capacity(4)
-            .text(&change.from)
-            .text(slug)
-            .time(now)
-            .time(until);
-        conn.execute(sql, args).await?;
-    }
-    let sql = "INSERT INTO former_resource (server, resource, accepted_until) VALUES ($1, $2, $3) \
-               ON CONFLICT (server, resource) DO UPDATE SET accepted_until = excluded.accepted_until";
-    let args = Args::with_capacity(3)
-        .text(slug)
-        .text(&change.from)
-        .time(now.after(ACCESS_TOKEN_LIFE_MAX));
-    conn.execute(sql, args).await?;
-    Ok(Moved::Moved)
-}
-
-/// Whether another server than `slug` is at `resource`, or has it as an alias.
-pub(crate) async fn is_taken(
-    conn: &mut Conn,
-    slug: &ServerSlug,
-    resource: &str,
-) -> Result<bool, StoreError> {
-    let sql = "SELECT slug FROM mcp_server WHERE resource = $1 AND slug <> $2 \
-               UNION SELECT server FROM server_alias WHERE url = $1 AND server <> $2";
-    let args = Args::with_capacity(2).text(resource).text(slug.as_str());
-    Ok(conn.fetch_optional(sql, args).await?.is_some())
 }

@@ -2,7 +2,9 @@ use std::collections::HashMap;
 
 use base::{Digest, Timestamp};
 use domain::{AuditEvent, FormerResource, OtherAddresses, ServerAlias, ServerSlug};
+use sqlx::any::AnyRow;
 
+use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
@@ -194,28 +196,52 @@ impl Store {
     pub(crate) async fn list_other_addresses(
         &self,
     ) -> Result<HashMap<String, OtherAddresses>, StoreError> {
-        let mut all: HashMap<String, OtherAddresses> = HashMap::new();
-        let sql = "SELECT server, url, ends_at, proven_at, next_check_at, failure FROM server_alias ORDER BY created_at, url";
-        for row in self.fetch_all(sql, Args::default()).await? {
-            let row = RowReader::new(&row, "server_alias");
-            let addresses = all.entry(row.text(0)?.to_owned()).or_default();
-            addresses.aliases.push(ServerAlias {
-                url: row.text(1)?.to_owned(),
-                until: row.optional_time(2)?,
-                proven_at: row.optional_time(3)?,
-                next_check_at: row.time(4)?,
-                failure: row.optional_text(5)?.map(str::to_owned),
-            });
-        }
-        let sql = "SELECT server, resource, accepted_until FROM former_resource ORDER BY resource";
-        for row in self.fetch_all(sql, Args::default()).await? {
-            let row = RowReader::new(&row, "former_resource");
-            let addresses = all.entry(row.text(0)?.to_owned()).or_default();
-            addresses.former.push(FormerResource {
-                resource: row.text(1)?.to_owned(),
-                accepted_until: row.time(2)?,
-            });
-        }
-        Ok(all)
+        let aliases = self.fetch_all(ALIASES, Args::default()).await?;
+        let former = self.fetch_all(FORMER, Args::default()).await?;
+        by_server(&aliases, &former)
     }
+}
+
+impl Conn {
+    /// The same in a transaction.
+    pub(crate) async fn list_other_addresses(
+        &mut self,
+    ) -> Result<HashMap<String, OtherAddresses>, StoreError> {
+        let aliases = self.fetch_all(ALIASES, Args::default()).await?;
+        let former = self.fetch_all(FORMER, Args::default()).await?;
+        by_server(&aliases, &former)
+    }
+}
+
+const ALIASES: &str = "SELECT server, url, ends_at, proven_at, next_check_at, failure FROM server_alias \
+                       ORDER BY created_at, url";
+
+const FORMER: &str =
+    "SELECT server, resource, accepted_until FROM former_resource ORDER BY resource";
+
+fn by_server(
+    aliases: &[AnyRow],
+    former: &[AnyRow],
+) -> Result<HashMap<String, OtherAddresses>, StoreError> {
+    let mut all: HashMap<String, OtherAddresses> = HashMap::new();
+    for row in aliases {
+        let row = RowReader::new(row, "server_alias");
+        let addresses = all.entry(row.text(0)?.to_owned()).or_default();
+        addresses.aliases.push(ServerAlias {
+            url: row.text(1)?.to_owned(),
+            until: row.optional_time(2)?,
+            proven_at: row.optional_time(3)?,
+            next_check_at: row.time(4)?,
+            failure: row.optional_text(5)?.map(str::to_owned),
+        });
+    }
+    for row in former {
+        let row = RowReader::new(row, "former_resource");
+        let addresses = all.entry(row.text(0)?.to_owned()).or_default();
+        addresses.former.push(FormerResource {
+            resource: row.text(1)?.to_owned(),
+            accepted_until: row.time(2)?,
+        });
+    }
+    Ok(all)
 }

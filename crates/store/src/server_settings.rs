@@ -1,6 +1,7 @@
 use domain::{AuditEvent, ServerSettings, ServerSettingsChange, ServerSlug};
 use serde_json::Value;
 
+use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
 use crate::{Store, StoreError};
 
@@ -20,6 +21,41 @@ pub enum SettingsChanged {
     Unknown,
 }
 
+impl Conn {
+    pub(crate) async fn change_server_settings(
+        &mut self,
+        slug: &ServerSlug,
+        change: &ServerSettingsChange,
+        event: &AuditEvent,
+    ) -> Result<SettingsChanged, StoreError> {
+        let sql = "SELECT slug, settings FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
+        let args = Args::with_capacity(1).text(slug.as_str());
+        let Some(row) = self.fetch_optional(sql, args).await? else {
+            return Ok(SettingsChanged::Unknown);
+        };
+        let row = RowReader::new(&row, "mcp_server");
+        let before: ServerSettings = row.json(1)?;
+        let after = change.of(&before);
+        if before == after {
+            return Ok(SettingsChanged::Unchanged);
+        }
+        // Somebody else's change in between makes the condition fail, and nothing of it is lost.
+        let sql = "UPDATE mcp_server SET settings = $2 WHERE slug = $1 AND settings = $3";
+        let args = Args::with_capacity(3)
+            .text(slug.as_str())
+            .text(&to_json(&after)?)
+            .text(row.text(1)?);
+        if self.execute(sql, args).await? == 0 {
+            return Err(StoreError::Conflict("a change of these settings"));
+        }
+        let mut event = event.clone();
+        event.detail = differences(&before, &after)?;
+        self.record(&event);
+        self.count_change().await?;
+        Ok(SettingsChanged::Changed { before, after })
+    }
+}
+
 impl Store {
     /// Changes some settings of a server and leaves the others, whatever somebody else changes meanwhile. The event
     /// gets what changed for its detail.
@@ -37,34 +73,7 @@ impl Store {
         }
         let data = (slug.clone(), change, event);
         self.write(data, |conn, (slug, change, event)| {
-            Box::pin(async move {
-                let sql =
-                    "SELECT slug, settings FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
-                let args = Args::with_capacity(1).text(slug.as_str());
-                let Some(row) = conn.fetch_optional(sql, args).await? else {
-                    return Ok(SettingsChanged::Unknown);
-                };
-                let row = RowReader::new(&row, "mcp_server");
-                let before: ServerSettings = row.json(1)?;
-                let after = change.of(&before);
-                if before == after {
-                    return Ok(SettingsChanged::Unchanged);
-                }
-                // Somebody else's change in between makes the condition fail, and nothing of it is lost.
-                let sql = "UPDATE mcp_server SET settings = $2 WHERE slug = $1 AND settings = $3";
-                let args = Args::with_capacity(3)
-                    .text(slug.as_str())
-                    .text(&to_json(&after)?)
-                    .text(row.text(1)?);
-                if conn.execute(sql, args).await? == 0 {
-                    return Err(StoreError::Conflict("a change of these settings"));
-                }
-                let mut event = event.clone();
-                event.detail = differences(&before, &after)?;
-                conn.record(&event);
-                conn.count_change().await?;
-                Ok(SettingsChanged::Changed { before, after })
-            })
+            Box::pin(conn.change_server_settings(slug, change, event))
         })
         .await
     }

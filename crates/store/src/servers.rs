@@ -1,6 +1,7 @@
 use authz::Policy;
 use domain::{AuditEvent, McpServer, OtherAddresses, ServerSlug};
 
+use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
 use crate::{Store, StoreError};
 
@@ -15,7 +16,8 @@ pub enum PublishOutcome {
     Unknown,
 }
 
-struct ServerRow {
+/// What is written of a server, with the event that tells of it.
+pub(crate) struct ServerRow {
     server: McpServer,
     upstream: String,
     settings: String,
@@ -24,7 +26,7 @@ struct ServerRow {
 }
 
 impl ServerRow {
-    fn new(server: &McpServer, event: AuditEvent) -> Result<Self, StoreError> {
+    pub(crate) fn new(server: &McpServer, event: AuditEvent) -> Result<Self, StoreError> {
         refuse_nul(&[
             ("name", &server.name),
             ("resource", &server.resource),
@@ -36,6 +38,96 @@ impl ServerRow {
             policy: to_json(&server.policy)?,
             server: server.clone(),
             event,
+        })
+    }
+}
+
+impl Conn {
+    pub(crate) async fn insert_server(&mut self, row: &ServerRow) -> Result<(), StoreError> {
+        let sql = "SELECT server FROM server_alias WHERE url = $1";
+        let args = Args::with_capacity(1).text(&row.server.resource);
+        if self.fetch_optional(sql, args).await?.is_some() {
+            return Err(StoreError::Conflict(
+                "a server with this resource as an alias",
+            ));
+        }
+        let sql = "INSERT INTO mcp_server \
+                   (slug, name, resource, upstream, settings, policy, policy_revision, created_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
+        let args = Args::with_capacity(8)
+            .text(row.server.slug.as_str())
+            .text(&row.server.name)
+            .text(&row.server.resource)
+            .text(&row.upstream)
+            .text(&row.settings)
+            .text(&row.policy)
+            .int(row.server.policy_revision)
+            .time(row.server.created_at);
+        if self.execute(sql, args).await? == 0 {
+            let sql = "SELECT slug FROM mcp_server WHERE slug = $1";
+            let args = Args::with_capacity(1).text(row.server.slug.as_str());
+            return Err(StoreError::Conflict(
+                match self.fetch_optional(sql, args).await? {
+                    Some(_) => "a server with this slug",
+                    None => "a server with this resource",
+                },
+            ));
+        }
+        self.record(&row.event);
+        self.count_change().await
+    }
+
+    pub(crate) async fn update_server(&mut self, row: &ServerRow) -> Result<bool, StoreError> {
+        let sql = "UPDATE mcp_server SET name = $2, upstream = $3, settings = $4 \
+                   WHERE slug = $1 AND removed_at IS NULL";
+        let args = Args::with_capacity(4)
+            .text(row.server.slug.as_str())
+            .text(&row.server.name)
+            .text(&row.upstream)
+            .text(&row.settings);
+        self.change(sql, args, &row.event).await
+    }
+
+    pub(crate) async fn remove_server(
+        &mut self,
+        slug: &ServerSlug,
+        event: &AuditEvent,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE mcp_server SET removed_at = $2, resource = 'removed ' || slug || ' ' || resource \
+                   WHERE slug = $1 AND removed_at IS NULL";
+        let args = Args::with_capacity(2).text(slug.as_str()).time(event.at);
+        let removed = self.change(sql, args, event).await?;
+        if removed {
+            let sql = "DELETE FROM server_alias WHERE server = $1";
+            self.execute(sql, Args::with_capacity(1).text(slug.as_str()))
+                .await?;
+        }
+        Ok(removed)
+    }
+
+    /// `policy` is the JSON of an [`authz::Policy`].
+    pub(crate) async fn publish_policy(
+        &mut self,
+        slug: &ServerSlug,
+        expected_revision: i64,
+        policy: &str,
+        event: &AuditEvent,
+    ) -> Result<PublishOutcome, StoreError> {
+        let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
+                   WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
+        let args = Args::with_capacity(3)
+            .text(slug.as_str())
+            .text(policy)
+            .int(expected_revision);
+        if self.change(sql, args, event).await? {
+            return Ok(PublishOutcome::Published(expected_revision + 1));
+        }
+        let sql =
+            "SELECT slug, policy_revision FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
+        let args = Args::with_capacity(1).text(slug.as_str());
+        Ok(match self.fetch_optional(sql, args).await? {
+            Some(row) => PublishOutcome::Stale(RowReader::new(&row, "mcp_server").int(1)?),
+            None => PublishOutcome::Unknown,
         })
     }
 }
@@ -52,40 +144,8 @@ impl Store {
         event: AuditEvent,
     ) -> Result<(), StoreError> {
         let row = ServerRow::new(server, event)?;
-        self.write(row, |conn, row| {
-            Box::pin(async move {
-                let sql = "SELECT server FROM server_alias WHERE url = $1";
-                let args = Args::with_capacity(1).text(&row.server.resource);
-                if conn.fetch_optional(sql, args).await?.is_some() {
-                    return Err(StoreError::Conflict("a server with this resource as an alias"));
-                }
-                let sql = "INSERT INTO mcp_server \
-                           (slug, name, resource, upstream, settings, policy, policy_revision, created_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
-                let args = Args::with_capacity(8)
-                    .text(row.server.slug.as_str())
-                    .text(&row.server.name)
-                    .text(&row.server.resource)
-                    .text(&row.upstream)
-                    .text(&row.settings)
-                    .text(&row.policy)
-                    .int(row.server.policy_revision)
-                    .time(row.server.created_at);
-                if conn.execute(sql, args).await? == 0 {
-                    let sql = "SELECT slug FROM mcp_server WHERE slug = $1";
-                    let args = Args::with_capacity(1).text(row.server.slug.as_str());
-                    return Err(StoreError::Conflict(
-                        match conn.fetch_optional(sql, args).await? {
-                            Some(_) => "a server with this slug",
-                            None => "a server with this resource",
-                        },
-                    ));
-                }
-                conn.record(&row.event);
-                conn.count_change().await
-            })
-        })
-        .await
+        self.write(row, |conn, row| Box::pin(conn.insert_server(row)))
+            .await
     }
 
     /// Writes a server's name, upstream and settings; false when there is no such server. Slug, resource and
@@ -99,19 +159,8 @@ impl Store {
         event: AuditEvent,
     ) -> Result<bool, StoreError> {
         let row = ServerRow::new(server, event)?;
-        self.write(row, |conn, row| {
-            Box::pin(async move {
-                let sql = "UPDATE mcp_server SET name = $2, upstream = $3, settings = $4 \
-                     WHERE slug = $1 AND removed_at IS NULL";
-                let args = Args::with_capacity(4)
-                    .text(row.server.slug.as_str())
-                    .text(&row.server.name)
-                    .text(&row.upstream)
-                    .text(&row.settings);
-                conn.change(sql, args, &row.event).await
-            })
-        })
-        .await
+        self.write(row, |conn, row| Box::pin(conn.update_server(row)))
+            .await
     }
 
     /// Removes a server; false when there is none of this slug. Its issuer, its tokens and its clients are unknown from then on,
@@ -126,17 +175,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         refuse_nul(&[("detail", &event.detail)])?;
         self.write((slug.clone(), event), |conn, (slug, event)| {
-            Box::pin(async move {
-                let sql = "UPDATE mcp_server SET removed_at = $2, resource = 'removed ' || slug || ' ' || resource \
-                           WHERE slug = $1 AND removed_at IS NULL";
-                let args = Args::with_capacity(2).text(slug.as_str()).time(event.at);
-                let removed = conn.change(sql, args, event).await?;
-                if removed {
-                    let sql = "DELETE FROM server_alias WHERE server = $1";
-                    conn.execute(sql, Args::with_capacity(1).text(slug.as_str())).await?;
-                }
-                Ok(removed)
-            })
+            Box::pin(conn.remove_server(slug, event))
         })
         .await
     }
@@ -205,31 +244,14 @@ impl Store {
         refuse_nul(&[("detail", &event.detail)])?;
         let data = (slug.clone(), expected_revision, to_json(policy)?, event);
         self.write(data, |conn, (slug, expected_revision, policy, event)| {
-            Box::pin(async move {
-                let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
-                           WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
-                let args = Args::with_capacity(3)
-                    .text(slug.as_str())
-                    .text(policy)
-                    .int(*expected_revision);
-                if conn.execute(sql, args).await? == 1 {
-                    conn.record(event);
-                    conn.count_change().await?;
-                    return Ok(PublishOutcome::Published(expected_revision + 1));
-                }
-                let sql = "SELECT slug, policy_revision FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
-                let args = Args::with_capacity(1).text(slug.as_str());
-                Ok(match conn.fetch_optional(sql, args).await? {
-                    Some(row) => PublishOutcome::Stale(RowReader::new(&row, "mcp_server").int(1)?),
-                    None => PublishOutcome::Unknown,
-                })
-            })
+            Box::pin(conn.publish_policy(slug, *expected_revision, policy, event))
         })
         .await
     }
 }
 
-fn read(row: &RowReader<'_>) -> Result<McpServer, StoreError> {
+/// Reads the columns that [`Store::list_servers`] selects; the other addresses are elsewhere.
+pub(crate) fn read(row: &RowReader<'_>) -> Result<McpServer, StoreError> {
     Ok(McpServer {
         slug: row.parse(0, |text| ServerSlug::parse(text).ok())?,
         name: row.text(1)?.to_owned(),

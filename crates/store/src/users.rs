@@ -35,10 +35,70 @@ impl Conn {
             .optional_time(user.disabled_at);
         Ok(self.execute(sql, args).await? == 1)
     }
+
+    pub(crate) async fn disable_user(
+        &mut self,
+        user: &UserId,
+        revocation_until: Timestamp,
+        event: &AuditEvent,
+    ) -> Result<bool, StoreError> {
+        let user_and_now = || Args::with_capacity(4).text(user.as_str()).time(event.at);
+        let sql = "UPDATE app_user SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
+        if self.execute(sql, user_and_now()).await? == 0 {
+            return Ok(false);
+        }
+        let sql = "UPDATE login_session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL";
+        self.execute(sql, user_and_now()).await?;
+        let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
+                   WHERE user_id = $1 AND ended_at IS NULL";
+        let args = user_and_now()
+            .text(FamilyEnd::Revoked.as_str())
+            .time(revocation_until);
+        self.execute(sql, args).await?;
+        let sql =
+            "UPDATE service_token SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
+        self.execute(sql, user_and_now()).await?;
+        self.record(event);
+        self.count_change().await?;
+        Ok(true)
+    }
+
+    pub(crate) async fn enable_user(
+        &mut self,
+        user: &UserId,
+        event: &AuditEvent,
+    ) -> Result<bool, StoreError> {
+        let sql =
+            "UPDATE app_user SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
+        let args = Args::with_capacity(1).text(user.as_str());
+        if self.execute(sql, args).await? == 0 {
+            return Ok(false);
+        }
+        self.record(event);
+        Ok(true)
+    }
 }
 
 pub(crate) fn refuse_nul_in_user(user: &User) -> Result<(), StoreError> {
     refuse_nul(&[("name", &user.name), ("email", user.email.as_str())])
+}
+
+impl Conn {
+    /// Writes what pages call a person, and what they may do; false when there is no such person.
+    pub(crate) async fn update_user(
+        &mut self,
+        user: &UserId,
+        name: &str,
+        role: UserRole,
+        event: &AuditEvent,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE app_user SET name = $2, role = $3 WHERE id = $1";
+        let args = Args::with_capacity(3)
+            .text(user.as_str())
+            .text(name)
+            .text(role.as_str());
+        self.change(sql, args, event).await
+    }
 }
 
 impl Store {
@@ -99,6 +159,38 @@ impl Store {
         .await
     }
 
+    /// Gives their first password to a person who was added without one; false when there is no such person, or they
+    /// have one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn give_first_password(
+        &self,
+        user: &UserId,
+        password_hash: Secret<String>,
+        event: AuditEvent,
+    ) -> Result<bool, StoreError> {
+        refuse_nul(&[
+            ("password", password_hash.expose()),
+            ("detail", &event.detail),
+        ])?;
+        let data = (user.clone(), password_hash, event);
+        self.write(data, |conn, (user, password_hash, event)| {
+            Box::pin(async move {
+                let sql = "UPDATE app_user SET password_hash = $2 WHERE id = $1 AND password_hash IS NULL";
+                let args = Args::with_capacity(2)
+                    .text(user.as_str())
+                    .text(password_hash.expose());
+                let given = conn.execute(sql, args).await? == 1;
+                if given {
+                    conn.record(event);
+                }
+                Ok(given)
+            })
+        })
+        .await
+    }
+
     /// Disables a person: their login sessions end, and every grant on their behalf, service tokens included. False when
     /// there is no such person, or they are disabled already.
     ///
@@ -113,26 +205,7 @@ impl Store {
         refuse_nul(&[("detail", &event.detail)])?;
         let data = (user.clone(), revocation_until, event);
         self.write(data, |conn, (user, revocation_until, event)| {
-            Box::pin(async move {
-                let user_and_now = || Args::with_capacity(4).text(user.as_str()).time(event.at);
-                let sql = "UPDATE app_user SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
-                if conn.execute(sql, user_and_now()).await? == 0 {
-                    return Ok(false);
-                }
-                let sql = "UPDATE login_session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL";
-                conn.execute(sql, user_and_now()).await?;
-                let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
-                           WHERE user_id = $1 AND ended_at IS NULL";
-                let args = user_and_now()
-                    .text(FamilyEnd::Revoked.as_str())
-                    .time(*revocation_until);
-                conn.execute(sql, args).await?;
-                let sql = "UPDATE service_token SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL";
-                conn.execute(sql, user_and_now()).await?;
-                conn.record(event);
-                conn.count_change().await?;
-                Ok(true)
-            })
+            Box::pin(conn.disable_user(user, *revocation_until, event))
         })
         .await
     }
@@ -144,16 +217,7 @@ impl Store {
     pub async fn enable_user(&self, user: &UserId, event: AuditEvent) -> Result<bool, StoreError> {
         refuse_nul(&[("detail", &event.detail)])?;
         self.write((user.clone(), event), |conn, (user, event)| {
-            Box::pin(async move {
-                let sql =
-                    "UPDATE app_user SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
-                let args = Args::with_capacity(1).text(user.as_str());
-                if conn.execute(sql, args).await? == 0 {
-                    return Ok(false);
-                }
-                conn.record(event);
-                Ok(true)
-            })
+            Box::pin(conn.enable_user(user, event))
         })
         .await
     }

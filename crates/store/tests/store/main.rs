@@ -8,6 +8,7 @@ extern crate portcullis_store as store;
 mod acme;
 mod activity;
 mod addresses;
+mod apply;
 mod client_admin;
 mod client_documents;
 mod clients;
