@@ -31,11 +31,19 @@ impl FaultProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        Self::before(vec![target]).await
+    }
+
+    /// The same before several that answer as one, like a balancer: each connection goes to the next that is there.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn before(targets: Vec<SocketAddr>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (way, _) = watch::channel(Way::Pass);
         let (cuts, _) = watch::channel(0);
-        let accepting = tokio::spawn(accept(listener, target, way.clone(), cuts.clone()));
+        let accepting = tokio::spawn(accept(listener, targets, way.clone(), cuts.clone()));
         Ok(Self {
             address,
             way,
@@ -69,7 +77,7 @@ impl Drop for FaultProxy {
 
 async fn accept(
     listener: TcpListener,
-    target: SocketAddr,
+    mut targets: Vec<SocketAddr>,
     way: watch::Sender<Way>,
     cuts: watch::Sender<u64>,
 ) {
@@ -78,9 +86,11 @@ async fn accept(
             continue;
         }
         let (way, mut cuts) = (way.subscribe(), cuts.subscribe());
+        targets.rotate_left(1);
+        let targets = targets.clone();
         tokio::spawn(async move {
             tokio::select! {
-                _ = carry(near, target, way) => {}
+                _ = carry(near, &targets, way) => {}
                 _ = cuts.changed() => {}
             }
         });
@@ -89,11 +99,12 @@ async fn accept(
 
 async fn carry(
     mut near: TcpStream,
-    target: SocketAddr,
+    targets: &[SocketAddr],
     mut way: watch::Receiver<Way>,
 ) -> io::Result<()> {
     open(&mut way).await;
-    let mut far = TcpStream::connect(target).await?;
+    // One after the other, until one is there.
+    let mut far = TcpStream::connect(targets).await?;
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let (near_read, near_write) = near.split();
@@ -180,5 +191,18 @@ mod tests {
         assert!(echo(&mut stream).await.is_err(), "cut");
         let mut again = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(echo(&mut again).await.unwrap(), b'x');
+    }
+
+    #[tokio::test]
+    async fn of_several_it_finds_the_one_that_is_there() {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let nobody = gone.local_addr().unwrap();
+        drop(gone);
+        let proxy = FaultProxy::before(vec![nobody, echoing().await]);
+        let proxy = proxy.await.unwrap();
+        for _ in 0..4 {
+            let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+            assert_eq!(echo(&mut stream).await.unwrap(), b'x');
+        }
     }
 }

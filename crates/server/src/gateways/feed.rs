@@ -23,6 +23,9 @@ use crate::respond::{self, Step};
 /// on a dead connection.
 const BEAT: Duration = Duration::from_secs(2);
 
+/// How often a stream that has not begun looks whether the store was read again.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// How long to wait for a place among the streams of a credential.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -126,8 +129,10 @@ impl Feed {
                 // A server that was removed has no line, and its feed no reason to go on.
                 Posted::Sheet(sheet) => Some(sheet.line(&self.app.authority, self.server.slug())?),
             };
-            // Whatever changed may have been the credential.
-            if self.unread && line.is_some() && self.may_hear().await? {
+            // Whatever changed may have been the credential. What hangs there when a stream begins may be old, for example while
+            // the store cannot be read, and would count as news.
+            let is_news = self.said.is_some() || self.contacts != self.app.feed.contacts();
+            if self.unread && is_news && line.is_some() && self.may_hear().await? {
                 self.unread = false;
                 if line != self.said {
                     self.contacts = self.app.feed.contacts();
@@ -140,6 +145,7 @@ impl Feed {
                     changed.ok()?;
                     self.unread = true;
                 }
+                () = tokio::time::sleep(LOOK_EVERY), if self.said.is_none() => {}
                 () = tokio::time::sleep_until(self.beat) => {
                     self.beat = Instant::now() + BEAT;
                     let contacts = self.app.feed.contacts();

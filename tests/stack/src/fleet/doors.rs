@@ -8,7 +8,9 @@ use http::{Request, Response, StatusCode, header};
 use testkit::Connection;
 use testkit::person::{Code, Person};
 
+use super::gateways::{Gateway, gateways_of};
 use super::ledger::{Broken, Ledger};
+use super::{Fleet, Role};
 
 /// Longer than any node is halted, shorter than a minute: within one, a refresh may be sent again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
@@ -17,6 +19,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A request that may be sent as often as needed.
 pub(super) struct Ask {
+    /// Whether a gateway answers it; an authority otherwise.
+    pub(super) is_call: bool,
     pub(super) path: String,
     pub(super) content_type: &'static str,
     pub(super) bearer: Option<String>,
@@ -29,26 +33,38 @@ pub(super) struct Heard {
     pub(super) in_doubt: bool,
 }
 
-/// Like a balancer: the next request may go to any node, and after a failure goes to another one.
+/// Where the nodes of a fleet are and what each answers for.
+#[derive(Clone)]
+pub(super) struct Map {
+    pub(super) nodes: Vec<(Role, String)>,
+    pub(super) gateways: Vec<Gateway>,
+    pub(super) authority: String,
+}
+
+impl Map {
+    pub(super) fn of(fleet: &Fleet) -> Self {
+        let nodes = fleet.nodes.iter();
+        Self {
+            nodes: nodes.map(|node| (node.role, node.door.clone())).collect(),
+            gateways: gateways_of(fleet),
+            authority: fleet.authority.clone(),
+        }
+    }
+}
+
+/// Like a balancer: the next request may go to any node whose role it is, and after a failure goes to another one.
 pub(super) struct Doors {
-    addresses: Vec<String>,
+    map: Map,
     open: Vec<Option<Connection>>,
-    authority: String,
     next: usize,
     ledger: Arc<Ledger>,
 }
 
 impl Doors {
-    pub(super) fn new(
-        addresses: Vec<String>,
-        authority: String,
-        first: usize,
-        ledger: Arc<Ledger>,
-    ) -> Self {
+    pub(super) fn new(map: Map, first: usize, ledger: Arc<Ledger>) -> Self {
         Self {
-            open: addresses.iter().map(|_| None).collect(),
-            addresses,
-            authority,
+            open: map.nodes.iter().map(|_| None).collect(),
+            map,
             next: first,
             ledger,
         }
@@ -60,7 +76,7 @@ impl Doors {
         let mut in_doubt = false;
         let mut last = String::new();
         while begun.elapsed() < HONEST_LIMIT {
-            let door = self.next_door();
+            let door = self.next_door(ask.is_call);
             match self.send(door, ask).await {
                 Ok(answer) if is_later(&answer) => last = "503".to_owned(),
                 Ok(answer) => return Some(Heard { answer, in_doubt }),
@@ -78,7 +94,7 @@ impl Doors {
 
     /// The same request at two nodes at once; each answer that came and was not "later".
     pub(super) async fn ask_two(&mut self, ask: &Ask) -> Vec<Response<Bytes>> {
-        let (one, other) = (self.next_door(), self.next_door());
+        let (one, other) = (self.next_door(ask.is_call), self.next_door(ask.is_call));
         // Connections of their own: one connection sends one request after the other.
         let mut pair = [self.take(one).await, self.take(other).await];
         let [first, second] = &mut pair;
@@ -98,7 +114,7 @@ impl Doors {
         let begun = Instant::now();
         let mut last = String::new();
         while begun.elapsed() < HONEST_LIMIT {
-            let door = self.next_door();
+            let door = self.next_door(false);
             let mut connection = self.take(door).await;
             let outcome = match &mut connection {
                 Ok(connection) => {
@@ -140,18 +156,95 @@ impl Doors {
         answer
     }
 
-    fn next_door(&mut self) -> usize {
-        self.next = (self.next + 1) % self.addresses.len();
-        self.next
+    /// Asks each gateway about a token that was revoked at `since` until it is refused, which must not take longer than
+    /// promised.
+    pub(super) async fn ask_until_refused(&mut self, ask: &Ask, since: Instant) {
+        for gateway in self.map.gateways.clone() {
+            let door = gateway.door;
+            let begun = Instant::now();
+            loop {
+                let called = Instant::now();
+                let last = match self.send(door, ask).await {
+                    Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
+                        self.ledger.done();
+                        self.ledger.refused_after(since.elapsed());
+                        break;
+                    }
+                    Ok(answer) if answer.status() == StatusCode::OK => {
+                        if gateway.should_have_known(since, called).await {
+                            let said = format!(
+                                "a revoked token was let through after {:?} by a gateway that had heard of it",
+                                since.elapsed()
+                            );
+                            self.ledger.broken(Broken::Wrong, said);
+                            break;
+                        }
+                        "200".to_owned()
+                    }
+                    Ok(answer) if is_later(&answer) => "503".to_owned(),
+                    Ok(answer) => {
+                        let said = format!("a revoked token: {}", answer.status());
+                        self.ledger.broken(Broken::Wrong, said);
+                        break;
+                    }
+                    Err(error) => format!("{error:#}"),
+                };
+                if begun.elapsed() > HONEST_LIMIT {
+                    let said = format!("a revoked token was never refused: {last}");
+                    self.ledger.broken(Broken::Lost, said);
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Waits until every gateway follows its feed; one that never does is a broken promise.
+    pub(super) async fn wait_for_feeds(&self) {
+        let since = Instant::now();
+        for gateway in &self.map.gateways {
+            if !gateway.hears_after(since).await {
+                let said = format!("node {} does not hear of the authority", gateway.door);
+                self.ledger.broken(Broken::Unanswered, said);
+            }
+        }
+    }
+
+    /// What each gateway among nodes of these roles answers to a call, without any retry.
+    pub(super) async fn ask_each_gateway(
+        &mut self,
+        ask: &Ask,
+        roles: &[Role],
+    ) -> Vec<anyhow::Result<Response<Bytes>>> {
+        let mut answers = Vec::new();
+        for Gateway { door, .. } in self.map.gateways.clone() {
+            if roles.contains(&self.map.nodes[door].0) {
+                answers.push(self.send(door, ask).await);
+            }
+        }
+        answers
+    }
+
+    fn next_door(&mut self, is_call: bool) -> usize {
+        let fits = |role: Role| match is_call {
+            true => role.is_gateway(),
+            false => role.is_authority(),
+        };
+        loop {
+            self.next = (self.next + 1) % self.map.nodes.len();
+            if fits(self.map.nodes[self.next].0) {
+                return self.next;
+            }
+        }
     }
 
     async fn take(&mut self, door: usize) -> anyhow::Result<Connection> {
         if let Some(connection) = self.open[door].take() {
             return Ok(connection);
         }
-        let opened = Connection::open(&self.addresses[door]);
+        let opened = Connection::open(&self.map.nodes[door].1);
         let mut connection = tokio::time::timeout(ANSWER_LIMIT, opened).await??;
-        connection.authority.clone_from(&self.authority);
+        connection.authority.clone_from(&self.map.authority);
         Ok(connection)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use testkit::person::{Code, Person};
 
@@ -28,6 +29,8 @@ pub(super) struct Chain {
     pub(super) code: Code,
     /// The newest refresh token.
     pub(super) refresh: String,
+    /// The newest access token, and since when.
+    pub(super) access: (String, Instant),
 }
 
 #[derive(Default)]
@@ -40,6 +43,8 @@ pub(super) struct Entries {
     /// Ids of the keys that signed access tokens.
     pub(super) keys: BTreeSet<String>,
     pub(super) broken: Vec<(Broken, String)>,
+    /// The longest that a gateway took to refuse a revoked token.
+    pub(super) refused_after: Duration,
 }
 
 /// Entries of each kind that are kept; what a longer load does beyond them is judged by its answers alone.
@@ -87,6 +92,11 @@ impl Ledger {
 
     pub(super) fn broken(&self, what: Broken, words: String) {
         self.with(|entries| entries.broken.push((what, words)));
+    }
+
+    /// A gateway refuses what was revoked so long ago.
+    pub(super) fn refused_after(&self, took: Duration) {
+        self.with(|entries| entries.refused_after = entries.refused_after.max(took));
     }
 
     pub(super) fn counts(&self) -> [u64; 3] {

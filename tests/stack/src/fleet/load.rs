@@ -13,9 +13,9 @@ use testkit::Connection;
 use testkit::person::{Code, Person, registration_body, text};
 use tokio::task::JoinSet;
 
-use super::doors::{Ask, Doors, Heard};
+use super::doors::{Ask, Doors, Heard, Map};
 use super::ledger::{Broken, Chain, Ledger, keep};
-use super::{Fleet, PASSWORD, SERVER, Verdict, email};
+use super::{Fleet, PASSWORD, Role, SERVER, Verdict, email};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -23,6 +23,9 @@ const JSON: &str = "application/json";
 /// Access tokens that each client goes on calling with, and for how long: half of what they live.
 const KEPT_MAX: usize = 256;
 const KEPT_FOR: Duration = Duration::from_secs(30 * 60);
+
+/// How many of the newest live tokens [`Load::check_calls_go_on`] calls with.
+const LOOKED_AT: usize = 8;
 
 /// How fast the clients go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +41,7 @@ pub struct Load {
     ledger: Arc<Ledger>,
     end: Arc<AtomicBool>,
     workers: JoinSet<()>,
-    doors: Vec<String>,
-    authority: String,
+    map: Map,
 }
 
 impl Load {
@@ -52,13 +54,18 @@ impl Load {
             ledger: Arc::default(),
             end: Arc::default(),
             workers: JoinSet::new(),
-            doors: fleet.nodes.iter().map(|node| node.door.clone()).collect(),
-            authority: fleet.authority.clone(),
+            map: Map::of(fleet),
         };
+        let authorities: Vec<_> = fleet
+            .nodes
+            .iter()
+            .filter(|node| node.role.is_authority())
+            .collect();
         for index in 0..people {
-            let mut connection = Connection::open(&load.doors[index % load.doors.len()]).await?;
-            connection.authority.clone_from(&load.authority);
-            let issuer = format!("http://{}/servers/{SERVER}", load.authority);
+            let door = &authorities[index % authorities.len()].door;
+            let mut connection = Connection::open(door).await?;
+            connection.authority.clone_from(&load.map.authority);
+            let issuer = format!("http://{}/servers/{SERVER}", load.map.authority);
             let (person, _) =
                 Person::sign_in(&mut connection, &issuer, &email(index), PASSWORD).await?;
             let mut worker = Worker {
@@ -106,6 +113,34 @@ impl Load {
             })
     }
 
+    /// Calls the gateways among nodes of these roles with live tokens, once and without a retry: for while the authorities or
+    /// their database are away. What is not answered is in the verdict.
+    pub async fn check_calls_go_on(&self, roles: &[Role]) {
+        let tokens: Vec<String> = self.ledger.with(|entries| {
+            let newest = entries.chains.iter().rev().take(LOOKED_AT);
+            newest
+                .filter(|chain| chain.access.1.elapsed() < KEPT_FOR)
+                .map(|chain| chain.access.0.clone())
+                .collect()
+        });
+        let mut doors = self.doors(0);
+        for token in tokens {
+            for answer in doors.ask_each_gateway(&call(&token), roles).await {
+                match answer {
+                    Ok(answer) if answer.status() == StatusCode::OK => self.ledger.done(),
+                    Ok(answer) => {
+                        let said = format!("while authorities are away: {answer:?}");
+                        self.ledger.broken(Broken::Refused, said);
+                    }
+                    Err(error) => {
+                        let said = format!("while authorities are away: {error:#}");
+                        self.ledger.broken(Broken::Unanswered, said);
+                    }
+                }
+            }
+        }
+    }
+
     /// Ends it, and holds the fleet to everything that it acknowledged.
     ///
     /// # Errors
@@ -121,7 +156,7 @@ impl Load {
 
     fn doors(&self, first: usize) -> Doors {
         let ledger = Arc::clone(&self.ledger);
-        Doors::new(self.doors.clone(), self.authority.clone(), first, ledger)
+        Doors::new(self.map.clone(), first, ledger)
     }
 }
 
@@ -170,6 +205,7 @@ impl Worker {
             person: self.person.clone(),
             code,
             refresh: tokens.refresh,
+            access: (tokens.access, Instant::now()),
         };
         if self.round % 4 == 1 {
             self.revoke(chain).await;
@@ -250,14 +286,7 @@ impl Worker {
     }
 
     async fn call(&mut self, token: &str, words: &str) {
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"here"}}}"#;
-        let ask = Ask {
-            path: format!("/mcp/{SERVER}"),
-            content_type: JSON,
-            bearer: Some(token.to_owned()),
-            body: body.to_owned(),
-        };
-        let Some(Heard { answer, .. }) = self.doors.ask(&ask).await else {
+        let Some(Heard { answer, .. }) = self.doors.ask(&call(token)).await else {
             return;
         };
         match answer.status() {
@@ -273,6 +302,7 @@ impl Worker {
     async fn register(&mut self) {
         let name = base::random_token(&base::OsRandom, "Fleet ");
         let ask = Ask {
+            is_call: false,
             path: format!("{}/register", self.person.issuer_path),
             content_type: JSON,
             bearer: None,
@@ -290,19 +320,15 @@ impl Worker {
         }
     }
 
-    /// Once it is acknowledged, no node gives anything for the refresh token.
+    /// Once it is acknowledged, no node gives anything for the refresh token, and no gateway takes the access token.
     async fn revoke(&mut self, chain: Chain) {
-        let body = format!(
-            "token={}&client_id={}",
-            chain.refresh, chain.person.client_id
-        );
-        let Some(Heard { answer, .. }) = self.doors.ask(&form(&chain.person, "revoke", body)).await
-        else {
+        let Some(Heard { answer, .. }) = self.doors.ask(&revocation(&chain)).await else {
             return;
         };
         if answer.status() != StatusCode::OK {
             return self.wrong("a revocation", &answer);
         }
+        let since = Instant::now();
         self.ledger.done();
         let ask = form(
             &chain.person,
@@ -317,6 +343,8 @@ impl Worker {
         } else {
             self.wrong("a revoked refresh token", &answer);
         }
+        let revoked = call(&chain.access.0);
+        self.doors.ask_until_refused(&revoked, since).await;
         self.ledger
             .with(|entries| keep(&mut entries.revoked, chain));
     }
@@ -349,14 +377,34 @@ impl Worker {
     }
 }
 
+/// A call of the one tool.
+pub(super) fn call(token: &str) -> Ask {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"here"}}}"#;
+    Ask {
+        is_call: true,
+        path: format!("/mcp/{SERVER}"),
+        content_type: JSON,
+        bearer: Some(token.to_owned()),
+        body: body.to_owned(),
+    }
+}
+
 /// A form of the person's client at `endpoint`.
 pub(super) fn form(person: &Person, endpoint: &str, body: String) -> Ask {
     Ask {
+        is_call: false,
         path: format!("{}/{endpoint}", person.issuer_path),
         content_type: FORM,
         bearer: None,
         body,
     }
+}
+
+/// Its client takes an approval back.
+pub(super) fn revocation(chain: &Chain) -> Ask {
+    let client = &chain.person.client_id;
+    let body = format!("token={}&client_id={client}", chain.refresh);
+    form(&chain.person, "revoke", body)
 }
 
 pub(super) fn error_of(answer: &Response<Bytes>) -> String {

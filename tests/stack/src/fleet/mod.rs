@@ -2,6 +2,7 @@
 
 mod database;
 mod doors;
+mod gateways;
 mod ledger;
 mod load;
 mod node;
@@ -22,7 +23,7 @@ use crate::run_beside;
 
 pub use database::{Database, Shutdown};
 pub use load::{Load, Pace};
-pub use node::Node;
+pub use node::{Node, Role};
 pub use verdict::Verdict;
 
 /// The one MCP server behind the fleet.
@@ -34,24 +35,65 @@ const FELT: Duration = Duration::from_secs(10);
 
 /// The nodes, their database and what they stand in front of.
 pub struct Fleet {
-    /// Each of them takes every role.
+    /// Authorities first.
     pub nodes: Vec<Node>,
     /// The database itself; nodes reach it through `proxy`.
     pub database: Database,
     /// Between the nodes and the database.
     pub proxy: FaultProxy,
+    /// Between a gateway alone and its authorities, like a balancer; nothing where no gateway is alone.
+    pub feed: Option<FaultProxy>,
     /// `host:port` of the origin that clients know; no node listens there.
     authority: String,
     folder: TempDir,
-    _echo: Echo,
+    echo: Echo,
 }
 
 impl Fleet {
-    /// Starts one node of each program, adds an MCP server and `people` accounts.
+    /// Starts one node of each program that takes every role, adds an MCP server and `people` accounts.
     ///
     /// # Errors
     /// When anything does not start.
     pub async fn start(programs: &[&Path], people: usize) -> anyhow::Result<Self> {
+        let nodes: Vec<_> = programs
+            .iter()
+            .map(|program| (*program, Role::All))
+            .collect();
+        Self::start_authorities(&nodes, people).await
+    }
+
+    /// Two authorities, of which one has a gateway inside and the other has not, and a gateway alone that reaches both through
+    /// `feed`.
+    ///
+    /// # Errors
+    /// When anything does not start.
+    pub async fn start_apart(program: &Path, people: usize) -> anyhow::Result<Self> {
+        let authorities = [(program, Role::All), (program, Role::Authority)];
+        let mut fleet = Self::start_authorities(&authorities, people).await?;
+        let mut targets = Vec::new();
+        for node in &fleet.nodes {
+            targets.push(node.door.parse()?);
+        }
+        let feed = fleet.feed.insert(FaultProxy::before(targets).await?);
+        let feed = feed.address();
+        let credential = fleet
+            .run(program, &["servers", "credential", SERVER], "")
+            .await?;
+        let kept = fleet.folder.path().join("echo.credential");
+        std::fs::write(&kept, credential)?;
+        let section = format!(
+            "role = \"gateway\"\n[authority]\nurl = \"http://{}\"\nconnect_to = \"http://{feed}\"\n\
+             [[authority.servers]]\nslug = \"{SERVER}\"\ncredential_file = {kept:?}\n",
+            fleet.authority
+        );
+        let mut gateway = fleet.node("gateway", Role::Gateway, &section).await?;
+        gateway.start(program).await?;
+        fleet.nodes.push(gateway);
+        fleet.wait_for_server().await?;
+        Ok(fleet)
+    }
+
+    async fn start_authorities(nodes: &[(&Path, Role)], people: usize) -> anyhow::Result<Self> {
         let database = Database::start().await?;
         let proxy = FaultProxy::start(database.address()).await?;
         let folder = tempfile::tempdir()?;
@@ -67,21 +109,24 @@ impl Fleet {
             nodes: Vec::new(),
             database,
             proxy,
+            feed: None,
             authority,
             folder,
-            _echo: Echo::start(EchoSettings::default()).await,
+            echo: Echo::start(EchoSettings::default()).await,
         };
-        for (index, program) in programs.iter().enumerate() {
-            let mut node = fleet.node(&format!("node{index}"), &master_key).await?;
+        for (index, (program, role)) in nodes.iter().enumerate() {
+            let name = format!("node{index}");
+            let section = fleet.of_authority(&name, *role, &master_key);
+            let mut node = fleet.node(&name, *role, &section).await?;
             node.start(program).await?;
             fleet.nodes.push(node);
         }
-        let program = programs.first().context("a fleet has a node")?;
+        let (program, _) = nodes.first().context("a fleet has a node")?;
         for person in 0..people {
             let add = ["users", "add", &email(person), "--password-stdin"];
             fleet.run(program, &add, PASSWORD).await?;
         }
-        let url = fleet._echo.url();
+        let url = fleet.echo.url();
         fleet
             .run(program, &["servers", "add", SERVER, &url], "")
             .await?;
@@ -89,21 +134,34 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Writes the configuration of a node, which has an address of its own for all its lives.
-    async fn node(&self, name: &str, master_key: &Path) -> anyhow::Result<Node> {
-        let door = format!("127.0.0.1:{}", testkit::unused_port().await);
-        let text = format!(
-            "public_url = \"http://{}\"\ndata_dir = {:?}\n[listen]\naddresses = [\"{door}\"]\n[database]\n\
-             url = \"postgres://postgres@{}/postgres\"\n[keys]\nmaster_key_file = {master_key:?}\n\
-             [limits]\nregistrations = 1000000\n[log]\nfilter = \"warn\"\n",
+    /// What an authority is told in its configuration.
+    fn of_authority(&self, name: &str, role: Role, master_key: &Path) -> String {
+        // An earlier release knows no roles.
+        let role = match role {
+            Role::Authority => "role = \"authority\"\n",
+            Role::All | Role::Gateway => "",
+        };
+        format!(
+            "public_url = \"http://{}\"\n{role}data_dir = {:?}\n[database]\nurl = \"postgres://postgres@{}/postgres\"\n\
+             [keys]\nmaster_key_file = {master_key:?}\n[limits]\nregistrations = 1000000\n",
             self.authority,
             self.folder.path().join(name),
             self.proxy.address()
+        )
+    }
+
+    /// Writes the configuration of a node, which has its addresses for all its lives.
+    async fn node(&self, name: &str, role: Role, section: &str) -> anyhow::Result<Node> {
+        let door = format!("127.0.0.1:{}", testkit::unused_port().await);
+        let operations = format!("127.0.0.1:{}", testkit::unused_port().await);
+        let text = format!(
+            "{section}[listen]\naddresses = [\"{door}\"]\n[operations]\nlisten = [\"{operations}\"]\n\
+             [log]\nfilter = \"warn\"\n"
         );
         let config = self.config(name);
         std::fs::write(&config, text)?;
         let log = self.folder.path().join(format!("{name}.log"));
-        Ok(Node::new(config, log, door))
+        Ok(Node::new(role, config, log, door, operations))
     }
 
     fn config(&self, name: &str) -> PathBuf {
@@ -123,9 +181,12 @@ impl Fleet {
         run_beside(program, &self.config("node0"), arguments, input).await
     }
 
-    /// Waits until each node knows the MCP server: it asks for a token.
-    async fn wait_for_server(&self) -> anyhow::Result<()> {
-        for node in &self.nodes {
+    /// Waits until each gateway knows the MCP server: it asks for a token.
+    ///
+    /// # Errors
+    /// When one does not within ten seconds.
+    pub async fn wait_for_server(&self) -> anyhow::Result<()> {
+        for node in self.nodes.iter().filter(|node| node.role.is_gateway()) {
             let begun = Instant::now();
             loop {
                 let mut connection = Connection::open(&node.door).await?;
@@ -137,9 +198,10 @@ impl Fleet {
                 }
                 ensure!(
                     begun.elapsed() < FELT,
-                    "{} at {}",
+                    "{} at {}: {}",
                     answer.status(),
-                    node.door
+                    node.door,
+                    node.log()
                 );
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }

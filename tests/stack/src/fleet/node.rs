@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -10,24 +10,66 @@ use tokio::process::{Child, Command};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What a node answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Sign-in and tokens, and the feeds of gateways.
+    Authority,
+    /// Calls alone, without the database.
+    Gateway,
+}
+
+impl Role {
+    /// Whether it signs people in and gives tokens.
+    pub fn is_authority(self) -> bool {
+        self != Self::Gateway
+    }
+
+    /// Whether it takes calls.
+    pub fn is_gateway(self) -> bool {
+        self != Self::Authority
+    }
+}
+
 /// A node, running or not. Killed when dropped.
 pub struct Node {
+    /// What it answers for.
+    pub role: Role,
     config: PathBuf,
     log: PathBuf,
     /// `host:port` where it listens, in each of its lives.
     pub door: String,
+    /// `host:port` where it tells its metrics.
+    pub operations: String,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
 impl Node {
     /// A node that has not been started. What it logs is appended to `log`.
-    pub fn new(config: PathBuf, log: PathBuf, door: String) -> Self {
+    pub fn new(
+        role: Role,
+        config: PathBuf,
+        log: PathBuf,
+        door: String,
+        operations: String,
+    ) -> Self {
         Self {
+            role,
             config,
             log,
             door,
+            operations,
+            environment: Vec::new(),
             child: None,
         }
+    }
+
+    /// Gives its later lives a variable of the environment.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts `program` and waits until it serves.
@@ -42,6 +84,7 @@ impl Node {
         let mut child = Command::new(program)
             .args(["serve", "--ready-json", "--config"])
             .arg(&self.config)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -101,6 +144,24 @@ impl Node {
             .id()
             .with_context(|| format!("it has ended by itself: {}", self.log()))?;
         super::send_signal(id, signal).await
+    }
+
+    /// Waits until it has logged these words, in any of its lives.
+    ///
+    /// # Errors
+    /// When it does not for long, with what it logged.
+    pub async fn wait_for_log(&self, words: &str) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            if log.contains(words) {
+                return Ok(());
+            }
+            if begun.elapsed() > LIMIT {
+                bail!("{words:?} is not in {}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The last lines of what it logged.

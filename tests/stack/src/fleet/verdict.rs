@@ -1,13 +1,23 @@
 //! What became of everything that was acknowledged.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 use testkit::person::{Person, text};
 
+use super::Role;
 use super::doors::{Ask, Doors, Heard};
 use super::ledger::{Broken, Chain, Ledger};
-use super::load::{error_of, form};
+use super::load::{call, error_of, form, revocation};
+
+/// A gateway whose feed is connected feels a change within this.
+const FELT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Access tokens that are older are not asked about: they live an hour.
+const LIVE_FOR: Duration = Duration::from_secs(50 * 60);
+
+const ROLES: [Role; 2] = [Role::All, Role::Gateway];
 
 /// What a load did and which promises were broken.
 pub struct Verdict {
@@ -22,6 +32,7 @@ pub struct Verdict {
     chains: usize,
     clients: usize,
     revoked: usize,
+    refused_after: Duration,
     broken: Vec<(Broken, String)>,
 }
 
@@ -36,10 +47,13 @@ impl Verdict {
                 entries.clients.clone(),
             )
         });
+        doors.wait_for_feeds().await;
         for chain in &chains {
+            check_gateways(ledger, &mut doors, chain, StatusCode::OK).await;
             check_alive(ledger, &mut doors, chain).await;
         }
         for chain in &revoked {
+            check_gateways(ledger, &mut doors, chain, StatusCode::UNAUTHORIZED).await;
             let ask = refresh(chain);
             check_dead(ledger, &mut doors, &ask, Broken::Lost, "a revoked token").await;
         }
@@ -47,6 +61,9 @@ impl Verdict {
             for client in &clients {
                 check_known(ledger, &mut doors, chain, client).await;
             }
+        }
+        if let Some(chain) = chains.last() {
+            check_a_revocation_is_felt(ledger, &mut doors, chain).await;
         }
         // Last, because a code that comes back ends what came of it.
         for chain in chains.iter().chain(&revoked) {
@@ -68,6 +85,7 @@ impl Verdict {
             chains: chains.len(),
             clients: clients.len(),
             revoked: revoked.len(),
+            refused_after: ledger.with(|entries| entries.refused_after),
             broken: ledger.with(|entries| entries.broken.clone()),
         }
     }
@@ -98,7 +116,7 @@ impl fmt::Display for Verdict {
         write!(
             out,
             "{} operations, {} permitted retries, {} codes spent by an unheard answer; of {} approvals, {} clients and {} \
-             revocations {} acknowledged writes lost, {} double spends, {} wrong answers, {} honest tokens refused, \
+             revocations (felt by every gateway within {:.1?}) {} acknowledged writes lost, {} double spends, {} wrong answers, {} honest tokens refused, \
              {} requests unanswered",
             self.operations,
             self.retries,
@@ -106,6 +124,7 @@ impl fmt::Display for Verdict {
             self.chains,
             self.clients,
             self.revoked,
+            self.refused_after,
             self.count(Broken::Lost),
             self.count(Broken::DoubleSpend),
             self.count(Broken::Wrong),
@@ -113,6 +132,41 @@ impl fmt::Display for Verdict {
             self.count(Broken::Unanswered),
         )
     }
+}
+
+/// Every gateway takes what is good and refuses what was revoked, now that nothing is wrong with anything.
+async fn check_gateways(ledger: &Ledger, doors: &mut Doors, chain: &Chain, wanted: StatusCode) {
+    let (token, since) = &chain.access;
+    if since.elapsed() > LIVE_FOR {
+        return;
+    }
+    for answer in doors.ask_each_gateway(&call(token), &ROLES).await {
+        let said = match answer {
+            Ok(answer) if answer.status() == wanted => continue,
+            Ok(answer) => answer.status().to_string(),
+            Err(error) => format!("{error:#}"),
+        };
+        let what = match wanted {
+            StatusCode::OK => Broken::Refused,
+            _ => Broken::Lost,
+        };
+        let words = format!("at the end, a token that deserves {wanted}: {said}");
+        ledger.broken(what, words);
+    }
+}
+
+/// Nothing is wrong with anything any more: what is revoked now is refused everywhere as fast as promised.
+async fn check_a_revocation_is_felt(ledger: &Ledger, doors: &mut Doors, chain: &Chain) {
+    let Some(Heard { answer, .. }) = doors.ask(&revocation(chain)).await else {
+        return;
+    };
+    if answer.status() != StatusCode::OK {
+        let said = format!("a revocation at the end: {}", text(&answer));
+        ledger.broken(Broken::Wrong, said);
+        return;
+    }
+    tokio::time::sleep(FELT_WITHIN).await;
+    check_gateways(ledger, doors, chain, StatusCode::UNAUTHORIZED).await;
 }
 
 async fn check_alive(ledger: &Ledger, doors: &mut Doors, chain: &Chain) {

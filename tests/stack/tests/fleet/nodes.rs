@@ -1,11 +1,11 @@
-//! Each node and the database fail in turn under an honest load.
+//! Two authorities, a gateway alone, their database and the feed between them fail in turn under an honest load.
 
 use std::time::Duration;
 
 use base::Random as _;
 use stack_tests::binary;
-use stack_tests::fleet::{Fleet, Load, Pace, Shutdown};
-use testkit::{SeededRandom, Way};
+use stack_tests::fleet::{Fleet, Load, Node, Pace, Role, Shutdown};
+use testkit::{FaultProxy, SeededRandom, Way};
 
 use crate::support::{count, seed};
 
@@ -14,34 +14,54 @@ const SILENCE: Duration = Duration::from_millis(1500);
 
 const PEOPLE: usize = 4;
 
-/// What can go wrong. A node that has one role only gets its faults here, too, once it can be started.
+/// What can go wrong.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Kill(usize),
     Halt(usize),
     Restart(usize),
+    /// Every authority is killed, and the gateway is alone until they are back.
+    Authorities,
     Database(Shutdown),
-    Cut,
-    Silence,
-    Refuse,
+    /// Of the connections to the database, or of the feed.
+    Cut(Line),
+    Silence(Line),
+    Refuse(Line),
 }
 
-/// Each fault that `nodes` nodes and their database can have.
+/// What can be broken between two that run.
+#[derive(Debug, Clone, Copy)]
+enum Line {
+    Database,
+    Feed,
+}
+
+impl Line {
+    fn of(self, fleet: &Fleet) -> &FaultProxy {
+        match self {
+            Self::Database => &fleet.proxy,
+            Self::Feed => fleet.feed.as_ref().unwrap(),
+        }
+    }
+}
+
+/// Each fault that `nodes` nodes, their database and their feed can have.
 fn faults(nodes: usize) -> Vec<Fault> {
     let mut faults: Vec<Fault> = (0..nodes)
         .flat_map(|node| [Fault::Kill(node), Fault::Halt(node), Fault::Restart(node)])
         .collect();
+    for line in [Line::Database, Line::Feed] {
+        faults.extend([Fault::Cut(line), Fault::Silence(line), Fault::Refuse(line)]);
+    }
     faults.extend([
+        Fault::Authorities,
         Fault::Database(Shutdown::Fast),
         Fault::Database(Shutdown::Immediate),
-        Fault::Cut,
-        Fault::Silence,
-        Fault::Refuse,
     ]);
     faults
 }
 
-async fn happen(fault: Fault, fleet: &mut Fleet) -> anyhow::Result<()> {
+async fn happen(fault: Fault, fleet: &mut Fleet, load: &Load) -> anyhow::Result<()> {
     match fault {
         Fault::Kill(node) => {
             fleet.nodes[node].kill().await?;
@@ -56,18 +76,32 @@ async fn happen(fault: Fault, fleet: &mut Fleet) -> anyhow::Result<()> {
             fleet.nodes[node].stop().await?;
             fleet.nodes[node].start(binary()).await?;
         }
-        Fault::Database(shutdown) => fleet.database.restart(shutdown).await?,
-        Fault::Cut => fleet.proxy.cut(),
-        Fault::Silence => {
-            fleet.proxy.switch(Way::Hold);
-            tokio::time::sleep(SILENCE).await;
-            fleet.proxy.switch(Way::Pass);
+        Fault::Authorities => {
+            // A gateway that was never told anything has nothing to go on with.
+            fleet.wait_for_server().await?;
+            let authorities = |node: &&mut Node| node.role.is_authority();
+            for node in fleet.nodes.iter_mut().filter(authorities) {
+                node.kill().await?;
+            }
+            load.check_calls_go_on(&[Role::Gateway]).await;
+            for node in fleet.nodes.iter_mut().filter(authorities) {
+                node.start(binary()).await?;
+            }
         }
-        Fault::Refuse => {
-            fleet.proxy.switch(Way::Refuse);
-            fleet.proxy.cut();
+        Fault::Database(shutdown) => fleet.database.restart(shutdown).await?,
+        Fault::Cut(line) => line.of(fleet).cut(),
+        Fault::Silence(line) => {
+            line.of(fleet).switch(Way::Hold);
             tokio::time::sleep(SILENCE).await;
-            fleet.proxy.switch(Way::Pass);
+            line.of(fleet).switch(Way::Pass);
+        }
+        Fault::Refuse(line) => {
+            fleet.wait_for_server().await?;
+            line.of(fleet).switch(Way::Refuse);
+            line.of(fleet).cut();
+            tokio::time::sleep(SILENCE).await;
+            load.check_calls_go_on(&[Role::All, Role::Gateway]).await;
+            line.of(fleet).switch(Way::Pass);
         }
     }
     Ok(())
@@ -85,7 +119,7 @@ async fn while_nodes_and_database_fail_in_turn_nothing_is_lost_and_nobody_is_ref
     let operations = count("PORTCULLIS_OPERATIONS", 600);
     let seed = seed();
     let random = SeededRandom::new(seed);
-    let mut fleet = Fleet::start(&[binary(), binary()], PEOPLE).await.unwrap();
+    let mut fleet = Fleet::start_apart(binary(), PEOPLE).await.unwrap();
     let load = Load::begin(&fleet, PEOPLE, Pace::Full).await.unwrap();
     let mut ahead = Vec::new();
     for _ in 0..wanted {
@@ -95,7 +129,7 @@ async fn while_nodes_and_database_fail_in_turn_nothing_is_lost_and_nobody_is_ref
         }
         let fault = ahead.swap_remove(below(&random, ahead.len()));
         load.wait_for(operations / (wanted + 1)).await.unwrap();
-        if let Err(error) = happen(fault, &mut fleet).await {
+        if let Err(error) = happen(fault, &mut fleet, &load).await {
             panic!("{fault:?}, seed {seed}: {error:#}");
         }
     }
