@@ -592,3 +592,53 @@ async fn without_postgres_good_tokens_still_call_and_the_authority_asks_to_come_
         .await;
     apart.stop().await;
 }
+
+/// The host of an alias leads to the gateway, and only the authority can answer what it asks there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_that_leads_to_a_gateway_alone_is_proven_through_it_and_another_host_is_not() {
+    let apart = Apart::start("").await;
+    apart.mapped().await;
+    let (_, tokens) = apart.signed_in().await;
+    let at = apart.gateway.ready["listen"][0].as_str().unwrap();
+    let here = format!("http://{at}/mcp/echo");
+    let nowhere = format!("http://127.0.0.1:{}/mcp/echo", unused_port().await);
+    for url in [&here, &nowhere] {
+        apart.done(&["servers", "alias", "add", "echo", url]).await;
+    }
+    let call = async |url: &str| {
+        let client = McpClient::new(url).with_bearer(access(&tokens));
+        client.call_tool("echo", json!({"a": 1})).await.status
+    };
+    let began = Instant::now();
+    while call(&here).await != StatusCode::OK {
+        assert!(began.elapsed() < PATIENCE, "the alias is never proven");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let listed = apart.done(&["servers", "alias", "list"]).await;
+    let of = |url: &str| {
+        listed
+            .lines()
+            .find(|line| line.contains(url))
+            .unwrap()
+            .to_owned()
+    };
+    assert_ne!(
+        of(&here).replace(&here, ""),
+        of(&nowhere).replace(&nowhere, ""),
+        "{listed}"
+    );
+    // Nobody else learns an answer: neither by a nonce of his own nor without the credential.
+    let strange = format!("/.well-known/portcullis-alias/{}", "x".repeat(43));
+    let client = McpClient::new(format!("http://{at}{strange}"));
+    let answer = Answer::read(client.send(Method::GET, Bytes::new()).await).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    let mut authority = apart.authority().await;
+    let request =
+        Request::post("/servers/echo/alias-proof").header("content-type", "application/json");
+    let answer = authority
+        .send(request, r#"{"host":"x","nonce":"y"}"#)
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    apart.stop().await;
+}

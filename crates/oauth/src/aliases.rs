@@ -10,8 +10,8 @@ use store::{AliasTry, AliasVerdict, StoreError};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use crate::Authority;
 use crate::loopback::is_loopback;
+use crate::{Authority, ServerContext};
 
 /// Where a host that leads here answers for a nonce.
 pub const PROOF_PATH: &str = "/.well-known/portcullis-alias/";
@@ -50,6 +50,23 @@ pub async fn answer(
         return Ok(None);
     };
     Ok(is_host_of(&url, host).then(|| made_answer(authority, &url, nonce)))
+}
+
+/// As [`answer`], for the gateway of `server`: for nobody else's aliases.
+///
+/// # Errors
+/// When the store fails.
+pub async fn answer_of(
+    authority: &Authority,
+    server: &ServerContext,
+    host: &str,
+    nonce: &str,
+) -> Result<Option<String>, StoreError> {
+    let mut own = server.server.other_addresses.aliases.iter();
+    match own.any(|alias| is_host_of(&alias.url, host)) {
+        true => answer(authority, host, nonce).await,
+        false => Ok(None),
+    }
 }
 
 fn made_answer(authority: &Authority, url: &str, nonce: &str) -> String {

@@ -10,6 +10,7 @@ use egress::{Body, Client, Names, Settings};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
+use wire::gateway::AliasNonce;
 
 /// The largest answer that is read whole.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -210,6 +211,35 @@ impl OwnServer {
     /// When the authority is not reached, or does not answer 200 with JSON.
     pub async fn post_json(&self, name: &str, body: Bytes) -> Result<Value, AuthorityError> {
         self.post(name, "application/json", body).await
+    }
+
+    /// What the authority answers for a nonce that it sent to `host` itself, to see where that leads; nothing when it
+    /// sent none.
+    ///
+    /// # Errors
+    /// As [`OwnServer::post_json`].
+    pub async fn answer_alias_nonce(
+        &self,
+        host: &str,
+        nonce: &str,
+    ) -> Result<Option<String>, AuthorityError> {
+        let asked = AliasNonce {
+            host: host.to_owned(),
+            nonce: nonce.to_owned(),
+        };
+        let body = serde_json::to_vec(&asked).map_err(|_| AuthorityError::Unreadable)?;
+        let body = Some(("application/json", Bytes::from(body)));
+        let answer = self.send(Method::POST, "alias-proof", body).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::OK => {}
+            _ => return Err(self.refused(answer).await),
+        }
+        let bytes = whole(answer.into_body()).await;
+        let said: Value = serde_json::from_slice(&bytes.ok_or(AuthorityError::Unreadable)?)
+            .map_err(|_| AuthorityError::Unreadable)?;
+        let answer = said["answer"].as_str().map(str::to_owned);
+        answer.map(Some).ok_or(AuthorityError::Unreadable)
     }
 
     /// As [`OwnServer::post_json`], of any type.

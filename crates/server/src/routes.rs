@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::app::AppState;
-use crate::gateways::{activity, feed, manifest};
+use crate::gateways::{activity, alias_nonce, feed, manifest};
 use crate::oauth::{alias_proof, authorize, introspect, metadata, register, revoke, token};
 use crate::people::{client_logo, clients, home, setup, sign_in, sign_out, tokens};
 use crate::{cookie_weight, metric, pages, respond};
@@ -103,6 +103,7 @@ fn for_programs() -> Router<AppState> {
         .route("/servers/{slug}/introspect", post(introspect::post))
         .route("/servers/{slug}/feed", get(feed::get))
         .route("/servers/{slug}/manifest", post(manifest::post))
+        .route("/servers/{slug}/alias-proof", post(alias_nonce::post))
         .route("/servers/{slug}/activity", post(activity::post))
         .method_not_allowed_fallback(wrong_method);
     for_all.merge(for_servers)

@@ -48,6 +48,15 @@ pub struct ReportedCall {
     pub correlation_id: Option<String>,
 }
 
+/// A nonce that a gateway was asked at one of its hosts, for the authority to answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasNonce {
+    /// The host, as the request named it.
+    pub host: String,
+    /// The nonce.
+    pub nonce: String,
+}
+
 /// What came of an inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ManifestAnswer {

@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use sdk::{FeedGap, Refusal, RefusalCause};
 
+use super::alias_relay::AliasRelay;
 use super::join::Entrance;
 use crate::accept::Handler;
 use crate::arriving::Arriving;
@@ -16,6 +17,7 @@ use crate::arriving::Arriving;
 pub struct GatewayDoor {
     pub gateway: Gateway,
     pub feeds: Feeds,
+    pub aliases: AliasRelay,
     pub random: Arc<dyn Random>,
     pub entrance: Entrance,
 }
@@ -52,6 +54,9 @@ impl Handler for GatewayDoor {
 
     async fn answer(&self, request: Request<Arriving>, peer: SocketAddr) -> Response<BoxBody> {
         let route = async |request: Request<Arriving>, _: IpAddr| {
+            if let Some(answer) = self.aliases.answer(&request).await {
+                return answer;
+            }
             let knows = self.gateway.knows(request.uri(), request.headers());
             if !knows && self.is_waiting() {
                 return self.unavailable();

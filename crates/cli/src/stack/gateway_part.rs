@@ -3,13 +3,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use domain::ServerSlug;
 use gateway::{Feeds, Gateway, IdentityKey};
+use sdk::OwnServer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::authority_part::Surroundings;
 use super::records;
 use super::server_set::{self, Asked, ServerSet};
-use super::supply::Supply;
+use super::supply::{Manifest, Supply};
 use super::upstreams::TodoAddress;
 use super::watch::First;
 use crate::terminal::Terminal;
@@ -22,6 +23,8 @@ const FIRST_LOOKS_MAX: usize = 256;
 pub struct GatewayPart {
     pub gateway: Gateway,
     pub feeds: Feeds,
+    /// The ways to an authority elsewhere.
+    pub elsewhere: Arc<[OwnServer]>,
     /// What the first look at each upstream finds; the terminal is told where nobody listens.
     pub first_looks: mpsc::Receiver<First>,
     /// The MCP servers of the start that have an address.
@@ -71,6 +74,10 @@ impl GatewayPart {
         ));
         tasks.spawn(follow_key(gateway.clone(), supply.identity_key));
 
+        let elsewhere = match &supply.manifest {
+            Manifest::Elsewhere(servers) => Arc::clone(servers),
+            Manifest::Store { .. } => Arc::default(),
+        };
         let (found, first_looks) = mpsc::channel(FIRST_LOOKS_MAX);
         let mut set = ServerSet::new(server_set::Surroundings {
             gateway: gateway.clone(),
@@ -93,6 +100,7 @@ impl GatewayPart {
         Ok(Self {
             gateway,
             feeds: supply.feeds,
+            elsewhere,
             first_looks,
             placed,
         })

@@ -1,6 +1,7 @@
 //! Everything that `up` runs: the store, the authority, the gateway, the bundled todo server, on one listener.
 
 mod activity_report;
+mod alias_relay;
 mod authority_part;
 mod chores;
 mod gateway_door;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::alias_relay::AliasRelay;
 use super::authority_part::{AuthorityPart, OwnAuthority, Surroundings};
 use super::gateway_door::GatewayDoor;
 use super::gateway_part::GatewayPart;
@@ -223,6 +224,7 @@ impl Node {
                 let door = GatewayDoor {
                     gateway: part.gateway.clone(),
                     feeds: part.feeds.clone(),
+                    aliases: AliasRelay::new(Arc::clone(&part.elsewhere)),
                     random: Arc::clone(random),
                     entrance: entrance.clone(),
                 };

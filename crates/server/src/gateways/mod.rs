@@ -2,6 +2,7 @@
 //! server, and about that one alone.
 
 pub(crate) mod activity;
+pub(crate) mod alias_nonce;
 pub(crate) mod board;
 pub(crate) mod feed;
 pub(crate) mod manifest;
