@@ -71,6 +71,8 @@ pub enum AuditEventKind {
     ServerCredentialCreated,
     EpochBegan,
     UserDeleted,
+    /// Of a newer release, for which this one has no word. It is read and never written.
+    Unknown,
     UserChanged,
     ClientChanged,
 }
@@ -123,6 +125,7 @@ impl AuditEventKind {
             Self::ServerCredentialCreated => "server_credential_created",
             Self::EpochBegan => "epoch_began",
             Self::UserDeleted => "user_deleted",
+            Self::Unknown => "unknown",
             Self::UserChanged => "user_changed",
             Self::ClientChanged => "client_changed",
         }

@@ -99,7 +99,8 @@ fn read(row: &RowReader<'_>) -> Result<StoredAuditEvent, StoreError> {
         id: row.int(0)?,
         event: AuditEvent {
             at: Timestamp::from_unix_ms(row.int(1)?),
-            kind: row.parse(2, AuditEventKind::parse)?,
+            // A newer release may have written it while both run.
+            kind: AuditEventKind::parse(row.text(2)?).unwrap_or(AuditEventKind::Unknown),
             server,
             user: row.optional_text(4)?.map(UserId::from_text),
             client: row.optional_text(5)?.map(ClientId::from_text),

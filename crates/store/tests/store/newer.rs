@@ -1,5 +1,6 @@
 //! A database that a newer Portcullis expanded: this one works with it until something is taken away.
 
+use domain::AuditEventKind;
 use store::{Redeemed, Rotated, Store, StoreError, StoreOptions};
 use testkit::MovableClock;
 
@@ -18,6 +19,7 @@ const EXPANDED: &str = "
     ALTER TABLE login_session ADD COLUMN of_the_next_release TEXT NOT NULL DEFAULT 'x';
     ALTER TABLE audit_event ADD COLUMN of_the_next_release TEXT NOT NULL DEFAULT 'x';
     CREATE TABLE of_the_next_release (id TEXT NOT NULL PRIMARY KEY);
+    INSERT INTO audit_event (id, at, kind, detail) VALUES (1, 0, 'of_the_next_release', 'x');
     INSERT INTO schema_version (version, name, applied_at, usable_from) VALUES (98, 'authority', 0, 7)";
 
 async fn open(database: &TestDatabase) -> Result<Store, StoreError> {
@@ -45,6 +47,9 @@ async fn a_node_goes_on_while_a_newer_one_expands_the_database_and_starts_again_
         assert_eq!(rotated.unwrap(), Rotated::Fresh);
         let again = open(&database).await.unwrap();
         assert_eq!(again.list_clients(None, 10).await.unwrap().len(), 1);
+        let events = again.list_audit_events(0, 100).await.unwrap();
+        assert_eq!(events[0].event.kind, AuditEventKind::Unknown);
+        assert_eq!(events[1].event.kind, AuditEventKind::ServerAdded);
         let added = |content: &[String]| {
             let of_the_next = |line: &&String| line.contains("of_the_next_release");
             content
