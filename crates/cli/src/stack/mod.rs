@@ -202,6 +202,13 @@ impl Stack {
         self.node.announce_shutdown();
     }
 
+    /// Makes it look at once whether something changed, which it otherwise does four times a second of the real clock.
+    pub fn look_now(&self) {
+        if let Some(authority) = &self.node.authority {
+            authority.wake.notify_one();
+        }
+    }
+
     /// Refuses new connections, lets answers finish, writes everything down.
     pub async fn shutdown(self) {
         self.node.shutdown().await;

@@ -78,18 +78,19 @@ impl World {
     /// Lets time pass; the machine may have been asleep meanwhile.
     pub async fn sleep_until(&self, then: Timestamp) -> anyhow::Result<()> {
         self.clock.set(then);
-        if self.stack.is_none() {
+        let Some(stack) = &self.stack else {
             return Ok(());
-        }
-        // A gateway that has heard nothing of the authority for five minutes answers 503 until it has, which takes a
-        // quarter of a second of the real clock. A client would wait for `Retry-After`.
+        };
+        // A gateway that has heard nothing of the authority for five minutes answers 503 until it has. A client would
+        // wait for `Retry-After`.
+        stack.look_now();
         let until = tokio::time::Instant::now() + SETTLING;
         while self.call(None).await?.status() != StatusCode::UNAUTHORIZED {
             anyhow::ensure!(
                 tokio::time::Instant::now() < until,
                 "still not awake at {then:?}"
             );
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
     }
