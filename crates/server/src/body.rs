@@ -17,6 +17,7 @@ pub(crate) enum BodyRefusal {
     TooLarge(usize),
     TooSlow,
     WrongType(&'static str),
+    Encoded,
     Broken,
 }
 
@@ -25,7 +26,7 @@ impl BodyRefusal {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::WrongType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::WrongType(_) | Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Broken => StatusCode::BAD_REQUEST,
         }
     }
@@ -35,6 +36,7 @@ impl BodyRefusal {
             Self::TooLarge(bytes_max) => format!("the body is larger than {bytes_max} bytes"),
             Self::TooSlow => "the body did not arrive in time".to_owned(),
             Self::WrongType(wanted) => format!("Content-Type must be {wanted}"),
+            Self::Encoded => "Content-Encoding is not supported; send the body as it is".to_owned(),
             Self::Broken => "the body broke off".to_owned(),
         }
     }
@@ -73,6 +75,13 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, BodyRefusal> {
+    let plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if !plain {
+        return Err(BodyRefusal::Encoded);
+    }
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

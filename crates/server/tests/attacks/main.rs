@@ -4,8 +4,10 @@
 mod addresses;
 mod authorization;
 mod browser;
+mod clocks;
 mod codes;
 mod errors;
+mod limits;
 mod other_tokens;
 mod refresh_tokens;
 mod registration;
