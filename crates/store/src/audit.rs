@@ -25,7 +25,7 @@ impl Conn {
     /// Writes `event` in this transaction.
     pub(crate) fn record(&mut self, event: &AuditEvent) {
         let row = Args::with_capacity(8)
-            .int(event_id::next(event.at))
+            .int(event_id::next_in_order(event.at))
             .time(event.at)
             .text(event.kind.as_str())
             .optional_text(event.server.as_ref().map(ServerSlug::as_str))
@@ -38,6 +38,17 @@ impl Conn {
 }
 
 impl Store {
+    /// Goes on behind the last event that is there.
+    pub(crate) async fn continue_audit_log(&self) -> Result<(), StoreError> {
+        let sql = "SELECT MAX(id) FROM audit_event";
+        if let Some(row) = self.fetch_optional(sql, Args::default()).await?
+            && let Some(last) = RowReader::new(&row, "audit_event").optional_int(0)?
+        {
+            event_id::found(last);
+        }
+        Ok(())
+    }
+
     /// Writes an event that goes with no other change, such as a refused sign-in.
     ///
     /// # Errors

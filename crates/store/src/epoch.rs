@@ -166,7 +166,7 @@ pub(crate) async fn begin(
     }
     let sql = "INSERT INTO audit_event (id, at, kind, detail) VALUES ($1, $2, 'epoch_began', $3)";
     let args = Args::with_capacity(3)
-        .int(event_id::next(now))
+        .int(event_id::next_in_order(now))
         .time(now)
         .text(reason);
     execute(connection, sql, args.finish()?).await?;

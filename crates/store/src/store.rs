@@ -57,7 +57,9 @@ impl Store {
     pub async fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Self, StoreError> {
         let database =
             Database::open(&options.url, options.synchronous(), &AUTHORITY, clock.now()).await?;
-        Ok(Self(Arc::new(database)))
+        let store = Self(Arc::new(database));
+        store.continue_audit_log().await?;
+        Ok(store)
     }
 
     /// Finishes the writes that wait, refuses later ones, and closes.

@@ -1,8 +1,8 @@
-use domain::AuditEventKind;
-use store::StoreError;
+use domain::{AuditEventKind, FamilyEnd};
+use store::{EndFamily, Redeemed, Rotated, StoreError};
 
-use crate::databases::on_every_store;
-use crate::fixture::{Fixture, at, event, server, user};
+use crate::databases::{on_every_database, on_every_store};
+use crate::fixture::{Fixture, at, event, redeem, rotate, server, user};
 
 const DAY: i64 = 24 * 3600;
 
@@ -43,6 +43,125 @@ async fn events_are_listed_in_order_page_by_page() {
         assert_eq!(listed, expected);
     })
     .await;
+}
+
+#[tokio::test]
+async fn events_keep_their_order_and_their_times_though_the_clock_goes_back() {
+    on_every_database(|database| async move {
+        let mut expected = Vec::new();
+        // The second time as another process, and then one whose clock is right.
+        for times in [[1000, 900, 0], [500, 501, 1], [2000, 2001, 2002]] {
+            let store = database.open().await;
+            for seconds in times {
+                let mut one = event(AuditEventKind::SignInRefused);
+                one.at = at(seconds);
+                store.insert_audit_event(one).await.unwrap();
+                expected.push(at(seconds));
+            }
+            let listed = store.list_audit_events(0, 100).await.unwrap();
+            let times: Vec<_> = listed.iter().map(|stored| stored.event.at).collect();
+            assert_eq!(times, expected);
+            store.close().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_has_a_thousand_rows_at_most_however_many_are_asked_for() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let many = "WITH RECURSIVE many (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM many WHERE i < 1001)
+            INSERT INTO audit_event (id, at, kind, detail) SELECT i, i, 'sign_in_refused', 'x' FROM many";
+        database.tamper(many).await;
+        for (asked, given) in [(999, 999), (1000, 1000), (1001, 1000), (usize::MAX, 1000)] {
+            let page = store.list_audit_events(0, asked).await.unwrap();
+            assert_eq!(page.len(), given, "{asked}");
+        }
+        store.close().await;
+    })
+    .await;
+}
+
+const AWAY: &str = "ALTER TABLE audit_event RENAME TO audit_event_away";
+const BACK: &str = "ALTER TABLE audit_event_away RENAME TO audit_event";
+
+/// Whatever leaves an event is not done when the event cannot be written, and is done when it can.
+#[tokio::test]
+async fn nothing_is_done_that_cannot_be_written_down() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let fixture = Fixture::new(&store).await;
+        let (code, refresh) = (fixture.issued_code().await, fixture.refresh_token().await);
+        let ending = fixture.refresh_token().await;
+        database.tamper(AWAY).await;
+        let before = database.content().await;
+        for (name, done) in changes(&fixture, &code, &refresh, &ending).await {
+            assert!(!done, "{name} was done and not written down");
+        }
+        assert!(database.content().await == before, "something is left");
+        database.tamper(BACK).await;
+
+        let events = store.list_audit_events(0, 1000).await.unwrap().len();
+        let done = changes(&fixture, &code, &refresh, &ending).await;
+        for (name, done) in &done {
+            assert!(done, "{name}");
+        }
+        let after = store.list_audit_events(0, 1000).await.unwrap().len();
+        assert_eq!(after - events, done.len());
+        store.close().await;
+    })
+    .await;
+}
+
+/// What leaves an event, each with whether it was done.
+async fn changes(
+    fixture: &Fixture,
+    code: &domain::AuthorizationCode,
+    refresh: &domain::RefreshToken,
+    ending: &domain::RefreshToken,
+) -> Vec<(&'static str, bool)> {
+    let store = &fixture.store;
+    let other = user("bob@example.com");
+    let another = server("notes");
+    let client = crate::fixture::client(&fixture.server);
+    let some = || event(AuditEventKind::UserAdded);
+    let redeemed = store.redeem_code(redeem(code, at(2))).await;
+    let rotated = store.rotate_refresh_token(rotate(refresh, at(2))).await;
+    let end = EndFamily {
+        family: ending.family.clone(),
+        now: at(2),
+        reason: FamilyEnd::Revoked,
+        revocation_until: at(3600),
+        event: event(AuditEventKind::GrantRevoked),
+    };
+    let issued = fixture.code();
+    let consent = fixture.consent();
+    vec![
+        ("a person", store.insert_user(&other, some()).await.is_ok()),
+        (
+            "a server",
+            store.insert_server(&another, some()).await.is_ok(),
+        ),
+        (
+            "a sign-in",
+            store
+                .insert_login_session(&crate::fixture::session(&fixture.user), some())
+                .await
+                .is_ok(),
+        ),
+        (
+            "a registration",
+            store.insert_client(&client, None, some()).await.is_ok(),
+        ),
+        (
+            "an approval",
+            store.insert_code(issued, consent, some()).await.is_ok(),
+        ),
+        ("a redemption", redeemed == Ok(Redeemed::Fresh)),
+        ("a refresh", rotated == Ok(Rotated::Fresh)),
+        ("a revocation", store.end_family(end).await == Ok(true)),
+    ]
 }
 
 #[tokio::test]
