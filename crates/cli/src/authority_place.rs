@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use base::{Clock, Random, SystemClock, random_token};
-use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store, StoreOptions};
+use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store, StoreError, StoreOptions};
 
 use crate::config::{DatabasePlace, Valid};
 use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
@@ -109,7 +109,9 @@ impl AuthorityPlace {
         {
             options.synchronous = store::Synchronous::Normal;
         }
-        Store::open(options, &SystemClock).await.context(named)
+        Store::open(options, &SystemClock)
+            .await
+            .map_err(|error| naming(error, named))
     }
 
     /// Opens the activity log.
@@ -127,7 +129,7 @@ impl AuthorityPlace {
         };
         ActivityLog::open(ActivityOptions { url }, clock)
             .await
-            .context(named)
+            .map_err(|error| naming(error, named))
     }
 
     /// The file of this name, or the schema whose name ends so.
@@ -222,6 +224,15 @@ impl AuthorityPlace {
             DatabasePlace::Postgres { .. } => store.find_setting("public_url").await?,
         };
         fixed.context("no authority has been started here yet; run `portcullis serve` with this --config first")
+    }
+}
+
+/// Says what was opened, where the error does not.
+fn naming(error: StoreError, named: String) -> anyhow::Error {
+    let names_it = (named.rsplit(' ').next()).is_some_and(|name| error.to_string().contains(name));
+    match names_it {
+        true => error.into(),
+        false => anyhow::Error::from(error).context(named),
     }
 }
 

@@ -95,7 +95,10 @@ impl Database {
         T: Send + Sync + 'static,
     {
         match self {
-            Self::Sqlite(sqlite) => sqlite.writer.write(data, work).await,
+            Self::Sqlite(sqlite) => {
+                let written = sqlite.writer.write(data, work).await;
+                written.map_err(|error| sqlite::naming(error, &sqlite.path))
+            }
             Self::Postgres(postgres) => postgres.write(data, work).await,
         }
     }
@@ -198,9 +201,15 @@ pub(crate) fn from_sqlx(error: &sqlx::Error) -> StoreError {
                 // The low byte is the primary code, the rest says more.
                 Some(_) => match code.parse::<i32>().unwrap_or_default() & 0xff {
                     5 | 6 => StoreError::Busy,
-                    8 => StoreError::Unavailable(format!("the database is read-only: {text}")),
-                    10 => StoreError::Unavailable(format!("the disk failed: {text}")),
-                    13 => StoreError::Unavailable(format!("the disk is full: {text}")),
+                    8 => StoreError::Unavailable(format!(
+                        "the database is read-only; let its disk be written to, and by this user: {text}"
+                    )),
+                    10 => StoreError::Unavailable(format!(
+                        "the disk failed; the system's log says why: {text}"
+                    )),
+                    13 => StoreError::Unavailable(format!(
+                        "the disk is full; make room on it: {text}"
+                    )),
                     14 => StoreError::Unavailable(format!(
                         "the database file cannot be opened: {text}"
                     )),

@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::postgres::Postgres;
-use super::sqlite::{Sqlite, options};
+use super::sqlite::{Sqlite, naming, options};
 use super::{Database, Synchronous, from_sqlx};
 use crate::StoreError;
 use crate::conn::{fetch_all, fetch_optional};
@@ -102,7 +102,7 @@ pub async fn vacuum_into(from: &Path, to: &Path) -> Result<(), StoreError> {
         .execute(AssertSqlSafe(format!("VACUUM INTO '{target}'")))
         .await
         .map(|_| ())
-        .map_err(|error| from_sqlx(&error));
+        .map_err(|error| naming(from_sqlx(&error), to));
     let _ = connection.close().await;
     copied?;
     // SQLite does not wait for the disk here.
@@ -116,7 +116,7 @@ pub async fn vacuum_into(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// When it is no SQLite database at all.
 pub async fn inspect_copy(path: &Path) -> Result<CopyInspected, StoreError> {
     sqlx::any::install_default_drivers();
-    let mut file = open_file(path).await?;
+    let mut file = open_file(path).await.map_err(|error| naming(error, path))?;
     let mut inspected = CopyInspected {
         name: None,
         version: 0,

@@ -146,13 +146,21 @@ pub(super) fn options(path: &Path) -> Result<AnyConnectOptions, StoreError> {
     Ok(options.disable_statement_logging())
 }
 
-/// Names the file where the error does not.
+/// What an error means while the file is being opened: it names the file.
 fn with_file(error: StoreError, path: &Path) -> StoreError {
-    let file = path.display().to_string();
     match error {
         StoreError::Busy => StoreError::Unavailable(format!(
-            "the database file {file} is locked by another process; stop it, or wait until it is done"
+            "the database file {} is locked by another process; stop it, or wait until it is done",
+            path.display()
         )),
+        other => naming(other, path),
+    }
+}
+
+/// Names the file where the error does not.
+pub(super) fn naming(error: StoreError, path: &Path) -> StoreError {
+    let file = path.display().to_string();
+    match error {
         StoreError::Unavailable(text) if !text.contains(&file) => {
             StoreError::Unavailable(format!("the database file {file}: {text}"))
         }

@@ -214,11 +214,15 @@ fn write(path: &Path, witness: Witness) -> std::io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!("-{}", std::process::id()));
     let aside = PathBuf::from(aside);
-    let mut file = std::fs::File::create(&aside)?;
-    file.write_all(witness.to_text().as_bytes())?;
-    file.sync_all()?;
-    drop(file);
-    std::fs::rename(&aside, path)
+    let written = || {
+        let mut file = std::fs::File::create(&aside)?;
+        file.write_all(witness.to_text().as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&aside, path)
+    };
+    written().inspect_err(|_| {
+        let _ = std::fs::remove_file(&aside);
+    })
 }
 
 #[cfg(test)]
