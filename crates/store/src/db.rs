@@ -188,6 +188,12 @@ async fn begin_immediate(conn: &mut Conn) -> Result<(), StoreError> {
         .map(|_| ())
 }
 
+/// Whether SQLite found no room.
+fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "13")
+}
+
 /// What an error of the driver means to a caller.
 pub(crate) fn from_sqlx(error: &sqlx::Error) -> StoreError {
     match error {

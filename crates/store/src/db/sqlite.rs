@@ -7,7 +7,7 @@ use sqlx::any::AnyConnectOptions;
 
 use super::readers::{ReadOnly, Readers};
 use super::witness::WitnessKeeper;
-use super::{Synchronous, begin_immediate, from_sqlx, witness};
+use super::{Synchronous, begin_immediate, from_sqlx, is_full, witness};
 use crate::StoreError;
 use crate::conn::Conn;
 use crate::epoch::KnownEpoch;
@@ -198,6 +198,7 @@ async fn set_up(
     ))
     .await?;
     check_levels(conn, synchronous).await?;
+    begin_afresh(conn).await?;
     begin_immediate(conn).await?;
     let ready = async {
         migrate::migrate(conn, schema, now).await?;
@@ -213,6 +214,26 @@ async fn set_up(
             Err(error)
         }
     }
+}
+
+/// Brings what stands in the log into the database and begins the log anew.
+///
+/// After a sync that failed, the operating system may show a write that is not on the disk as if it were. A process that
+/// lives on is safe: SQLite writes again, at the same place of the log, all that a failed sync was for. But whoever opens the
+/// log after that process was killed reads such a write back as committed, and would append behind a hole. So everything is
+/// written and synced once more first, and nothing is ever appended to a log that another process left behind.
+async fn begin_afresh(conn: &mut Conn) -> Result<(), StoreError> {
+    // Where others have the database open they have done it, and are not made to wait.
+    conn.run("PRAGMA busy_timeout = 0").await?;
+    let begun = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_optional(conn.raw())
+        .await;
+    match begun {
+        // A full disk has lost nothing, and what is there can be read.
+        Err(error) if !is_full(&error) => return Err(from_sqlx(&error)),
+        _ => {}
+    }
+    conn.run("PRAGMA busy_timeout = 5000").await
 }
 
 /// A pragma that is refused says nothing, so the answers are read back.
