@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use ::oauth::csrf::{self, Form};
-use ::oauth::service_tokens::{self, NewServiceToken, Revoker, ServiceTokenFilter};
+use ::oauth::service_tokens::{
+    self, CreateServiceTokenError, NewServiceToken, Revoker, ServiceTokenFilter,
+};
 use ::oauth::session::SignedIn;
 use ::oauth::{Error, Parameters};
 use axum::extract::{Request, State};
@@ -112,7 +114,8 @@ pub(crate) async fn create(State(app): State<AppState>, request: Request) -> Res
     };
     match make(&app, &own.form(), &own.signed_in).await {
         Ok(html) => respond::page(StatusCode::OK, PageKind::Plain, html),
-        Err(problem) => {
+        Err(NotMade::Failed(error)) => failed(&app, headers, &error),
+        Err(NotMade::Asked(problem)) => {
             let step = step(headers);
             respond::report(&app, step, &Error::invalid_request(problem.clone()));
             let status = StatusCode::BAD_REQUEST;
@@ -121,21 +124,43 @@ pub(crate) async fn create(State(app): State<AppState>, request: Request) -> Res
     }
 }
 
-async fn make(app: &App, form: &Parameters<'_>, signed_in: &SignedIn) -> Result<String, String> {
+/// Why there is no new token.
+enum NotMade {
+    /// Something is wrong with the form; in words for who filled it in.
+    Asked(String),
+    Failed(Error),
+}
+
+impl From<&str> for NotMade {
+    fn from(words: &str) -> Self {
+        Self::Asked(words.to_owned())
+    }
+}
+
+impl From<CreateServiceTokenError> for NotMade {
+    fn from(error: CreateServiceTokenError) -> Self {
+        match error {
+            CreateServiceTokenError::Store(error) => Self::Failed(error.into()),
+            other => Self::Asked(other.to_string()),
+        }
+    }
+}
+
+async fn make(app: &App, form: &Parameters<'_>, signed_in: &SignedIn) -> Result<String, NotMade> {
     let server = form
         .get("server")
         .and_then(|slug| app.server(slug))
         .ok_or("There is no such server.")?;
     let name = form.get("name").unwrap_or_default().trim();
     if name.is_empty() || name.chars().count() > NAME_CHARACTERS_MAX {
-        return Err("Say in at most 80 characters what the token is for.".to_owned());
+        return Err("Say in at most 80 characters what the token is for.".into());
     }
     let scopes: ScopeSet = form
         .all("scope")
         .filter_map(|name| Scope::parse(name).ok())
         .collect();
     if scopes.is_empty() {
-        return Err("Tick at least one thing that the token may do.".to_owned());
+        return Err("Tick at least one thing that the token may do.".into());
     }
     let days: u64 = form
         .get("days")
@@ -157,8 +182,7 @@ async fn make(app: &App, form: &Parameters<'_>, signed_in: &SignedIn) -> Result<
         new,
         Some(&signed_in.user.id),
     )
-    .await
-    .map_err(|error| error.to_string())?;
+    .await?;
     Ok(pages::token_made(&TokenMadePage {
         name,
         token: made.text.expose(),
