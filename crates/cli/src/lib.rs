@@ -96,6 +96,7 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(refusal.exit_code()).unwrap_or(2));
         }
     };
+    let is_service = matches!(arguments.command, Command::Up(_) | Command::Serve(_));
     let ended = start(&arguments).and_then(|(config, traces)| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -113,6 +114,13 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
         // A thread that still waits for the disk or for a browser must not hold up the end.
         runtime.shutdown_timeout(Duration::from_secs(1));
         ended
+    });
+    let ended = ended.and_then(|code| match terminal::lost_answer() {
+        Some(error) if !is_service => Err(error).context(
+            "it was done, but standard output did not take the answer; make room where it goes, and look with `list` or `show` \
+             what there is now",
+        ),
+        _ => Ok(code),
     });
     match ended {
         Ok(code) => code,

@@ -10,6 +10,15 @@ use console::{Style, Term};
 /// write over a line asks whether it is still the last one.
 static WRITES: AtomicU64 = AtomicU64::new(0);
 
+/// Why something of an answer could not be written to standard output, when it could not.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Takes the first reason why standard output lacks something that was written to it. Whoever sent a secret to a file
+/// that is shown once must not be told that it is there.
+pub fn lost_answer() -> Option<io::Error> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// How often something was written so far.
 pub fn writes() -> u64 {
     WRITES.load(Ordering::Relaxed)
@@ -109,7 +118,14 @@ impl Terminal {
     pub fn write(&self, text: &str) {
         WRITES.fetch_add(1, Ordering::Relaxed);
         let _ = match &self.sink {
-            Sink::Stdout => written(io::stdout().lock(), text),
+            Sink::Stdout => written(io::stdout().lock(), text).or_else(|error| {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    LOST.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .get_or_insert(error);
+                }
+                Ok(())
+            }),
             Sink::Stderr => written(io::stderr().lock(), text),
             Sink::Log => {
                 for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {

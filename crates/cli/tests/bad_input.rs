@@ -221,3 +221,22 @@ async fn a_directory_of_a_newer_version_or_with_another_file_for_a_database_is_r
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("portcullis.db"), "{}", ran.stderr);
 }
+
+#[tokio::test]
+async fn an_answer_that_standard_output_does_not_take_is_a_failure_that_says_so() {
+    let home = Home::new();
+    let arguments = ["config", "reference"];
+    assert_eq!(home.run(&arguments).await.code, 0);
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        return;
+    };
+    let output = home
+        .command(&arguments)
+        .stdout(full)
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard output"), "{said}");
+}

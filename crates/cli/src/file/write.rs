@@ -21,11 +21,38 @@ impl Maintenance {
         let text = render(self.gather().await?)?;
         match file {
             None => out.write(&text),
-            Some(file) => std::fs::write(file, text)
-                .with_context(|| format!("{} cannot be written", file.display()))?,
+            Some(file) => {
+                replace(file, &text)
+                    .with_context(|| format!("{} cannot be written", file.display()))?;
+            }
         }
         Ok(())
     }
+}
+
+/// Writes a file whole or leaves it as it was, so that a disk that is full costs nobody the record that they had. A pipe or
+/// a device is written to as it is.
+fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+    // Through a link, as a plain write goes.
+    let file = match file.canonicalize() {
+        Ok(there) if !there.is_file() => return std::fs::write(file, text),
+        Ok(there) => there,
+        Err(_) => file.to_owned(),
+    };
+    let mut name = file.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let aside = std::path::PathBuf::from(name);
+    let write = || {
+        std::fs::write(&aside, text)?;
+        std::fs::File::open(&aside)?.sync_all()?;
+        if let Ok(before) = std::fs::metadata(&file) {
+            std::fs::set_permissions(&aside, before.permissions())?;
+        }
+        std::fs::rename(&aside, &file)
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&aside);
+    })
 }
 
 /// The file. The digest is taken of the text, so that whoever has only the file can check it.
