@@ -39,17 +39,8 @@ pub async fn answer(
     host: &str,
     nonce: &str,
 ) -> Result<Option<String>, StoreError> {
-    if nonce.len() != NONCE_BYTES {
-        return Ok(None);
-    }
-    let digest = Digest::of(nonce);
-    let found = authority
-        .store()
-        .find_alias_by_nonce(&digest, authority.now());
-    let Some(url) = found.await? else {
-        return Ok(None);
-    };
-    Ok(is_host_of(&url, host).then(|| made_answer(authority, &url, nonce)))
+    let found = find_answer(authority, host, nonce).await?;
+    Ok(found.map(|(_, answer)| answer))
 }
 
 /// As [`answer`], for the gateway of `server`: for nobody else's aliases.
@@ -62,11 +53,37 @@ pub async fn answer_of(
     host: &str,
     nonce: &str,
 ) -> Result<Option<String>, StoreError> {
+    let Some((url, answer)) = find_answer(authority, host, nonce).await? else {
+        return Ok(None);
+    };
     let mut own = server.server.other_addresses.aliases.iter();
-    match own.any(|alias| is_host_of(&alias.url, host)) {
-        true => answer(authority, host, nonce).await,
-        false => Ok(None),
+    Ok(own.any(|alias| alias.url == url).then_some(answer))
+}
+
+/// The URL of the alias that is being proven by `nonce` at `host`, and the answer.
+async fn find_answer(
+    authority: &Authority,
+    host: &str,
+    nonce: &str,
+) -> Result<Option<(String, String)>, StoreError> {
+    if !is_nonce(nonce) {
+        return Ok(None);
     }
+    let digest = Digest::of(nonce);
+    let found = authority
+        .store()
+        .find_alias_by_nonce(&digest, authority.now());
+    let Some(url) = found.await? else {
+        return Ok(None);
+    };
+    let answer = is_host_of(&url, host).then(|| made_answer(authority, &url, nonce));
+    Ok(answer.map(|answer| (url, answer)))
+}
+
+/// Whether the text has the shape of a nonce of ours.
+pub fn is_nonce(text: &str) -> bool {
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.len() == NONCE_BYTES && text.bytes().all(is_base64url)
 }
 
 fn made_answer(authority: &Authority, url: &str, nonce: &str) -> String {
@@ -221,6 +238,12 @@ impl AliasProver {
         };
         // Our own origin is the word on which everything hangs, and may be on a network that is not asked from here.
         if origin == self.authority.public_url() {
+            return Shown::Ours;
+        }
+        // So was that of before a move, which the operator said is kept.
+        let now = self.authority.now();
+        let mut former = self.authority.former_origins().iter();
+        if former.any(|former| former.is_kept(now) && former.origin == origin) {
             return Shown::Ours;
         }
         if origin.starts_with("http:") && !is_loopback(&origin) {

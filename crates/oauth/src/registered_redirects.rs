@@ -5,6 +5,7 @@ use domain::NativeSchemes;
 use url::Url;
 use wire::oauth::{RedirectUri, RedirectUriKind};
 
+use crate::loopback::is_loopback;
 use crate::{Authority, Error, ServerContext};
 
 /// Cursor sends a private-use scheme, an https address and a loopback one in one request: what is acceptable is
@@ -112,7 +113,14 @@ pub(crate) fn is_ours(authority: &Authority, uri: &RedirectUri) -> bool {
         };
         Some((host, url.port_or_known_default()))
     };
-    origin(uri.as_str()) == origin(authority.public_url())
+    let asked = origin(uri.as_str());
+    let now = authority.now();
+    // Where we were before a move too; a loopback address there is somebody's program again.
+    let former = authority.former_origins().iter();
+    asked == origin(authority.public_url())
+        || former
+            .filter(|former| former.is_kept(now) && !is_loopback(&former.origin))
+            .any(|former| asked == origin(&former.origin))
 }
 
 #[cfg(test)]

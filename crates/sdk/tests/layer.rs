@@ -111,8 +111,11 @@ impl Rig {
             name: String::new(),
             issuer: "https://as.example/servers/notes".into(),
             resource: format!("{ORIGIN}/mcp"),
-            former_resources: Vec::new(),
-            former_issuers: Vec::new(),
+            former_resources: vec![("https://before.example/mcp".into(), moved_until(&rig.clock))],
+            former_issuers: vec![(
+                "https://as.before/servers/notes".into(),
+                moved_until(&rig.clock),
+            )],
             policy: Policy {
                 scopes: vec![ScopeDeclaration {
                     id: "scp_1".into(),
@@ -154,10 +157,18 @@ impl Rig {
     }
 
     fn token(&self, scope: &str) -> String {
+        self.token_of(
+            "https://as.example/servers/notes",
+            &format!("{ORIGIN}/mcp"),
+            scope,
+        )
+    }
+
+    fn token_of(&self, issuer: &str, audience: &str, scope: &str) -> String {
         let now = self.clock.now().unix_seconds();
         let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": "k1"});
         let claims = json!({
-            "iss": "https://as.example/servers/notes", "sub": "usr_alice", "aud": format!("{ORIGIN}/mcp"),
+            "iss": issuer, "sub": "usr_alice", "aud": audience,
             "exp": now + 600, "iat": now, "jti": "j", "client_id": "cli_1", "scope": scope, "grant_id": "grt_1",
         });
         let signed = format!(
@@ -184,14 +195,15 @@ impl Rig {
     }
 
     async fn call(&self, tool: &str) -> (Response<()>, String) {
+        self.call_with(&self.token("note:read"), tool).await
+    }
+
+    async fn call_with(&self, token: &str, tool: &str) -> (Response<()>, String) {
         let body =
             json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}});
         self.send(
             request(Method::POST, "/mcp")
-                .header(
-                    header::AUTHORIZATION,
-                    format!("Bearer {}", self.token("note:read")),
-                )
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
                 .header(header::CONTENT_TYPE, "application/json")
                 .header(header::COOKIE, "a=b")
                 .body(Full::from(body.to_string()))
@@ -224,6 +236,46 @@ async fn what_is_permitted_reaches_the_server_with_its_caller_and_without_creden
         parts.headers["content-length"],
         body.len().to_string().as_str()
     );
+}
+
+/// Until when what was issued before a move may be used.
+fn moved_until(clock: &MovableClock) -> base::Timestamp {
+    clock.now().after(Duration::from_secs(60))
+}
+
+#[tokio::test]
+async fn what_was_issued_before_a_move_is_taken_until_its_moment_and_from_nobody_else() {
+    let rig = Rig::published();
+    let now = format!("{ORIGIN}/mcp");
+    let (issuer, before) = (
+        "https://as.example/servers/notes",
+        "https://as.before/servers/notes",
+    );
+    let call = async |issuer: &str, audience: &str| {
+        let token = rig.token_of(issuer, audience, "note:read");
+        rig.call_with(&token, "read").await.0.status()
+    };
+    let old = "https://before.example/mcp";
+    for issuer in [issuer, before] {
+        for audience in [&*now, old] {
+            assert_eq!(
+                call(issuer, audience).await,
+                StatusCode::OK,
+                "{issuer} {audience}"
+            );
+        }
+        let other = call(issuer, "https://other.example/mcp").await;
+        assert_eq!(other, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(
+        call("https://as.before", &now).await,
+        StatusCode::UNAUTHORIZED
+    );
+    rig.clock.advance(Duration::from_secs(60));
+    rig.publisher.contact();
+    assert_eq!(call(before, &now).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(call(issuer, old).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(call(issuer, &now).await, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,4 +1,3 @@
-use base::Timestamp;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ::oauth::{Authority, Error, ServerContext, session::SignedIn};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::response::Response;
+use base::Timestamp;
 use domain::McpServer;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri, header};

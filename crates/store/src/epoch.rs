@@ -164,6 +164,13 @@ pub(crate) async fn begin(
         };
         execute(connection, sql, args.finish()?).await?;
     }
+    // Nothing was read of this database yet when it is only being opened.
+    let sql = "SELECT MAX(id) FROM audit_event";
+    if let Some(row) = fetch_optional(connection, sql, Args::default().finish()?).await?
+        && let Some(last) = RowReader::new(&row, "audit_event").optional_int(0)?
+    {
+        event_id::found(last);
+    }
     let sql = "INSERT INTO audit_event (id, at, kind, detail) VALUES ($1, $2, 'epoch_began', $3)";
     let args = Args::with_capacity(3)
         .int(event_id::next_in_order(now))

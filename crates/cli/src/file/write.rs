@@ -1,3 +1,5 @@
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -42,13 +44,30 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
     let aside = std::path::PathBuf::from(name);
-    let write = || {
-        std::fs::write(&aside, text)?;
-        std::fs::File::open(&aside)?.sync_all()?;
-        if let Ok(before) = std::fs::metadata(&file) {
-            std::fs::set_permissions(&aside, before.permissions())?;
+    let mut options = std::fs::OpenOptions::new();
+    // Never through a link that somebody laid there, and readable by nobody else before it is clear who may.
+    options.write(true).create_new(true);
+    let before = std::fs::metadata(&file).ok();
+    if before.is_some() {
+        options.mode(0o600);
+    }
+    let mut written = match options.open(&aside) {
+        Ok(written) => written,
+        // In a folder where nothing can be made, a file that is there may still be written.
+        Err(_) if before.is_some() => return std::fs::write(&file, text),
+        Err(error) => return Err(error),
+    };
+    let mut write = || {
+        written.write_all(text.as_bytes())?;
+        if let Some(before) = &before {
+            written.set_permissions(before.permissions())?;
         }
-        std::fs::rename(&aside, &file)
+        written.sync_all()?;
+        std::fs::rename(&aside, &file)?;
+        match file.parent() {
+            Some(folder) if folder != Path::new("") => std::fs::File::open(folder)?.sync_all(),
+            _ => std::fs::File::open(".")?.sync_all(),
+        }
     };
     write().inspect_err(|_| {
         let _ = std::fs::remove_file(&aside);

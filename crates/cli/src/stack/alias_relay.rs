@@ -5,7 +5,7 @@ use gateway::BoxBody;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use oauth::aliases::PROOF_PATH;
+use oauth::aliases::{PROOF_PATH, is_nonce};
 use sdk::OwnServer;
 use tokio::sync::Semaphore;
 
@@ -33,15 +33,15 @@ impl AliasRelay {
     /// The answer, when the request asks for one and the authority has it.
     pub async fn answer<B>(&self, request: &Request<B>) -> Option<Response<BoxBody>> {
         let nonce = request.uri().path().strip_prefix(PROOF_PATH)?;
-        if request.method() != Method::GET {
+        if request.method() != Method::GET || !is_nonce(nonce) {
             return None;
         }
         let host = match request.uri().authority() {
             Some(authority) => authority.as_str(),
             None => request.headers().get(header::HOST)?.to_str().ok()?,
         };
-        let _place = self.at_once.try_acquire().ok()?;
         let asking = async {
+            let _place = self.at_once.acquire().await.ok()?;
             for server in &*self.servers {
                 match server.answer_alias_nonce(host, nonce).await {
                     Ok(Some(answer)) => return Some(answer),

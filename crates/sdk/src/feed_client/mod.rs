@@ -140,7 +140,11 @@ impl FeedClient {
                 Ok(FeedMessage::Contact) => publisher.contact(),
                 Ok(FeedMessage::Snapshot(slice)) => {
                     let wanted = self.server.issuer();
-                    if slice.server.issuer != wanted {
+                    // The authority may have moved; the credential shows that it is the same.
+                    let mut former = slice.server.former_issuers.iter();
+                    let is_wanted = slice.server.issuer == wanted
+                        || former.any(|(issuer, _)| *issuer == wanted);
+                    if !is_wanted {
                         return FeedTrouble::OtherServer {
                             wanted,
                             found: slice.server.issuer,

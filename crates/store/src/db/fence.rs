@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base::Timestamp;
+use base::{Clock as _, SystemClock, Timestamp};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tokio::sync::Mutex;
@@ -39,7 +39,7 @@ const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
 /// How far a node's clock may run ahead of the database's: tokens that it issued in that time die with the others. Who
 /// verifies tokens allows for more, so that those issued next, which bear the moment of the epoch, are taken.
-const SKEW_SECONDS: i64 = 3;
+pub(super) const SKEW_SECONDS: i64 = 3;
 
 /// How a connection stands to the epoch.
 enum Stands {
@@ -139,7 +139,7 @@ impl Fence {
         let beginning = Beginning {
             lineage: Some(&here),
             reason: &reason,
-            now: database_now(&mut connection).await?,
+            now: later_clock(&mut connection, SystemClock.now()).await?,
             known: self.0.known.read().number,
             skew_seconds: SKEW_SECONDS,
         };
@@ -149,11 +149,22 @@ impl Fence {
     }
 }
 
-/// The database's own clock: of several nodes with a clock each, none is asked.
-async fn database_now(connection: &mut AnyConnection) -> Result<Timestamp, StoreError> {
+/// PostgreSQL's clock or ours, whichever is ahead: a slow one would let what was issued last live.
+pub(super) async fn later_clock(
+    connection: &mut AnyConnection,
+    own: Timestamp,
+) -> Result<Timestamp, StoreError> {
     let row = fetch_optional(connection, NOW, Args::default().finish()?).await?;
     let row = row.ok_or_else(|| StoreError::Internal("PostgreSQL has no time".to_owned()))?;
-    RowReader::new(&row, "clock").time(0)
+    let database = RowReader::new(&row, "clock").time(0)?;
+    let apart = own.unix_seconds() - database.unix_seconds();
+    if apart.abs() > SKEW_SECONDS {
+        tracing::warn!(
+            seconds = apart,
+            "our clock and that of PostgreSQL are apart; tokens are refused until the slower one has caught up"
+        );
+    }
+    Ok(own.max(database))
 }
 
 /// The refusal of a server that only repeats another.

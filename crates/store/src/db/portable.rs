@@ -8,6 +8,7 @@ use base::Timestamp;
 use futures_util::TryStreamExt as _;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
+use super::fence::{SKEW_SECONDS, later_clock};
 use super::postgres::Postgres;
 use super::sqlite::{Sqlite, naming, options};
 use super::{Database, Synchronous, from_sqlx};
@@ -262,7 +263,11 @@ async fn load(
         let sql = "UPDATE epoch SET number = $1 WHERE id = 1";
         let args = Args::with_capacity(1).int(restored.number).finish()?;
         crate::conn::execute(target, sql, args).await?;
-        let beginning = Beginning::alone(before.lineage.as_deref(), reason, now);
+        let mut beginning = Beginning::alone(before.lineage.as_deref(), reason, now);
+        if beginning.lineage.is_some() {
+            beginning.now = later_clock(target, now).await?;
+            beginning.skew_seconds = SKEW_SECONDS;
+        }
         epoch::begin(target, restored, beginning).await?;
     }
     Ok(())
