@@ -46,8 +46,30 @@ impl Timestamp {
         )
     }
 
+    /// Whether `other` is at most so far away, whichever comes first. What lies further ahead than it can is of a clock that was
+    /// set back since.
+    pub fn is_near(self, other: Self, within: Duration) -> bool {
+        self.since(other).max(other.since(self)) <= within
+    }
+
     /// How long after `earlier` this moment is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_near_is_so_on_both_sides_and_what_lies_a_day_ahead_is_not() {
+        let now = Timestamp::from_unix_seconds(1_000_000);
+        let minute = Duration::from_secs(60);
+        for (seconds, is_near) in [(0, true), (60, true), (61, false), (24 * 3600, false)] {
+            let apart = Duration::from_secs(seconds);
+            assert_eq!(now.is_near(now.before(apart), minute), is_near);
+            assert_eq!(now.is_near(now.after(apart), minute), is_near);
+        }
     }
 }

@@ -122,7 +122,7 @@ impl SealedRequest {
             seal::open(&authority.subkeys().seal_request, BOUND_TO, text).ok_or_else(unreadable)?;
         let request: AuthorizationRequest =
             serde_json::from_slice(&plain).map_err(|_| unreadable())?;
-        if authority.now().since(request.sealed_at) > SEALED_FOR {
+        if !authority.now().is_near(request.sealed_at, SEALED_FOR) {
             return Err(Refusal::page(
                 Error::invalid_request("this sign-in was begun more than 30 minutes ago")
                     .because("a sealed request is too old"),

@@ -181,7 +181,9 @@ impl ClientDocuments {
             let mut keys = held.value.keys.iter();
             keys.any(|key| key.kid.as_deref() == Some(wanted))
         });
-        if is_there || self.now().since(held.fetched_at) < KEYS_COOL_DOWN {
+        // What was fetched at a time to come is of a clock that was set back since.
+        let cools = held.fetched_at..held.fetched_at.after(KEYS_COOL_DOWN);
+        if is_there || cools.contains(&self.now()) {
             return Ok((*held.value).clone());
         }
         let again = self.get::<Keys>(jwks_uri, Age::Bounded, true).await;
@@ -526,7 +528,7 @@ fn last_good<K: Kind>(
         K::BOUNDS.last_good
     };
     match held {
-        Some(held) if age == Age::Any || now.since(held.fetched_at) <= limit => Ok(held),
+        Some(held) if age == Age::Any || now.is_near(held.fetched_at, limit) => Ok(held),
         _ if failure.may_be_told => Err(Missing::Unacceptable(failure.reason.clone())),
         _ => Err(Missing::Away(failure.reason.clone())),
     }

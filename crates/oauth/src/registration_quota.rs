@@ -186,7 +186,9 @@ impl Registrations {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts
             .get(server)
-            .filter(|(_, counted_at)| now.since(*counted_at) < COUNT_BELIEVED)
+            .filter(|(_, counted_at)| {
+                (*counted_at..counted_at.after(COUNT_BELIEVED)).contains(&now)
+            })
             .map(|(count, _)| *count)
     }
 

@@ -8,8 +8,9 @@ use wire::oauth::AccessTokenClaims;
 use crate::client_auth::{AuthenticatedClient, BasicCredentials, ClientCredentials};
 use crate::{Authority, Error, Parameters, ServerContext, service_tokens, token_text};
 
-/// A setting that was shortened leaves longer-lived tokens behind.
-const REMEMBERED_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
+/// How much longer than an access token lives a revocation is remembered. A setting that was shortened leaves longer-lived tokens
+/// behind, and a clock that was ahead by up to a day leaves some that end, or begin to be good, a day later.
+const REMEMBERED_LONGER: Duration = Duration::from_secs(24 * 3600);
 
 /// How much longer than the last access token a revocation is remembered: clocks differ.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(120);
@@ -124,6 +125,24 @@ pub(crate) fn remembered_until(server: &ServerContext, now: Timestamp) -> Timest
 
 /// As [`remembered_until`], for tokens of this lifetime.
 pub(crate) fn remembered_for(lifetime: Duration, now: Timestamp) -> Timestamp {
-    now.after(lifetime.max(REMEMBERED_AT_LEAST))
+    now.after(lifetime)
+        .after(REMEMBERED_LONGER)
         .after(CLOCK_TOLERANCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revocation_outlives_a_token_that_a_clock_a_day_ahead_has_signed() {
+        let (now, hour) = (
+            Timestamp::from_unix_seconds(1_000_000),
+            Duration::from_secs(3600),
+        );
+        let day = Duration::from_secs(24 * 3600);
+        let signed_ahead = now.after(day);
+        assert!(remembered_for(hour, now) > signed_ahead.after(hour));
+        assert!(remembered_for(hour, now) < signed_ahead.after(2 * hour));
+    }
 }

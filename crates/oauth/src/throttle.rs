@@ -58,13 +58,23 @@ struct Bucket {
     empty_at: Timestamp,
 }
 
+impl Bucket {
+    /// None is more than full: one that seems so is of a clock that was set back since, and just full from now on.
+    fn corrected(&mut self, rate: Rate, now: Timestamp) -> Timestamp {
+        self.empty_at = self.empty_at.min(now.after(rate.refill * rate.burst));
+        self.empty_at
+    }
+}
+
 impl Throttle {
     /// Takes one attempt from every key, or from none: then says how long until the tightest has room.
     pub fn take(&self, keys: &[(Key, Rate)], now: Timestamp) -> Result<(), Duration> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wait = Duration::ZERO;
         for (key, rate) in keys {
-            let empty_at = buckets.get(key).map_or(now, |bucket| bucket.empty_at);
+            let empty_at = buckets
+                .get_mut(key)
+                .map_or(now, |bucket| bucket.corrected(*rate, now));
             let filled = empty_at.since(now) + rate.refill;
             wait = wait.max(filled.saturating_sub(rate.refill * rate.burst));
         }
@@ -137,6 +147,21 @@ mod tests {
             .unwrap();
         throttle
             .take(&[(Key::Account("b".into()), RATE)], start)
+            .unwrap();
+    }
+
+    #[test]
+    fn after_a_clock_was_set_back_a_day_a_full_bucket_is_full_and_has_room_again_soon() {
+        let throttle = Throttle::default();
+        let keys = [(Key::Account("a".into()), RATE)];
+        let ahead = Timestamp::from_unix_seconds(1_000_000);
+        for _ in 0..3 {
+            throttle.take(&keys, ahead).unwrap();
+        }
+        let now = ahead.before(Duration::from_secs(24 * 3600));
+        assert_eq!(throttle.take(&keys, now), Err(Duration::from_secs(10)));
+        throttle
+            .take(&keys, now.after(Duration::from_secs(40)))
             .unwrap();
     }
 

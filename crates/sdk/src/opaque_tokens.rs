@@ -101,7 +101,9 @@ impl OpaqueExchange {
     /// The flight for this token: one that is under way, or a new one when it may begin.
     fn board(&self, digest: Digest, now: Timestamp) -> Result<Flight, OpaqueRefusal> {
         let mut state = self.state();
-        if state.refused.get(&digest).is_some_and(|until| now < *until) {
+        // One that lies further ahead is of a clock that was set back since.
+        let is_refused = |until: &Timestamp| now < *until && *until <= now.after(REFUSED_FOR);
+        if state.refused.get(&digest).is_some_and(is_refused) {
             return Err(OpaqueRefusal::Invalid);
         }
         if let Some(flight) = state.flights.get(&digest) {
@@ -202,6 +204,8 @@ impl Budget {
     fn take(&mut self, now: Timestamp) -> bool {
         let one_ms = 1000 / STRANGERS_PER_SECOND;
         let full = now.unix_ms() - STRANGERS_AT_ONCE * one_ms;
+        // Ahead of now only when the clock was set back.
+        self.empty_at = self.empty_at.min(now);
         let next = self.empty_at.unix_ms().max(full) + one_ms;
         if next > now.unix_ms() {
             return false;
@@ -338,6 +342,26 @@ mod tests {
             assert!(matches!(refusal, Err(OpaqueRefusal::Unavailable(_))));
         }
         assert_eq!(source.asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn after_a_clock_was_set_back_a_day_nothing_is_refused_or_held_up_for_that_long() {
+        let (exchange, source) = exchange(false);
+        let ask = async |number, now| {
+            let text = token(number);
+            exchange.exchange(&text, Digest::of(&text), now).await
+        };
+        let day = 24 * 3600;
+        assert_eq!(ask(1, at(10 + day)).await, Err(OpaqueRefusal::Invalid));
+        // The budget of strangers begins anew, and has room after a moment.
+        let _ = ask(2, at(10)).await;
+        let before = source.asked.load(Ordering::SeqCst);
+        assert_eq!(ask(1, at(11)).await, Err(OpaqueRefusal::Invalid));
+        assert_eq!(
+            source.asked.load(Ordering::SeqCst),
+            before + 1,
+            "asked anew"
+        );
     }
 
     #[tokio::test]

@@ -5,7 +5,8 @@ use crate::{Store, StoreError};
 
 impl Store {
     /// Takes the chore `name` for `holder` until then, or holds on to it; false while another holder's time is not over. One
-    /// conditional write, so that of several nodes one gets it.
+    /// conditional write, so that of several nodes one gets it. A lease that lasts twice as long as ours would is of a clock that
+    /// was ahead, and not waited for.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -21,12 +22,14 @@ impl Store {
             Box::pin(async move {
                 let sql = "INSERT INTO lease (name, holder, held_until) VALUES ($1, $2, $3) \
                            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until \
-                           WHERE lease.holder = excluded.holder OR lease.held_until < $4";
-                let args = Args::with_capacity(4)
+                           WHERE lease.holder = excluded.holder OR lease.held_until < $4 OR lease.held_until > $5";
+                let life = held_until.since(*now);
+                let args = Args::with_capacity(5)
                     .text(name)
                     .text(holder)
                     .time(*held_until)
-                    .time(*now);
+                    .time(*now)
+                    .time(held_until.after(life));
                 Ok(conn.execute(sql, args).await? == 1)
             })
         })

@@ -150,7 +150,7 @@ impl Keeper {
         {
             return Some(Due::Order);
         }
-        (certificate.ask_at <= now).then_some(Due::Ask)
+        renewal::has_come(certificate.ask_at, ASK_LATEST, now).then_some(Due::Ask)
     }
 
     /// A certificate of another ACME server is from before the setting was changed. One that came while we run is from a
@@ -167,7 +167,8 @@ impl Keeper {
         let order = self.store.find_acme_order(domain).await?;
         Ok(order.is_none_or(|order| {
             // What another ACME server refused says nothing about this one.
-            order.next_try_at <= now || order.directory != self.settings.directory.as_str()
+            renewal::has_come(order.next_try_at, renewal::PAUSE_MAX, now)
+                || order.directory != self.settings.directory.as_str()
         }))
     }
 

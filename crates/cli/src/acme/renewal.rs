@@ -8,6 +8,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Even when the certificate says that it is over, because a clock is wrong or it lives for minutes only.
 const SOONEST: Duration = Duration::from_secs(15 * 60);
 
+/// No pause after a failure is longer.
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(5 * 3600);
+
 /// At two thirds of its life, and not sooner than a quarter of an hour after it was issued.
 pub(super) fn at_two_thirds(
     not_before: Timestamp,
@@ -46,6 +49,12 @@ pub(super) fn pause(failures: i64, random: &dyn Random) -> Duration {
 /// After an ACME server said that it is asked too often.
 pub(super) fn pause_when_limited(failures: i64, random: &dyn Random) -> Duration {
     pause(failures.max(4), random)
+}
+
+/// Whether a moment has come that was never set further ahead than `most`. One that lies beyond is of a clock that was set back
+/// since, and is not waited for.
+pub(super) fn has_come(moment: Timestamp, most: Duration, now: Timestamp) -> bool {
+    moment <= now || moment > now.after(most)
 }
 
 fn part_of(whole: Duration, random: &dyn Random) -> Duration {
@@ -100,5 +109,24 @@ mod tests {
         }
         assert!(pause_when_limited(1, &OsRandom) > 60 * MINUTE);
         assert!(pause(1_000_000, &OsRandom) < 6 * 60 * MINUTE);
+    }
+
+    #[test]
+    fn a_try_is_not_put_off_for_a_day_by_a_clock_that_was_set_back() {
+        let now = Timestamp::from_unix_seconds(1_000_000);
+        for (ahead, has_come_now) in [
+            (Duration::ZERO, true),
+            (MINUTE, false),
+            (PAUSE_MAX, false),
+            (Duration::from_secs(24 * 3600), true),
+        ] {
+            assert_eq!(
+                has_come(now.after(ahead), PAUSE_MAX, now),
+                has_come_now,
+                "{ahead:?}"
+            );
+        }
+        let longest = (1..100).map(|failures| pause_when_limited(failures, &OsRandom));
+        assert!(longest.max() <= Some(PAUSE_MAX));
     }
 }

@@ -92,7 +92,11 @@ fn judge(state: &FoundRefreshToken, strict: bool, now: Timestamp) -> Verdict {
         None if now >= state.token.expires_at => Verdict::Refuse("the refresh token has expired"),
         None => Verdict::Rotate,
         Some(_) if strict => Verdict::Reuse,
-        Some((spent_at, _)) if now.since(*spent_at) <= REPEAT_WINDOW => Verdict::Repeat,
+        Some((spent_at, _)) if now.is_near(*spent_at, REPEAT_WINDOW) => Verdict::Repeat,
+        // Whether its time is over cannot be told: no reason to believe it, and none to end the family.
+        Some((spent_at, _)) if *spent_at > now && state.successor_used => {
+            Verdict::Refuse("it was spent at a time that lies ahead: a clock was set back")
+        }
         Some(_) if state.successor_used => Verdict::Reuse,
         Some(_) if now >= state.token.expires_at => {
             Verdict::Refuse("the refresh token has expired")

@@ -1,3 +1,4 @@
+use base::Clock as _;
 use http::StatusCode;
 use serde_json::json;
 
@@ -548,6 +549,20 @@ async fn a_sealed_request_lives_half_an_hour_and_belongs_to_its_server() {
         .await;
     assert_eq!(again.status, StatusCode::OK);
     world.clock.advance(std::time::Duration::from_secs(1));
+    browser
+        .get(
+            &world,
+            &format!("/servers/todo/authorize?request={request}"),
+        )
+        .await
+        .assert_page(400, "30 minutes");
+    // Nor is it good for a day because it was sealed by a clock that was ahead.
+    world.clock.set(
+        world
+            .clock
+            .now()
+            .before(std::time::Duration::from_secs(24 * 3600)),
+    );
     browser
         .get(
             &world,

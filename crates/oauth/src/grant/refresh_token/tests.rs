@@ -142,3 +142,15 @@ fn an_ended_family_and_a_disabled_person_get_nothing_whatever_the_token_says() {
         );
     }
 }
+
+#[test]
+fn a_token_spent_by_a_clock_that_was_ahead_is_refused_when_used_up_and_ends_no_family() {
+    let (unused, used) = (found(spent), found(used));
+    let minute = 60_000;
+    // Clocks of two nodes differ by less.
+    assert_eq!(judge(&used, false, moment(SPENT - minute)), Verdict::Repeat);
+    let day_before = moment(SPENT - 24 * 60 * minute);
+    assert!(is_refused(judge(&used, false, day_before)));
+    // Nobody has seen its successor: the client is not locked out.
+    assert_eq!(judge(&unused, false, day_before), Verdict::Repeat);
+}
