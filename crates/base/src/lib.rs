@@ -5,12 +5,13 @@
 
 mod clock;
 mod correlation_id;
+mod count;
 mod digest;
 mod random;
 mod secret;
 mod timestamp;
 
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ClockMoved, SystemClock};
 pub use correlation_id::CorrelationId;
 pub use digest::{Digest, base64url, base64url_decode};
 pub use random::{OsRandom, Random, random_token};

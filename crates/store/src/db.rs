@@ -18,7 +18,7 @@ use crate::epoch::KnownEpoch;
 use crate::job::Work;
 use crate::lookup::Lookup;
 use crate::migrate::Schema;
-use crate::values::Args;
+use crate::values::{Args, RowReader};
 use crate::{StoreError, StoreLoad};
 
 /// Where the data lives.
@@ -123,6 +123,17 @@ impl Database {
             Self::Sqlite(sqlite) => sqlite.readers.fetch_all(sql, args).await,
             Self::Postgres(postgres) => postgres.fetch_all(sql, args).await,
         }
+    }
+
+    /// What the database's own clock says, when it is a server with a clock that several nodes share.
+    pub(crate) async fn server_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        let Self::Postgres(postgres) = self else {
+            return Ok(None);
+        };
+        let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+        let row = postgres.fetch_optional(sql, Args::default()).await?;
+        let row = row.ok_or_else(|| StoreError::Internal("PostgreSQL has no time".to_owned()))?;
+        RowReader::new(&row, "clock").time(0).map(Some)
     }
 
     /// Reads the one row of `lookup` that has this key.

@@ -49,6 +49,11 @@ pub(crate) fn next(at: Timestamp) -> i64 {
     first(at) | i64::from(sequence)
 }
 
+/// When the event with this id happened.
+pub(crate) fn time(id: i64) -> Timestamp {
+    Timestamp::from_unix_ms(id >> SEQUENCE_BITS)
+}
+
 /// The smallest id of an event at `at`.
 pub(crate) fn first(at: Timestamp) -> i64 {
     at.unix_ms().clamp(0, i64::MAX >> SEQUENCE_BITS) << SEQUENCE_BITS

@@ -52,6 +52,7 @@ mod sessions;
 mod settings;
 mod setup;
 mod store;
+mod time;
 mod tokens;
 mod users;
 mod values;

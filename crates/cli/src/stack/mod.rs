@@ -4,6 +4,7 @@ mod activity_report;
 mod alias_relay;
 mod authority_part;
 mod chores;
+mod clock_watch;
 mod gateway_door;
 mod gateway_part;
 mod identity_keys;

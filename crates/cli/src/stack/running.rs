@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::alias_relay::AliasRelay;
 use super::authority_part::{AuthorityPart, OwnAuthority, Surroundings};
+use super::clock_watch;
 use super::gateway_door::GatewayDoor;
 use super::gateway_part::GatewayPart;
 use super::remote_authority::RemoteAuthority;
@@ -197,6 +198,10 @@ impl Node {
                 settings.certificates,
             )
         });
+        let store = authority
+            .as_ref()
+            .map(|part| part.authority.store().clone());
+        clock_watch::start(clock, store, &mut tasks).await;
         if settings.counts {
             tasks.spawn(operate::upkeep(operate::install()));
         }
