@@ -17,12 +17,13 @@ use crate::steps::{Count, Steps};
 use crate::tools;
 
 /// What CI runs: an environment variable that a test reads, and its value.
-pub const SMALL_COUNTS: [(&str, u32); 11] = [
+pub const SMALL_COUNTS: [(&str, u32); 12] = [
     ("PORTCULLIS_KILLS", 3),
     ("PORTCULLIS_CRASH_POINTS", 6),
     ("PORTCULLIS_RACES", 20),
     ("PORTCULLIS_FAULTS", 6),
     ("PORTCULLIS_OPERATIONS", 600),
+    ("PORTCULLIS_CLOCK_JUMPS", 8),
     ("PORTCULLIS_ROTATIONS", 3),
     ("PORTCULLIS_UPGRADES", 1),
     ("PORTCULLIS_SOAK_SECONDS", 15),
@@ -31,12 +32,13 @@ pub const SMALL_COUNTS: [(&str, u32); 11] = [
     ("PORTCULLIS_REGISTRATIONS", 500),
 ];
 
-const FULL_COUNTS: [(&str, u32); 11] = [
+const FULL_COUNTS: [(&str, u32); 12] = [
     ("PORTCULLIS_KILLS", 50),
     ("PORTCULLIS_CRASH_POINTS", 100),
     ("PORTCULLIS_RACES", 1000),
     ("PORTCULLIS_FAULTS", 200),
     ("PORTCULLIS_OPERATIONS", 100_000),
+    ("PORTCULLIS_CLOCK_JUMPS", 200),
     ("PORTCULLIS_ROTATIONS", 20),
     ("PORTCULLIS_UPGRADES", 5),
     ("PORTCULLIS_SOAK_SECONDS", 3600),
@@ -58,6 +60,8 @@ pub enum Proof {
     Floods,
     /// Nodes and their database fail in turn under load
     Nodes,
+    /// The wall clock is moved by a second to a day while nodes run
+    Clock,
     /// Signing keys are rotated under load
     Rotations,
     /// Nodes are upgraded one by one and taken back under load
@@ -149,6 +153,13 @@ impl Proof {
                 counts: &["PORTCULLIS_FAULTS", "PORTCULLIS_OPERATIONS"],
                 sentences: &["nodes: "],
                 ..fleet("Nodes and their database fail in turn, and nothing is lost")
+            },
+            Self::Clock => Plan {
+                file: "tests/stack/tests/fleet/clock.rs",
+                filter: &["clock::"],
+                counts: &["PORTCULLIS_CLOCK_JUMPS"],
+                sentences: &["clock: "],
+                ..fleet("The wall clock is moved, and nothing is revived and nobody signed out")
             },
             Self::Rotations => Plan {
                 file: "tests/stack/tests/fleet/rotations.rs",

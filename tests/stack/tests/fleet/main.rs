@@ -7,7 +7,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clock;
+mod moved_clock;
 mod nodes;
+mod one_node;
 mod rotations;
 mod soak;
 mod upgrades;
