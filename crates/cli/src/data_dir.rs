@@ -1,5 +1,8 @@
 //! The data directory: one of them is one authority.
 
+mod aside;
+mod exchange;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -9,6 +12,8 @@ use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::public_url::PublicUrl;
+
+pub use aside::{Aside, lock as lock_file};
 
 /// The newest layout of the directory that this program reads.
 const FORMAT: u32 = 1;
@@ -57,6 +62,18 @@ impl AuthorityFile {
             public_url: public_url.as_str().into(),
             port,
         }
+    }
+
+    /// Writes it into a folder, whole or not at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_in(&self, folder: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("plain fields serialise");
+        write_private(
+            &folder.join("authority.json"),
+            format!("{text}\n").as_bytes(),
+        )
     }
 }
 
@@ -118,7 +135,9 @@ impl DataDirectory {
                     .with_context(|| format!("--data-dir: {} cannot be made", path.display()));
             }
         }
-        Ok(Self { path })
+        let directory = Self { path };
+        directory.tidy()?;
+        Ok(directory)
     }
 
     /// Opens a directory in which an authority was started before.
@@ -128,6 +147,7 @@ impl DataDirectory {
     pub fn open_existing(named: Option<&Path>) -> anyhow::Result<(Self, AuthorityFile)> {
         let path = Self::locate(named)?;
         let directory = Self { path };
+        directory.tidy()?;
         let authority = directory.read_authority()?.ok_or_else(|| {
             anyhow!(
                 "no authority has been started in {} yet; run `portcullis up` first, or name its directory with --data-dir",
@@ -135,6 +155,51 @@ impl DataDirectory {
             )
         })?;
         Ok((directory, authority))
+    }
+
+    /// Ends what a process that was killed had begun here.
+    fn tidy(&self) -> anyhow::Result<()> {
+        if exchange::find(&self.path).is_ok_and(|found| found.is_some()) {
+            let _lock = self.lock()?;
+            self.finish_exchange()?;
+        }
+        if aside::sweep(&self.path) {
+            tracing::warn!(
+                directory = %self.path.display(),
+                "a restore was interrupted before it changed anything: what was here before it stands"
+            );
+        }
+        Ok(())
+    }
+
+    fn finish_exchange(&self) -> anyhow::Result<()> {
+        // Another process may have done it while this one waited for the lock.
+        if let Some(decided) = exchange::find(&self.path)? {
+            let kept = exchange::finish(&self.path, &decided)?;
+            tracing::warn!(
+                kept = %kept.display(),
+                "a restore was interrupted after the backup was whole here: it is finished, and the backup stands"
+            );
+        }
+        Ok(())
+    }
+
+    /// Puts the files in `aside` in the places of those that have the same names here; `name` tells this exchange from
+    /// others, and is part of the name of the folder in which the old files are kept. Only while holding the lock.
+    ///
+    /// # Errors
+    /// When nothing was changed, or the next one to open this directory will finish it; the message says which.
+    pub fn exchange(&self, aside: &Aside, name: &str) -> anyhow::Result<()> {
+        let decided = exchange::decide(&self.path, aside.path(), name);
+        match (exchange::find(&self.path)?, decided) {
+            (None, Err(error)) => Err(error.context("nothing was changed")),
+            (None, Ok(())) => Err(anyhow!("what was to be put in place is gone")),
+            (Some(folder), decided) => decided
+                .and_then(|()| exchange::finish(&self.path, &folder).map(drop))
+                .context(
+                    "the next start or command that finds the disk well puts the backup in place",
+                ),
+        }
     }
 
     /// The path.
@@ -191,8 +256,7 @@ impl DataDirectory {
     /// # Errors
     /// When the disk refuses.
     pub fn write_authority(&self, authority: &AuthorityFile) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(authority).expect("plain fields serialise");
-        write_private(&self.file("authority.json"), format!("{text}\n").as_bytes())
+        authority.write_in(&self.path)
     }
 
     /// Takes the directory for this process.

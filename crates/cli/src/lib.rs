@@ -268,9 +268,9 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             let place = place(&global)?;
             match (asked.command, asked.to) {
                 (Some(BackupCommand::Verify { file }), _) => {
-                    backup::verify(&place, &master_key, &file, &out).await?;
+                    backup::verify(place, master_key, file, out).await?;
                 }
-                (None, Some(to)) => backup::backup(&place, &master_key, &to, &out).await?,
+                (None, Some(to)) => backup::backup(place, master_key, to, out).await?,
                 (None, None) => {
                     return Err(failure::usage("backup: say where to, a file or a folder"));
                 }
@@ -289,7 +289,7 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
                 replace: asked.replace,
                 rotate_keys: asked.rotate_keys,
             };
-            backup::restore(place, &master_key, &asked.file, options, &out).await?;
+            backup::restore(place, master_key, asked.file, options, out).await?;
         }
         Command::Servers { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;

@@ -57,12 +57,10 @@ impl Part {
             inspected.problems.join("; ")
         );
         let mut hash = digest::Context::new(&digest::SHA256);
-        let bytes = pump(
-            &mut File::open(file)?,
-            &mut std::io::sink(),
-            &mut hash,
-            u64::MAX,
-        )?;
+        let read = || format!("{} cannot be read", file.display());
+        let mut from = File::open(file).with_context(read)?;
+        let mut to = (std::io::sink(), file);
+        let bytes = pump(&mut from, &mut to, &mut hash, u64::MAX).with_context(read)?;
         Ok(Self {
             name: name.to_owned(),
             bytes,
@@ -120,14 +118,17 @@ pub async fn open(path: &Path, folder: &Path, master: &MasterKey) -> anyhow::Res
             );
         }
         let file = part_file(folder, &part.name);
-        let mut out = File::options()
+        let unwritten = || format!("{} cannot be written", file.display());
+        let out = File::options()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&file)?;
+            .open(&file)
+            .with_context(unwritten)?;
         let mut hash = digest::Context::new(&digest::SHA256);
-        let written = pump(&mut sealed, &mut out, &mut hash, part.bytes)?;
-        out.sync_all()?;
+        let mut to = (out, &*file);
+        let written = pump(&mut sealed, &mut to, &mut hash, part.bytes)?;
+        to.0.sync_all().with_context(unwritten)?;
         ensure!(
             written == part.bytes && base64url(hash.finish()) == part.digest,
             "the backup's {} is not what its manifest says",
@@ -144,12 +145,13 @@ pub async fn open(path: &Path, folder: &Path, master: &MasterKey) -> anyhow::Res
     Ok(manifest)
 }
 
+/// Passes on at most `limit` bytes to a file, or what stands for one, of this path.
 fn pump(
     from: &mut impl Read,
-    to: &mut impl Write,
+    (to, path): &mut (impl Write, &Path),
     hash: &mut digest::Context,
     limit: u64,
-) -> std::io::Result<u64> {
+) -> anyhow::Result<u64> {
     let mut buffer = vec![0u8; 1 << 16];
     let mut done = 0;
     while done < limit {
@@ -161,7 +163,8 @@ fn pump(
             break;
         }
         hash.update(&buffer[..bytes]);
-        to.write_all(&buffer[..bytes])?;
+        to.write_all(&buffer[..bytes])
+            .with_context(|| format!("{} cannot be written", path.display()))?;
         done += bytes as u64;
     }
     Ok(done)

@@ -3,9 +3,10 @@
 mod contents;
 mod restore;
 mod sealed_file;
+mod stopping;
+mod unfinished;
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -13,21 +14,38 @@ use base::{Clock as _, OsRandom, SystemClock};
 use oauth::KeySealer;
 
 use crate::authority_place::AuthorityPlace;
-use crate::data_dir::DataDirectory;
+use crate::data_dir::Aside;
 use crate::master_key::MasterKeySource;
 use crate::terminal::Terminal;
 use contents::{Manifest, Part, part_file};
+use stopping::{Undo, unless_stopped};
+use unfinished::Unfinished;
 
 pub use restore::{RestoreOptions, restore};
 
 /// Backs up beside a running authority. `to` is the file, or a folder in which the file is named by the time.
 ///
 /// # Errors
-/// When something cannot be read or written, or what was written does not verify; then there is no such file.
+/// When something cannot be read or written, what was written does not verify, or a signal came; then there is no such file.
 pub async fn backup(
+    place: AuthorityPlace,
+    master_key: MasterKeySource,
+    to: PathBuf,
+    out: Terminal,
+) -> anyhow::Result<()> {
+    let undo = Undo::default();
+    let work = {
+        let undo = undo.clone();
+        async move { write(&place, &master_key, &to, &undo, &out).await }
+    };
+    unless_stopped(&undo, "backup", work).await
+}
+
+async fn write(
     place: &AuthorityPlace,
     master_key: &MasterKeySource,
     to: &Path,
+    undo: &Undo,
     out: &Terminal,
 ) -> anyhow::Result<()> {
     let store = place.open_store().await?;
@@ -37,27 +55,28 @@ pub async fn backup(
         .await?;
     KeySealer::new(&master).check(&store.list_signing_keys().await?)?;
     let now = SystemClock.now();
-    let aside = Aside::make(place.directory(), "backup")?;
-    store.copy_to(&aside.part("authority"), now).await?;
+    let aside = aside(place, "backup", undo)?;
+    let part = |name: &str| part_file(aside.path(), name);
+    store.copy_to(&part("authority"), now).await?;
     let activity = place.open_activity(&SystemClock).await?;
-    activity.copy_to(&aside.part("activity"), now).await?;
+    activity.copy_to(&part("activity"), now).await?;
     activity.close().await;
     let mut names = vec!["authority", "activity"];
     let todo = place.directory().file("todo.db");
     if place.is_one_node() && todo.exists() {
-        store::vacuum_into(&todo, &aside.part("todo")).await?;
+        store::vacuum_into(&todo, &part("todo")).await?;
         names.push("todo");
     }
     let identity = place.identity(&store).await?;
     store.close().await;
     let mut parts = Vec::with_capacity(names.len());
     for name in names {
-        parts.push(Part::of(name, &aside.part(name)).await?);
+        parts.push(Part::of(name, &part(name)).await?);
     }
     let manifest = Manifest {
         portcullis: env!("CARGO_PKG_VERSION").to_owned(),
         created_at: now.unix_ms(),
-        schema_version: store::inspect_copy(&aside.part("authority")).await?.version,
+        schema_version: store::inspect_copy(&part("authority")).await?.version,
         authority_id: identity.0,
         public_url,
         port: identity.1,
@@ -67,31 +86,30 @@ pub async fn backup(
         true => to.join(format!("portcullis-{}.backup", time_in_a_name(now))),
         false => to.to_owned(),
     };
-    let mut name = file.as_os_str().to_owned();
-    name.push(format!(".unfinished-{}", std::process::id()));
-    let unfinished = Unfinished(PathBuf::from(name));
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished.0)
-        .with_context(|| format!("{} cannot be made", unfinished.0.display()))?;
-    contents::write(made, &manifest, &aside.0, &master, &OsRandom)
-        .with_context(|| format!("{} cannot be written", unfinished.0.display()))?;
-    let again = Aside::make(place.directory(), "verify")?;
-    let read = contents::open(&unfinished.0, &again.0, &master).await?;
+    let (unfinished, made) = Unfinished::make(&file)?;
+    undo.remember(unfinished.path());
+    contents::write(made, &manifest, aside.path(), &master, &OsRandom)
+        .with_context(|| format!("{} cannot be written", unfinished.path().display()))?;
+    let again = self::aside(place, "verify", undo)?;
+    let read = contents::open(unfinished.path(), again.path(), &master).await?;
     ensure!(read == manifest, "the backup reads back as something else");
-    // Never over what is there: it may be the only other backup.
-    fs::hard_link(&unfinished.0, &file).with_context(|| {
+    let in_place = || {
         format!(
             "{} cannot be put in place; name a folder, or a file that does not exist",
             file.display()
         )
-    })?;
+    };
+    // Never over what is there: it may be the only other backup.
+    undo.decide(|| fs::hard_link(unfinished.path(), &file).with_context(in_place))?;
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+    if let Err(error) = synced {
+        // Its name may not be on the disk, so it is no backup.
+        let _ = fs::remove_file(&file);
+        return Err(error).with_context(in_place);
+    }
     out.line(format!("{}  {}", file.display(), summary(&manifest)));
     Ok(())
 }
@@ -101,16 +119,30 @@ pub async fn backup(
 /// # Errors
 /// When it is damaged, or was sealed under another master key.
 pub async fn verify(
-    place: &AuthorityPlace,
-    master_key: &MasterKeySource,
-    file: &Path,
-    out: &Terminal,
+    place: AuthorityPlace,
+    master_key: MasterKeySource,
+    file: PathBuf,
+    out: Terminal,
 ) -> anyhow::Result<()> {
-    let master = master_key.existing(place.directory())?;
-    let aside = Aside::make(place.directory(), "verify")?;
-    let manifest = contents::open(file, &aside.0, &master).await?;
-    out.line(format!("{}  {}", file.display(), summary(&manifest)));
-    Ok(())
+    let undo = Undo::default();
+    let work = {
+        let undo = undo.clone();
+        async move {
+            let master = master_key.existing(place.directory())?;
+            let aside = aside(&place, "verify", &undo)?;
+            let manifest = contents::open(&file, aside.path(), &master).await?;
+            out.line(format!("{}  {}", file.display(), summary(&manifest)));
+            Ok(())
+        }
+    };
+    unless_stopped(&undo, "backup verify", work).await
+}
+
+/// A folder in the data directory for what is not sealed, which a stop takes away.
+fn aside(place: &AuthorityPlace, kind: &str, undo: &Undo) -> anyhow::Result<Aside> {
+    let aside = Aside::make(place.directory().path(), kind)?;
+    undo.remember(aside.path());
+    Ok(aside)
 }
 
 fn summary(manifest: &Manifest) -> String {
@@ -136,38 +168,4 @@ fn time_in_a_name(at: base::Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.unix_ms())
         .map(|at| at.strftime("%Y%m%dT%H%M%SZ").to_string())
         .unwrap_or_default()
-}
-
-/// A folder of ours in the data directory for what is not sealed, gone afterwards.
-struct Aside(PathBuf);
-
-impl Aside {
-    fn make(directory: &DataDirectory, what: &str) -> anyhow::Result<Self> {
-        let path = directory.file(&format!(".{what}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("{} cannot be made", path.display()))?;
-        Ok(Self(path))
-    }
-
-    fn part(&self, name: &str) -> PathBuf {
-        part_file(&self.0, name)
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A file that is gone unless it was renamed.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }

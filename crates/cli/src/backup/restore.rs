@@ -1,5 +1,4 @@
-use std::fs::{self, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -9,10 +8,11 @@ use oauth::keys::{self, Rotation};
 use oauth::{KeySealer, MasterKey};
 use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store, StoreOptions};
 
-use super::contents::{self, Manifest};
-use super::{Aside, summary};
+use super::contents::{self, Manifest, part_file};
+use super::stopping::{Undo, unless_stopped};
+use super::summary;
 use crate::authority_place::AuthorityPlace;
-use crate::data_dir::{AuthorityFile, DataDirectory};
+use crate::data_dir::{Aside, AuthorityFile};
 use crate::failure::usage;
 use crate::master_key::MasterKeySource;
 use crate::public_url::PublicUrl;
@@ -32,21 +32,39 @@ pub struct RestoreOptions {
     pub rotate_keys: bool,
 }
 
-/// Puts a backup in an authority's place, and begins a new epoch in it.
+/// Puts a backup in an authority's place, and begins a new epoch in it. Whenever it is killed, the old authority stands
+/// whole or the backup does.
 ///
 /// # Errors
-/// When the authority runs, something is there already, or the backup cannot be opened; then nothing was changed.
+/// When the authority runs, something is there already, the backup cannot be opened, or a signal came; then nothing was
+/// changed.
 pub async fn restore(
     mut place: AuthorityPlace,
+    master_key: MasterKeySource,
+    file: PathBuf,
+    options: RestoreOptions,
+    out: Terminal,
+) -> anyhow::Result<()> {
+    place.lock()?;
+    let undo = Undo::default();
+    let work = {
+        let undo = undo.clone();
+        async move { put(&place, &master_key, &file, options, &undo, &out).await }
+    };
+    unless_stopped(&undo, "restore", work).await
+}
+
+async fn put(
+    place: &AuthorityPlace,
     master_key: &MasterKeySource,
     file: &Path,
     options: RestoreOptions,
+    undo: &Undo,
     out: &Terminal,
 ) -> anyhow::Result<()> {
-    place.lock()?;
     let master = master_key.existing(place.directory())?;
-    let aside = Aside::make(place.directory(), "restore")?;
-    let manifest = contents::open(file, &aside.0, &master).await?;
+    let aside = super::aside(place, "restore", undo)?;
+    let manifest = contents::open(file, aside.path(), &master).await?;
     ensure!(
         manifest.schema_version <= store::schema_version(),
         "the backup has schema version {}, and this Portcullis knows versions up to {}: use the newer Portcullis that \
@@ -54,9 +72,17 @@ pub async fn restore(
         manifest.schema_version,
         store::schema_version()
     );
+    let restoring = Restoring {
+        place,
+        aside: &aside,
+        manifest: &manifest,
+        master: &master,
+        options,
+        undo,
+    };
     match place.is_one_node() {
-        true => into_files(&place, &aside, &manifest, &master, options).await?,
-        false => into_postgres(&place, &aside, &manifest, &master, options).await?,
+        true => restoring.into_files().await?,
+        false => restoring.into_postgres().await?,
     }
     out.line(format!(
         "restored {}; a new epoch began: everybody signs in again, and service tokens are to be made anew",
@@ -65,147 +91,121 @@ pub async fn restore(
     Ok(())
 }
 
-async fn into_files(
-    place: &AuthorityPlace,
-    aside: &Aside,
-    manifest: &Manifest,
-    master: &MasterKey,
+/// A backup that was opened.
+struct Restoring<'a> {
+    place: &'a AuthorityPlace,
+    /// Its parts.
+    aside: &'a Aside,
+    manifest: &'a Manifest,
+    master: &'a MasterKey,
     options: RestoreOptions,
-) -> anyhow::Result<()> {
-    let directory = place.directory();
-    let database = directory.file("portcullis.db");
-    if !options.replace && (database.exists() || directory.read_authority()?.is_some()) {
-        bail!(usage(format!(
-            "{} is not empty; add --replace to put the backup in its place (what is there is kept beside it)",
-            directory.path().display()
-        )));
-    }
-    let store = open(&aside.part("authority")).await?;
-    let now = SystemClock.now();
-    store.begin_epoch(REASON, now).await?;
-    settle_keys(&store, master, options).await?;
-    store.close().await;
+    undo: &'a Undo,
+}
 
-    // Whole in one file, without a log of writes beside it.
-    if database.exists()
-        && let Ok(store) = place.open_store().await
-    {
+impl Restoring<'_> {
+    fn part(&self, name: &str) -> PathBuf {
+        part_file(self.aside.path(), name)
+    }
+
+    async fn into_files(&self) -> anyhow::Result<()> {
+        let directory = self.place.directory();
+        let database = directory.file("portcullis.db");
+        if !self.options.replace && (database.exists() || directory.read_authority()?.is_some()) {
+            bail!(usage(format!(
+                "{} is not empty; add --replace to put the backup in its place (what is there is kept beside it)",
+                directory.path().display()
+            )));
+        }
+        let store = open(&self.part("authority")).await?;
+        let now = SystemClock.now();
+        store.begin_epoch(REASON, now).await?;
+        self.settle_keys(&store).await?;
         store.close().await;
-    }
-    let kept = directory.file(&format!("replaced-{}", now.unix_ms()));
-    let public_url = PublicUrl::parse(&manifest.public_url)
-        .map_err(|reason| anyhow::anyhow!("the backup's public_url: {reason}"))?;
-    let port = manifest.port.unwrap_or(PORT);
-    let authority = AuthorityFile::new(manifest.authority_id.clone(), &public_url, port);
-    directory.write_authority(&authority)?;
-    // The authority last: until then the old one stands.
-    for (part, name) in [
-        ("activity", "activity.db"),
-        ("todo", "todo.db"),
-        ("authority", "portcullis.db"),
-    ] {
-        let new = aside.part(part);
-        if new.exists() {
-            exchange(directory, &new, name, &kept)?;
-        }
-    }
-    Ok(())
-}
 
-/// Puts `new` where `name` is, and keeps what was there.
-fn exchange(directory: &DataDirectory, new: &Path, name: &str, kept: &Path) -> anyhow::Result<()> {
-    let target = directory.file(name);
-    let failed = || format!("{} cannot be put in place", target.display());
-    let log = beside(&target, "-wal");
-    if target.exists() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(kept)
-            .with_context(failed)?;
-        fs::hard_link(&target, kept.join(name)).with_context(failed)?;
-        // Of a program that was killed: it holds what was committed last.
-        if log.exists() {
-            fs::hard_link(&log, kept.join(format!("{name}-wal"))).with_context(failed)?;
+        // Whole in one file, without a log of writes beside it.
+        if database.exists()
+            && let Ok(store) = self.place.open_store().await
+        {
+            store.close().await;
         }
+        let public_url = PublicUrl::parse(&self.manifest.public_url)
+            .map_err(|reason| anyhow::anyhow!("the backup's public_url: {reason}"))?;
+        let port = self.manifest.port.unwrap_or(PORT);
+        AuthorityFile::new(self.manifest.authority_id.clone(), &public_url, port)
+            .write_in(self.aside.path())?;
+        self.keep_only_databases()?;
+        let name = now.unix_ms().to_string();
+        (self.undo).decide(|| directory.exchange(self.aside, &name))
     }
-    for suffix in ["-wal", "-shm", "-witness"] {
-        match fs::remove_file(beside(&target, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(failed);
+
+    /// Gives the parts the names that they have in a data directory, and removes what else was made beside them.
+    fn keep_only_databases(&self) -> anyhow::Result<()> {
+        let folder = self.aside.path();
+        let failed = || format!("{} cannot be prepared", folder.display());
+        for (part, name) in [
+            ("activity", "activity.db"),
+            ("todo", "todo.db"),
+            ("authority", "portcullis.db"),
+        ] {
+            let (from, to) = (self.part(part), folder.join(name));
+            if from != to && from.exists() {
+                fs::rename(from, to).with_context(failed)?;
             }
-            _ => {}
         }
+        for entry in fs::read_dir(folder).with_context(failed)? {
+            let entry = entry.with_context(failed)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if !name.ends_with(".db") && name != "authority.json" {
+                fs::remove_file(entry.path()).with_context(failed)?;
+            }
+        }
+        Ok(())
     }
-    File::open(new)
-        .and_then(|file| file.sync_all())
-        .with_context(failed)?;
-    fs::rename(new, &target).with_context(failed)?;
-    File::open(directory.path())
-        .and_then(|folder| folder.sync_all())
-        .with_context(failed)
-}
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
+    async fn into_postgres(&self) -> anyhow::Result<()> {
+        // Everything that is to be different is so before: then one transaction puts it in place. An older backup is
+        // brought to this version first.
+        let copy = open(&self.part("authority")).await?;
+        let manifest = self.manifest;
+        copy.put_setting("authority_id", &manifest.authority_id)
+            .await?;
+        copy.put_setting("public_url", &manifest.public_url).await?;
+        self.settle_keys(&copy).await?;
+        copy.close().await;
+        let url = DatabaseUrl::Sqlite(self.part("activity"));
+        ActivityLog::open(ActivityOptions { url }, &SystemClock)
+            .await?
+            .close()
+            .await;
+        let store = self.place.open_store().await?;
+        let now = SystemClock.now();
+        self.undo.decide(|| Ok(()))?;
+        let ended = store
+            .replace_from(&self.part("authority"), self.options.replace, REASON, now)
+            .await;
+        store.close().await;
+        ended?;
+        let activity = self.place.open_activity(&SystemClock).await?;
+        let ended = activity.replace_from(&self.part("activity"), now).await;
+        activity.close().await;
+        ended.context("the authority is restored, and its activity log is not; restore again")
+    }
 
-async fn into_postgres(
-    place: &AuthorityPlace,
-    aside: &Aside,
-    manifest: &Manifest,
-    master: &MasterKey,
-    options: RestoreOptions,
-) -> anyhow::Result<()> {
-    // An older backup is brought to this version first.
-    open(&aside.part("authority")).await?.close().await;
-    let url = DatabaseUrl::Sqlite(aside.part("activity"));
-    ActivityLog::open(ActivityOptions { url }, &SystemClock)
-        .await?
-        .close()
-        .await;
-    let store = place.open_store().await?;
-    let now = SystemClock.now();
-    let put = async {
-        store
-            .replace_from(&aside.part("authority"), options.replace, REASON, now)
-            .await?;
-        store
-            .put_setting("authority_id", &manifest.authority_id)
-            .await?;
-        store
-            .put_setting("public_url", &manifest.public_url)
-            .await?;
-        settle_keys(&store, master, options).await
-    };
-    let ended = put.await;
-    store.close().await;
-    ended?;
-    let activity = place.open_activity(&SystemClock).await?;
-    let ended = activity.replace_from(&aside.part("activity"), now).await;
-    activity.close().await;
-    Ok(ended?)
+    async fn settle_keys(&self, store: &Store) -> anyhow::Result<()> {
+        let sealer = KeySealer::new(self.master);
+        sealer.check(&store.list_signing_keys().await?)?;
+        if self.options.rotate_keys {
+            for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
+                let now = SystemClock.now();
+                keys::rotate(store, &sealer, &OsRandom, now, purpose, Rotation::Emergency).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn open(path: &Path) -> anyhow::Result<Store> {
     let url = DatabaseUrl::Sqlite(path.to_owned());
     Ok(Store::open(StoreOptions::new(url), &SystemClock).await?)
-}
-
-async fn settle_keys(
-    store: &Store,
-    master: &MasterKey,
-    options: RestoreOptions,
-) -> anyhow::Result<()> {
-    let sealer = KeySealer::new(master);
-    sealer.check(&store.list_signing_keys().await?)?;
-    if options.rotate_keys {
-        for purpose in [KeyPurpose::AccessToken, KeyPurpose::Identity] {
-            let now = SystemClock.now();
-            keys::rotate(store, &sealer, &OsRandom, now, purpose, Rotation::Emergency).await?;
-        }
-    }
-    Ok(())
 }

@@ -11,7 +11,8 @@ use oauth::{BACKUP_TAG_BYTES, BackupKey, MasterKey};
 
 use crate::failure::usage;
 
-const MAGIC: &[u8] = b"portcullis-backup 1\n";
+/// How each backup begins.
+pub const MAGIC: &[u8] = b"portcullis-backup 1\n";
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Seals what is written to it.
