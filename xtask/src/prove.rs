@@ -17,7 +17,7 @@ use crate::steps::{Count, Steps};
 use crate::tools;
 
 /// What CI runs: an environment variable that a test reads, and its value.
-pub const SMALL_COUNTS: [(&str, u32); 12] = [
+pub const SMALL_COUNTS: [(&str, u32); 16] = [
     ("PORTCULLIS_KILLS", 3),
     ("PORTCULLIS_CRASH_POINTS", 6),
     ("PORTCULLIS_RACES", 20),
@@ -30,9 +30,13 @@ pub const SMALL_COUNTS: [(&str, u32); 12] = [
     ("PORTCULLIS_SLOW_CONNECTIONS", 500),
     ("PORTCULLIS_RANDOM_KIDS", 5_000),
     ("PORTCULLIS_REGISTRATIONS", 500),
+    ("PORTCULLIS_SLOW_SYNC_MS", 100),
+    ("PORTCULLIS_DISK_COMMANDS", 5),
+    ("PORTCULLIS_DISK_ROUNDS", 1),
+    ("PORTCULLIS_RESTORES", 6),
 ];
 
-const FULL_COUNTS: [(&str, u32); 12] = [
+const FULL_COUNTS: [(&str, u32); 16] = [
     ("PORTCULLIS_KILLS", 50),
     ("PORTCULLIS_CRASH_POINTS", 100),
     ("PORTCULLIS_RACES", 1000),
@@ -45,6 +49,10 @@ const FULL_COUNTS: [(&str, u32); 12] = [
     ("PORTCULLIS_SLOW_CONNECTIONS", 10_000),
     ("PORTCULLIS_RANDOM_KIDS", 1_000_000),
     ("PORTCULLIS_REGISTRATIONS", 20_000),
+    ("PORTCULLIS_SLOW_SYNC_MS", 5_000),
+    ("PORTCULLIS_DISK_COMMANDS", 13),
+    ("PORTCULLIS_DISK_ROUNDS", 20),
+    ("PORTCULLIS_RESTORES", 200),
 ];
 
 /// One page of `docs/evidence`.
@@ -52,6 +60,8 @@ const FULL_COUNTS: [(&str, u32); 12] = [
 pub enum Proof {
     /// Killed or without power at random, nothing acknowledged is lost and nothing is spent twice
     Durability,
+    /// On a disk that is full, fails, is read-only or slow nothing is answered wrongly, and all goes on when it is well
+    Disk,
     /// Sixteen racers, one fresh winner, on both databases
     Races,
     /// Five clients for a month, and nobody signs in twice
@@ -122,10 +132,25 @@ impl Proof {
                 covers: &["crates/store", "crates/oauth"],
                 file: "tests/stack/tests/durability.rs",
                 arguments: &["--package", "stack-tests", "--test", "durability"],
-                filter: &[],
+                filter: &["--skip", "disk::"],
                 counts: &["PORTCULLIS_KILLS", "PORTCULLIS_CRASH_POINTS"],
                 sentences: &["ledger: ", "power cuts", "slow disk: "],
                 binaries: Binaries::Weakened,
+            },
+            Self::Disk => Plan {
+                title: "A disk that fails gives an error at each write path, and never a wrong success",
+                covers: &["crates/store", "crates/cli"],
+                file: "tests/stack/tests/disk/mod.rs",
+                arguments: &["--package", "stack-tests", "--test", "durability"],
+                filter: &["disk::"],
+                counts: &[
+                    "PORTCULLIS_SLOW_SYNC_MS",
+                    "PORTCULLIS_DISK_COMMANDS",
+                    "PORTCULLIS_DISK_ROUNDS",
+                    "PORTCULLIS_RESTORES",
+                ],
+                sentences: &["disk: "],
+                binaries: Binaries::Present,
             },
             Self::Races => Plan {
                 title: "Of sixteen racers for one code or refresh token, one wins",

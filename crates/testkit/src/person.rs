@@ -130,15 +130,7 @@ impl Person {
         let answer = connection
             .post_form(&form.action, &form.pairs(), &self.cookie)
             .await?;
-        let body = text(&answer);
-        let start = body
-            .find("url=")
-            .with_context(|| format!("consent answered {}: {body}", answer.status()))?
-            + 4;
-        let target = unescape(
-            &body[start..start + body[start..].find('"').context("the end of the address")?],
-        );
-        Ok(Url::parse(target.trim_matches('\''))?)
+        returns_to(&answer)
     }
 
     /// The form of a code exchange.
@@ -161,7 +153,8 @@ impl Person {
             .finish()
     }
 
-    fn authorize_path(&self) -> (String, String) {
+    /// The address of a new authorization request, and the verifier of its code.
+    pub fn authorize_path(&self) -> (String, String) {
         let mut bytes = [0u8; 32];
         OsRandom.fill(&mut bytes);
         let verifier = base64url(bytes);
@@ -176,7 +169,8 @@ impl Person {
         (format!("{}/authorize?{query}", self.issuer_path), verifier)
     }
 
-    fn keep_cookies(&mut self, answer: &Response<Bytes>) {
+    /// Keeps the cookies that an answer sets.
+    pub fn keep_cookies(&mut self, answer: &Response<Bytes>) {
         for line in answer.headers().get_all(header::SET_COOKIE) {
             let Some(pair) = line.to_str().ok().and_then(|line| line.split(';').next()) else {
                 continue;
@@ -191,6 +185,21 @@ impl Person {
             self.cookie = kept.join("; ");
         }
     }
+}
+
+/// Where the page behind a consent sends the browser.
+///
+/// # Errors
+/// When it is another page.
+pub fn returns_to(answer: &Response<Bytes>) -> anyhow::Result<Url> {
+    let body = text(answer);
+    let start = body
+        .find("url=")
+        .with_context(|| format!("consent answered {}: {body}", answer.status()))?
+        + 4;
+    let target =
+        unescape(&body[start..start + body[start..].find('"').context("the end of the address")?]);
+    Ok(Url::parse(target.trim_matches('\''))?)
 }
 
 /// Registers a public client (RFC 7591).
@@ -237,21 +246,29 @@ fn path_of(location: &str) -> String {
     }
 }
 
-/// The form of a page that has the fields we know, as a browser would submit it.
-struct Form {
+/// The form of a page, as a browser would submit it.
+pub struct Form {
     action: String,
     fields: Vec<(String, String)>,
 }
 
 impl Form {
-    /// The first form of the page with a `request` field.
+    /// The form in which a person signs in or decides.
     fn read(page: &Response<Bytes>) -> anyhow::Result<Self> {
+        Self::find(page, &["name=\"password\"", "name=\"decision\""])
+    }
+
+    /// The first form of the page that has one of these texts in it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(page: &Response<Bytes>, texts: &[&str]) -> anyhow::Result<Self> {
         let html = text(page);
         let form = html
             .split("<form")
             .skip(1)
             .map(|form| form.split("</form").next().unwrap_or(form))
-            .find(|form| form.contains("name=\"password\"") || form.contains("name=\"decision\""))
+            .find(|form| texts.iter().any(|text| form.contains(text)))
             .with_context(|| format!("no form in the answer {}: {html}", page.status()))?;
         let action =
             attribute(form.split('>').next().unwrap_or_default(), "action").context("action")?;
@@ -275,9 +292,24 @@ impl Form {
         })
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    /// Fills in a field.
+    pub fn set(&mut self, name: &str, value: &str) {
         self.fields.retain(|(field, _)| field != name);
         self.fields.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Submits it.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn submit(
+        &self,
+        connection: &mut Connection,
+        cookie: &str,
+    ) -> anyhow::Result<Response<Bytes>> {
+        connection
+            .post_form(&self.action, &self.pairs(), cookie)
+            .await
     }
 
     fn pairs(&self) -> Vec<(&str, &str)> {

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod disk;
 mod support;
 
 use std::time::{Duration, Instant};

@@ -72,6 +72,13 @@ impl Node {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// With these variables, in each of its lives.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = environment;
+        self
+    }
+
     /// Starts `program` and waits until it serves.
     ///
     /// # Errors
