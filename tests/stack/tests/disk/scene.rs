@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response, header};
 use serde_json::{Value, json};
 use stack_tests::binary;
-use stack_tests::fleet::Node;
+use stack_tests::fleet::{Node, Role};
 use tempfile::TempDir;
 use testkit::echo::{Echo, EchoSettings};
 use testkit::person::{Code, Person, text};
@@ -91,7 +91,8 @@ impl Scene {
         std::fs::write(&config, text).unwrap();
         // The log is on the same disk, as it often is.
         let log = disk.folder.join("log");
-        let mut node = Node::new(config.clone(), log, format!("127.0.0.1:{port}"))
+        let door = format!("127.0.0.1:{port}");
+        let mut node = Node::new(Role::All, config.clone(), log, door, String::new())
             .with_environment(disk.environment());
         node.start(binary()).await.unwrap();
         let echo = Echo::start(EchoSettings::default()).await;
