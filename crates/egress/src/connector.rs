@@ -1,6 +1,6 @@
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower_service::Service;
 
 use crate::error::CONNECTING;
+use crate::lookup::Chosen;
 use crate::{AddressPolicy, Error, Names, Ports, Settings, tls};
 
 /// An open connection, with TLS for `https`.
@@ -96,7 +97,7 @@ impl Connector {
 impl Tls {
     fn config(&self) -> Result<Arc<rustls::ClientConfig>, String> {
         self.config
-            .get_or_init(|| tls::client_config(self.extra_roots.clone()).map(Arc::new))
+            .get_or_init(|| tls::http_config(self.extra_roots.clone()).map(Arc::new))
             .clone()
     }
 }
@@ -173,38 +174,25 @@ impl Service<Uri> for GuardedTcp {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let guard = self.clone();
         Box::pin(async move {
-            let addresses = resolve(&uri, &guard.names).await?;
+            let addresses = resolve(&uri, &guard).await?;
             check_addresses(&uri, &guard, &addresses)?;
-            let stream = connect_to_first(&uri, &addresses).await?;
-            // A JSON-RPC message fits a packet; waiting for more only adds delay.
-            let _ = stream.set_nodelay(true);
+            let stream = connect_to_first(&host_and_port(&uri), &addresses).await?;
             Ok(TokioIo::new(stream))
         })
     }
 }
 
-async fn resolve(uri: &Uri, names: &Names) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(uri: &Uri, guard: &GuardedTcp) -> Result<Vec<SocketAddr>, Error> {
+    let chosen = match guard.policy {
+        AddressPolicy::Any => Chosen::ByOperator,
+        _ => Chosen::ByStranger,
+    };
     let host = uri.host().unwrap_or_default();
-    let port = port(uri);
     let literal = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(host);
-    if let Ok(address) = literal.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let failed = |reason: String| Error::Resolve {
-        host: host.to_owned(),
-        reason,
-    };
-    let addresses = names
-        .resolve(literal, port)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    if addresses.is_empty() {
-        return Err(failed("it has no address".into()));
-    }
-    Ok(addresses)
+    guard.names.addresses_of(literal, port(uri), chosen).await
 }
 
 /// All addresses must pass: a name that mixes good and bad ones is set up to slip past somebody.
@@ -231,8 +219,12 @@ fn check_addresses(uri: &Uri, guard: &GuardedTcp, all: &[SocketAddr]) -> Result<
     Ok(())
 }
 
-/// Tries one address after the other; none but the last may use up the time of the others.
-async fn connect_to_first(uri: &Uri, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+/// Opens a connection to the first of `addresses` that takes one; none but the last may use up the time of the others.
+/// `host` stands in the error.
+///
+/// # Errors
+/// When none does. How long the last one may take is the caller's to say.
+pub async fn connect_to_first(host: &str, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
     const PATIENCE: Duration = Duration::from_secs(1);
     let mut last_reason = String::new();
     for (index, address) in addresses.iter().enumerate() {
@@ -240,12 +232,13 @@ async fn connect_to_first(uri: &Uri, addresses: &[SocketAddr]) -> Result<TcpStre
         let outcome = if index + 1 < addresses.len() {
             timeout_at(Instant::now() + PATIENCE, attempt).await
         } else {
-            // The connector's own timeout ends this one.
             Ok(attempt.await)
         };
         match outcome {
             // Whatever stands between us and the network: the socket says where it ended.
             Ok(Ok(stream)) if stream.peer_addr().is_ok_and(|peer| peer == *address) => {
+                // A message fits a packet; waiting for more only adds delay.
+                let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
             Ok(Ok(_)) => last_reason = "the connection went elsewhere".to_owned(),
@@ -254,7 +247,7 @@ async fn connect_to_first(uri: &Uri, addresses: &[SocketAddr]) -> Result<TcpStre
         }
     }
     Err(Error::Connect {
-        host: host_and_port(uri),
+        host: host.to_owned(),
         reason: last_reason,
     })
 }

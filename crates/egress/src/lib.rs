@@ -10,6 +10,7 @@ mod client;
 mod connector;
 mod error;
 mod fetcher;
+mod lookup;
 mod names;
 mod ports;
 mod settings;
@@ -17,12 +18,13 @@ mod tls;
 
 pub use address::{AddressClass, AddressPolicy, classify};
 pub use client::{Body, BoxError, Client};
-pub use connector::{Connection, Connector};
+pub use connector::{Connection, Connector, connect_to_first};
 pub use error::Error;
 pub use fetcher::{FetchError, Fetched, Fetcher, FetcherSettings, Get};
 pub use names::Names;
 pub use ports::Ports;
 pub use settings::Settings;
+pub use tls::client_config;
 
 /// What went wrong when a connector was made.
 pub type ConnectorError = Error;

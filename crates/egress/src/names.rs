@@ -1,8 +1,10 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+use crate::Error;
+use crate::lookup::{self, Chosen};
 
 type Answer = dyn Fn(&str, u16) -> Option<Vec<SocketAddr>> + Send + Sync;
 
@@ -27,11 +29,39 @@ impl Names {
         Self::with(move |name, _| names.get(name).map(|address| vec![*address]))
     }
 
-    pub(crate) async fn resolve(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        if let Some(known) = self.0.as_ref().and_then(|answer| answer(name, port)) {
+    /// The addresses of `host`, a name that the operator chose; it may be an address itself.
+    ///
+    /// # Errors
+    /// When it has none. How long that may take is the caller's to say.
+    pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        self.addresses_of(host, port, Chosen::ByOperator).await
+    }
+
+    pub(crate) async fn addresses_of(
+        &self,
+        host: &str,
+        port: u16,
+        chosen: Chosen,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        if let Some(known) = self.0.as_ref().and_then(|answer| answer(host, port)) {
             return Ok(known);
         }
-        Ok(tokio::net::lookup_host((name, port)).await?.collect())
+        let failed = |reason: String| Error::Resolve {
+            host: host.to_owned(),
+            reason,
+        };
+        let found = lookup::system(host, chosen).await.map_err(failed)?;
+        if found.is_empty() {
+            return Err(failed("it has no address".into()));
+        }
+        let with_port = |mut address: SocketAddr| {
+            address.set_port(port);
+            address
+        };
+        Ok(found.into_iter().map(with_port).collect())
     }
 }
 

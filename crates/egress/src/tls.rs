@@ -34,22 +34,40 @@ pub(crate) fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     Ok(certificates)
 }
 
-/// TLS 1.2 and 1.3 with what the machine trusts plus `extra_roots`, HTTP/1.1 only: long event streams gain nothing
-/// from sharing one connection.
-pub(crate) fn client_config(
+/// TLS 1.2 and 1.3 with what the machine trusts and, beside it, what stands in `ca_file`; for protocols other than HTTP.
+///
+/// # Errors
+/// When the file cannot be used.
+pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
+    let extra_roots = match ca_file {
+        Some(path) => read_ca_file(path)?,
+        None => Vec::new(),
+    };
+    config(extra_roots).map_err(|reason| Error::CaFile {
+        path: ca_file.unwrap_or(Path::new("of this machine")).to_owned(),
+        reason,
+    })
+}
+
+/// The same, HTTP/1.1 only: long event streams gain nothing from sharing one connection.
+pub(crate) fn http_config(
     extra_roots: Vec<CertificateDer<'static>>,
 ) -> Result<ClientConfig, String> {
+    let mut config = config(extra_roots)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn config(extra_roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier =
         verifier(extra_roots, Arc::clone(&provider)).map_err(|error| error.to_string())?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+        .with_no_client_auth())
 }
 
 fn verifier(
