@@ -10,6 +10,7 @@ use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
 use crate::config::{ConfigCommand, Role};
 use crate::keys::Schedule;
+use crate::mail::MailCommand;
 use crate::moving::MoveArguments;
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
@@ -100,6 +101,11 @@ pub enum Command {
     Backup(BackupArguments),
     /// Put a backup in the place of an authority that does not run. A new epoch begins: everybody signs in again
     Restore(RestoreArguments),
+    /// The mail server of the configuration
+    Mail {
+        #[command(subcommand)]
+        command: MailCommand,
+    },
     /// What the configuration file says, and what it can say
     Config {
         #[command(subcommand)]

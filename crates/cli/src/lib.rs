@@ -26,6 +26,7 @@ mod idle;
 mod keys;
 mod listen;
 mod logging;
+mod mail;
 mod maintenance;
 mod master_key;
 mod moment;
@@ -317,6 +318,14 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
         }
         Command::Config { command } => {
             config::run(&command, global.config, global.master_key_file, &out)?;
+        }
+        Command::Mail { command } => {
+            let config = configured(&global)?.ok_or_else(|| {
+                failure::usage("mail needs --config FILE; see docs/configuration.md")
+            })?;
+            if !mail::run(command, config.mail, &out).await? {
+                return Ok(ExitCode::FAILURE);
+            }
         }
         Command::Clients { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;

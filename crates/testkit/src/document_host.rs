@@ -204,17 +204,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A fresh authority in PEM, and a TLS end with a certificate of it for `names` and loopback.
 fn certificates(names: &[&str]) -> (String, TlsAcceptor) {
+    let mut names = names.to_vec();
+    for loopback in ["localhost", "127.0.0.1", "::1"] {
+        if !names.contains(&loopback) {
+            names.push(loopback);
+        }
+    }
+    certificate_for(&names)
+}
+
+/// The same for `names` alone.
+pub(crate) fn certificate_for(names: &[&str]) -> (String, TlsAcceptor) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().expect("a key can be made");
     let ca = CertifiedIssuer::self_signed(params, key).expect("a certificate can be made");
-    let mut names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    for loopback in ["localhost", "127.0.0.1", "::1"] {
-        if !names.iter().any(|name| name == loopback) {
-            names.push(loopback.to_owned());
-        }
-    }
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let key = KeyPair::generate().expect("a key can be made");
     let certificate = CertificateParams::new(names)
         .and_then(|params| params.signed_by(&key, &ca))

@@ -11,6 +11,7 @@ mod fault_proxy;
 mod mcp_client;
 pub mod person;
 mod random;
+mod smtp_server;
 
 pub use clock::MovableClock;
 pub use connection::Connection;
@@ -18,6 +19,7 @@ pub use document_host::DocumentHost;
 pub use fault_proxy::{FaultProxy, Way};
 pub use mcp_client::{Answer, McpClient};
 pub use random::SeededRandom;
+pub use smtp_server::{ReceivedMail, SmtpFault, SmtpServer, SmtpSettings, SmtpTls};
 
 /// A loopback port that nothing listens on. Another process may take it later, so use it at once.
 pub async fn unused_port() -> u16 {

@@ -172,6 +172,9 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
             addresses(&valid.operations)
         ));
     }
+    if let Some(mail) = &valid.mail {
+        lines.push(mail_line(mail));
+    }
     lines.push(match &valid.database {
         DatabasePlace::Sqlite => "  database: SQLite in the data directory, one node".to_owned(),
         DatabasePlace::Postgres { schema, .. } => {
@@ -184,6 +187,24 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
         MasterKeySource::Text(_) => "  master key: as said, not shown".to_owned(),
     });
     lines
+}
+
+fn mail_line(mail: &mail::Settings) -> String {
+    let tls = match mail.encryption {
+        mail::Encryption::StartTls => "STARTTLS",
+        mail::Encryption::Implicit => "TLS",
+        mail::Encryption::None => "nothing encrypted",
+    };
+    let who = match &mail.credentials {
+        Some((user_name, _)) => format!("signed in as {user_name}"),
+        None => "without signing in".to_owned(),
+    };
+    format!(
+        "  mail from {} through {}:{} with {tls}, {who}; try it with `portcullis mail test`",
+        mail.from.address(),
+        mail.host,
+        mail.port
+    )
 }
 
 #[cfg(test)]
@@ -222,6 +243,8 @@ mod tests {
                     [listen]\naddresses = [\"127.0.0.1:1\", \"[::1]:1\"]\n\
                     [database]\nurl = \"postgres://me:hunter2@db/x\"\n\
                     [keys]\nmaster_key = \"hunter3\"\n\
+                    [mail]\nhost = \"smtp.example.com\"\nfrom = \"Example <sign-in@example.com>\"\n\
+                    user_name = \"portcullis\"\npassword = \"hunter4\"\n\
                     [proxy]\ntrusted = [\"10.0.0.0/8\"]\n";
         std::fs::write(&file, text).unwrap();
         let variables = [("PORTCULLIS__LIMITS__DRAIN".to_owned(), "20s".to_owned())];

@@ -14,6 +14,7 @@ mod limits;
 mod listen;
 mod load;
 mod log;
+mod mail;
 mod operations;
 mod place;
 mod proxy;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::mail::Mail;
 pub use acme::{AcmePlace, domain_of};
 use admin::Admin;
 pub use command::{ConfigCommand, run};
@@ -87,6 +89,8 @@ pub struct Config {
     pub egress: Egress,
     /// Sizes, times and counts that bound what strangers can ask for.
     pub limits: Limits,
+    /// The mail server that takes messages to people. `portcullis mail test` tries it.
+    pub mail: Mail,
     /// How long records are kept.
     pub retention: Retention,
     /// What is logged, and how.

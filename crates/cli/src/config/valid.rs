@@ -51,6 +51,8 @@ pub struct Valid {
     pub master_key: MasterKeyPlace,
     /// More roots for outgoing connections.
     pub ca_file: Option<PathBuf>,
+    /// The mail server, when there is one.
+    pub mail: Option<mail::Settings>,
     /// What bounds strangers.
     pub limits: Limits,
     /// How long records are kept.
@@ -178,9 +180,11 @@ impl Checks<'_> {
             );
         }
         let acme = self.acme(config, &public_url, &listen);
+        let mail = self.mail(config, &public_url);
         let listeners = (listen, admin, operations);
         Some(Valid {
             acme,
+            mail,
             ..self.whole(config, public_url, listeners, database, master_key)
         })
     }
@@ -217,6 +221,7 @@ impl Checks<'_> {
             database,
             master_key,
             ca_file: config.egress.ca_file.clone(),
+            mail: None,
             limits: config.limits.clone(),
             retention: config.retention.clone(),
             log: config.log.clone(),
@@ -243,6 +248,7 @@ impl Checks<'_> {
             "keys.master_key_file",
             "admin.listen",
             "tls.acme.terms_agreed",
+            "mail.host",
         ] {
             if self.loaded.places.of(path) != Place::Default {
                 self.problem(
@@ -332,6 +338,10 @@ impl Checks<'_> {
         let place = self.loaded.places.of(path);
         self.problems
             .push(format!("{place}: {path}: {}", problem.as_ref()));
+    }
+
+    pub(super) fn place(&self, path: &str) -> Place {
+        self.loaded.places.of(path)
     }
 
     fn listen(&mut self, config: &Config) -> Vec<SocketAddr> {
@@ -490,7 +500,7 @@ impl Checks<'_> {
     }
 
     /// A secret that was said, or that a file holds.
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         said: (&str, Option<&SecretText>),
         file: (&str, Option<&Path>),

@@ -67,6 +67,7 @@ pub const DESCRIBED: [&[Described]; 4] = [
         server::metric::COUNTERS,
         oauth::metric::COUNTERS,
         store::metric::COUNTERS,
+        mail::metric::COUNTERS,
         crate::acme::metric::COUNTERS,
     ],
     &[GAUGES, gateway::metric::GAUGES],
@@ -74,6 +75,7 @@ pub const DESCRIBED: [&[Described]; 4] = [
         gateway::metric::DURATIONS,
         server::metric::DURATIONS,
         store::metric::DURATIONS,
+        mail::metric::DURATIONS,
     ],
     &[store::metric::SIZES],
 ];

@@ -189,3 +189,126 @@ fn certificates_are_ordered_when_the_terms_are_agreed_to_and_names_can_be_proven
     let elsewhere = acme.replace("[::]:443", "[::]:8443");
     assert!(check(&elsewhere).unwrap().warnings[0].contains("has no port 443"));
 }
+
+const MAIL: &str =
+    "[mail]\nhost = \"smtp.example.com\"\nfrom = \"Example <sign-in@example.com>\"\n";
+
+#[test]
+fn two_lines_name_a_mail_server_and_the_rest_is_usual() {
+    assert!(check(URL).unwrap().mail.is_none());
+    let mail = check(&format!("{URL}{MAIL}")).unwrap().mail.unwrap();
+    assert_eq!(mail.encryption, mail::Encryption::StartTls);
+    assert_eq!(
+        (mail.port, mail.hello_name.as_str()),
+        (587, "mcp.example.com")
+    );
+    assert_eq!(mail.from.address(), "sign-in@example.com");
+    assert!(mail.credentials.is_none());
+    for (tls, port) in [("implicit", 465), ("starttls", 587)] {
+        let text = format!("{URL}{MAIL}tls = \"{tls}\"\n");
+        assert_eq!(check(&text).unwrap().mail.unwrap().port, port);
+    }
+}
+
+#[test]
+fn mail_in_the_clear_is_for_this_machine_or_said_explicitly() {
+    let local = MAIL.replace("smtp.example.com", "127.0.0.1");
+    let valid = check(&format!("{URL}{local}tls = \"none\"\n")).unwrap();
+    assert_eq!(valid.mail.unwrap().port, 25);
+    assert!(!valid.warnings.iter().any(|words| words.contains("mail")));
+    let text = format!("{URL}{MAIL}tls = \"none\"\n");
+    assert!(refused(&text).contains("mail.tls: is none, and smtp.example.com is another machine"));
+    let said = check(&format!("{text}unencrypted_allowed = true\n")).unwrap();
+    assert!(
+        said.warnings
+            .iter()
+            .any(|words| words.contains("not encrypted"))
+    );
+}
+
+#[test]
+fn a_password_of_the_mail_server_comes_from_a_file_and_belongs_to_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let with_file = format!("password_file = {:?}\n", file.display().to_string());
+    let text = format!("{URL}{MAIL}user_name = \"portcullis\"\n{with_file}");
+    let (name, password) = check(&text).unwrap().mail.unwrap().credentials.unwrap();
+    assert_eq!(
+        (name.as_str(), password.expose().as_str()),
+        ("portcullis", "hunter2")
+    );
+    for (more, problem) in [
+        (
+            "user_name = \"portcullis\"\n",
+            "mail.user_name: needs mail.password_file",
+        ),
+        (
+            with_file.as_str(),
+            "mail.password_file: means nothing without mail.user_name",
+        ),
+        (
+            "user_name = \"portcullis\"\npassword_file = \"/nowhere/at/all\"\n",
+            "mail.password_file: /nowhere/at/all cannot be read",
+        ),
+        (
+            &format!("user_name = \"portcullis\"\npassword = \"a\"\n{with_file}"),
+            "mail.password: and mail.password_file are both given",
+        ),
+        (
+            "user_name = \"port\\ncullis\"\npassword = \"a\"\n",
+            "mail.user_name: is empty or has",
+        ),
+    ] {
+        let words = refused(&format!("{URL}{MAIL}{more}"));
+        assert!(words.contains(problem), "{more}: {words}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_mail_server_is_said_at_its_key() {
+    for (section, problem) in [
+        (
+            "[mail]\nfrom = \"a@example.com\"\n",
+            "mail.from: means nothing without mail.host",
+        ),
+        (
+            "[mail]\nhost = \"smtp.example.com\"\n",
+            "mail.host: needs mail.from",
+        ),
+        (
+            "[mail]\nhost = \"smtp.example.com:587\"\nfrom = \"a@example.com\"\n",
+            "mail.host: \"smtp.example.com:587\" is no name of a host",
+        ),
+        (
+            "[mail]\nhost = \"smtp.example.com\"\nfrom = \"nobody\"\n",
+            "mail.from: \"nobody\" is no address of mail",
+        ),
+        (
+            "[mail]\nhost = \"smtp.example.com\"\nfrom = \"a@example.com\\nBcc: b@example.com\"\n",
+            "mail.from:",
+        ),
+        (
+            &format!("{MAIL}port = 0\n"),
+            "mail.port: 0 is not between 1 and 65535",
+        ),
+        (&format!("{MAIL}tls = \"ssl\"\n"), "mail.tls"),
+        (
+            &format!("{MAIL}ca_file = \"/nowhere/ca.pem\"\n"),
+            "mail.ca_file: /nowhere/ca.pem:",
+        ),
+        (
+            &format!("{MAIL}connect_timeout = \"40s\"\n"),
+            "mail.connect_timeout: is longer than mail.timeout, which is 30s",
+        ),
+    ] {
+        let words = refused(&format!("{URL}{section}"));
+        assert!(words.contains(problem), "{section}: {words}");
+    }
+    assert!(
+        check(&format!(
+            "{URL}{MAIL}port = 2525\nconnect_timeout = \"5s\"\ntimeout = \"20s\"\n"
+        ))
+        .is_ok()
+    );
+}
