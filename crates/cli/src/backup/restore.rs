@@ -81,8 +81,8 @@ async fn put(
         undo,
     };
     match place.is_one_node() {
-        true => restoring.into_files().await?,
-        false => restoring.into_postgres().await?,
+        true => restoring.restore_files().await?,
+        false => restoring.restore_to_postgres().await?,
     }
     out.line(format!(
         "restored {}; a new epoch began: everybody signs in again, and service tokens are to be made anew",
@@ -107,7 +107,7 @@ impl Restoring<'_> {
         part_file(self.aside.path(), name)
     }
 
-    async fn into_files(&self) -> anyhow::Result<()> {
+    async fn restore_files(&self) -> anyhow::Result<()> {
         let directory = self.place.directory();
         let database = directory.file("portcullis.db");
         if !self.options.replace && (database.exists() || directory.read_authority()?.is_some()) {
@@ -163,7 +163,7 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    async fn into_postgres(&self) -> anyhow::Result<()> {
+    async fn restore_to_postgres(&self) -> anyhow::Result<()> {
         // Everything that is to be different is so before: then one transaction puts it in place. An older backup is
         // brought to this version first.
         let copy = open(&self.part("authority")).await?;
