@@ -230,12 +230,9 @@ async fn an_answer_that_standard_output_does_not_take_is_a_failure_that_says_so(
     let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
         return;
     };
-    let output = home
-        .command(&arguments)
-        .stdout(full)
-        .output()
-        .await
-        .unwrap();
+    // `output()` would take standard output for itself.
+    let child = home.command(&arguments).stdout(full).spawn().unwrap();
+    let output = child.wait_with_output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("standard output"), "{said}");
