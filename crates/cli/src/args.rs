@@ -9,6 +9,7 @@ use url::Url;
 use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
 use crate::config::{ConfigCommand, Role};
+use crate::file::{ApplyArguments, PlanArguments};
 use crate::keys::Schedule;
 use crate::mail::MailCommand;
 use crate::moving::MoveArguments;
@@ -85,6 +86,10 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Say what a file that `export` wrote, and somebody edited, would change. It changes nothing
+    Plan(PlanArguments),
+    /// Make what a file says so, all of it or nothing; refused when the store changed since the export
+    Apply(ApplyArguments),
     /// Move an MCP server to another public URL: says what breaks, and keeps the old one as an alias until a date
     Move(MoveArguments),
     /// Static tokens for machines that cannot do OAuth
@@ -290,7 +295,11 @@ pub enum UsersCommand {
         password_stdin: bool,
     },
     /// List the people
-    List,
+    List {
+        /// Print them as a JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// Sign a person out everywhere within a second, and end every token on their behalf
     Disable {
         /// Who

@@ -83,7 +83,7 @@ pub use tool_scope::ToolScope;
 
 /// Runs the program: parses, does what was asked, says in one message what went wrong.
 ///
-/// Exit codes: 0 done, 1 failed, 2 the command line cannot be what was meant.
+/// Exit codes: 0 done, 1 failed, 2 the command line or a file cannot be what was meant, 3 `plan` found something to change.
 pub fn main(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     // Not generic from here on, so that the program is compiled once, in this library.
     run_program(arguments.into_iter().collect())
@@ -301,6 +301,18 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
         Command::Export { file } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.export(file.as_deref(), &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Plan(asked) => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.plan(asked, &out).await;
+            maintenance.close().await;
+            return ended;
+        }
+        Command::Apply(asked) => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.apply(asked, &out).await;
             maintenance.close().await;
             ended?;
         }

@@ -48,7 +48,7 @@ impl Maintenance {
     pub async fn users(&self, command: UsersCommand, out: &Terminal) -> anyhow::Result<()> {
         match command {
             UsersCommand::Add { email, .. } => self.add_user(email, out).await,
-            UsersCommand::List => self.list_users(out).await,
+            UsersCommand::List { json } => self.list_users(json, out).await,
             UsersCommand::Disable { email } => self.disable_user(&email, out).await,
             UsersCommand::Enable { email } => self.enable_user(&email, out).await,
         }
@@ -144,11 +144,13 @@ impl Maintenance {
         user.ok_or_else(|| usage(format!("{email}: there is no such person")))
     }
 
-    async fn list_users(&self, out: &Terminal) -> anyhow::Result<()> {
+    async fn list_users(&self, json: bool, out: &Terminal) -> anyhow::Result<()> {
+        let mut documents = Vec::new();
         let mut table = table(out, &["ID", "EMAIL", "ROLE", "ADDED"]);
         let mut after = None;
         loop {
             let page = self.store.list_users(after.as_ref(), PAGE).await?;
+            documents.extend(page.iter().filter(|_| json).map(person));
             for user in &page {
                 let role = match user.disabled_at {
                     Some(_) => "disabled",
@@ -166,7 +168,10 @@ impl Maintenance {
                 break;
             }
         }
-        out.line(table.trim_fmt());
+        match json {
+            true => out.line(serde_json::to_string_pretty(&documents)?),
+            false => out.line(table.trim_fmt()),
+        }
         Ok(())
     }
 
@@ -199,6 +204,19 @@ impl Maintenance {
             ))),
         }
     }
+}
+
+/// One person for a program.
+fn person(user: &User) -> serde_json::Value {
+    serde_json::json!({
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "role": user.role,
+        "disabled": user.disabled_at.is_some(),
+        "has_password": user.password_hash.is_some(),
+        "added_at": moment(user.created_at),
+    })
 }
 
 fn read_password() -> anyhow::Result<Secret<String>> {
@@ -239,6 +257,13 @@ pub(crate) fn table(out: &Terminal, heads: &[&str]) -> Table {
         false => Cell::new(head),
     }));
     table
+}
+
+/// A time for a program: RFC 3339, in UTC.
+pub(crate) fn moment(at: base::Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.unix_ms())
+        .map(|at| at.to_string())
+        .unwrap_or_default()
 }
 
 pub(crate) fn date(at: base::Timestamp) -> String {

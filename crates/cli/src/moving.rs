@@ -19,7 +19,7 @@ use crate::servers::{resource, same_place};
 use crate::terminal::Terminal;
 
 /// How long the old address is kept when nobody says.
-const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+pub(crate) const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// What `move` takes.
 #[derive(Debug, Args)]
@@ -141,7 +141,7 @@ impl Maintenance {
 }
 
 /// What a move means, in words.
-fn consequences(
+pub(crate) fn consequences(
     server: &McpServer,
     to: &str,
     keep_until: Timestamp,
@@ -181,6 +181,7 @@ pub(crate) fn kept_until(asked: Option<Timestamp>, now: Timestamp) -> anyhow::Re
     Ok(until)
 }
 
+/// `1 person`, `2 people`.
 pub(crate) fn counted(number: i64, word: &str) -> String {
     match (number, word) {
         (1, word) => format!("1 {word}"),
@@ -194,6 +195,9 @@ pub(crate) fn is_at(resource: &str, origin: &str) -> bool {
 }
 
 /// Asks on the terminal.
+///
+/// # Errors
+/// When nobody is there, or says no.
 pub(crate) fn agreed(question: &str) -> anyhow::Result<()> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {

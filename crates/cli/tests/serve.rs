@@ -1,6 +1,7 @@
 //! `portcullis serve`: what the configuration says is what runs, and several nodes answer as one.
 #![allow(clippy::unwrap_used)]
 
+mod applying;
 mod common;
 
 use common::serving::{Node, config, done, felt, json, postgres, run, status, token};

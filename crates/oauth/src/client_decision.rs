@@ -107,7 +107,8 @@ async fn decide_document(
     Ok(Decided::Done { ended })
 }
 
-fn end(now: Timestamp, server: &McpServer, id: &ClientId, event: AuditEvent) -> EndClient {
+/// What blocking and forgetting a client write, with the event that tells of it.
+pub fn end(now: Timestamp, server: &McpServer, id: &ClientId, event: AuditEvent) -> EndClient {
     EndClient {
         server: server.slug.clone(),
         client: id.clone(),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use base::Timestamp;
 use domain::{
-    AuditEvent, AuditEventKind, ClientId, ClientTrust, ServerSlug, TrustDecision, UserId,
+    AuditEvent, AuditEventKind, ClientId, ClientTrust, McpServer, ServerSlug, TrustDecision, UserId,
 };
 use store::{AskedFor, Store, StoreError};
 
@@ -63,6 +63,24 @@ pub async fn ask(
     }
 }
 
+/// When the last access token has expired that a client got from `server` before `now`.
+pub fn tokens_remembered_until(server: &McpServer, now: Timestamp) -> Timestamp {
+    remembered_for(server.settings.access_token_lifetime(), now)
+}
+
+/// Whether something can be decided about this client.
+///
+/// # Errors
+/// When the id is none of a document.
+pub fn check_is_a_document(client: &ClientId) -> Result<(), DecideError> {
+    DocumentUrl::parse(client.as_str())
+        .map(|_| ())
+        .map_err(|problem| DecideError::NotADocument {
+            client: client.as_str().chars().take(200).collect(),
+            problem,
+        })
+}
+
 /// Writes what the owner decided, also about a client that never came. Blocking ends what the client holds at this
 /// server, and the policy feed tells it within a second; says how many token families that ended.
 ///
@@ -76,10 +94,7 @@ pub async fn decide(
     decision: TrustDecision,
     by: Option<&UserId>,
 ) -> Result<u64, DecideError> {
-    DocumentUrl::parse(client.as_str()).map_err(|problem| DecideError::NotADocument {
-        client: client.as_str().chars().take(200).collect(),
-        problem,
-    })?;
+    check_is_a_document(client)?;
     let found = store.find_server(server).await?;
     let found = found.ok_or_else(|| DecideError::NoSuchServer(server.clone()))?;
     let decided = trust(server, client, decision, now, by);
@@ -91,7 +106,7 @@ pub async fn decide(
             TrustDecision::Blocked => AuditEventKind::ClientBlocked,
         },
     );
-    let until = remembered_for(found.settings.access_token_lifetime(), now);
+    let until = tokens_remembered_until(&found, now);
     Ok(store.decide_client_trust(decided, until, event).await?)
 }
 

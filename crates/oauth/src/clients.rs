@@ -1,4 +1,4 @@
-use base::{Clock, Random, Secret};
+use base::{Clock, Random, Secret, Timestamp};
 use domain::{
     AuditEvent, AuditEventKind, AuthMethod, Client, ClientAuthentication, ClientId, ClientKeys,
     ClientRegistration, McpServer,
@@ -84,6 +84,44 @@ pub async fn create(
     server: &McpServer,
     new: NewClient<'_>,
 ) -> Result<AddedClient, AddClientError> {
+    let now = clock.now();
+    let id = ClientId::at(now, random);
+    let client = describe(server, new, id, now)?;
+    let event = event(AuditEventKind::ClientAdded, &client, now);
+    store.insert_client(&client, None, event).await?;
+    let secret = match client.authentication.accepts(AuthMethod::ClientSecret) {
+        true => {
+            let keep_older = client_secret::OLDER_SECRET_LIFETIME;
+            client_secret::rotate(store, now, random, &client, keep_older).await?
+        }
+        false => None,
+    };
+    Ok(AddedClient { client, secret })
+}
+
+/// The event of a client that an admin added or changed.
+pub fn event(kind: AuditEventKind, client: &Client, now: Timestamp) -> AuditEvent {
+    AuditEvent {
+        at: now,
+        kind,
+        server: Some(client.server.clone()),
+        user: None,
+        client: Some(client.id.clone()),
+        grant: None,
+        detail: client.name.clone(),
+    }
+}
+
+/// The client that an admin describes, under this id. Nothing is written.
+///
+/// # Errors
+/// When something about it is unacceptable.
+pub fn describe(
+    server: &McpServer,
+    new: NewClient<'_>,
+    id: ClientId,
+    now: Timestamp,
+) -> Result<Client, AddClientError> {
     let name = new.name.trim();
     if name.is_empty() || name.chars().count() > 200 || name.contains(char::is_control) {
         return Err(AddClientError::Name);
@@ -94,9 +132,7 @@ pub async fn create(
         return Err(AddClientError::NoRedirectUri);
     }
     let (authentication, method) = authentication(new.proof)?;
-    let now = clock.now();
-    let id = ClientId::at(now, random);
-    let client = Client {
+    Ok(Client {
         server: server.slug.clone(),
         name: name.to_owned(),
         registration: ClientRegistration::PreRegistered,
@@ -129,25 +165,7 @@ pub async fn create(
         created_at: now,
         waiting_since: None,
         disabled_at: None,
-    };
-    let event = AuditEvent {
-        at: now,
-        kind: AuditEventKind::ClientAdded,
-        server: Some(client.server.clone()),
-        user: None,
-        client: Some(client.id.clone()),
-        grant: None,
-        detail: client.name.clone(),
-    };
-    store.insert_client(&client, None, event).await?;
-    let secret = match client.authentication.accepts(AuthMethod::ClientSecret) {
-        true => {
-            let keep_older = client_secret::OLDER_SECRET_LIFETIME;
-            client_secret::rotate(store, now, random, &client, keep_older).await?
-        }
-        false => None,
-    };
-    Ok(AddedClient { client, secret })
+    })
 }
 
 fn redirect_uris(texts: &[String]) -> Result<Vec<RedirectUri>, AddClientError> {

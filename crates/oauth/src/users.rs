@@ -1,5 +1,5 @@
 use base::{Clock, Random, Secret, Timestamp};
-use domain::{AuditEvent, AuditEventKind, EmailAddress, User, UserId, UserRole};
+use domain::{AuditEvent, AuditEventKind, EmailAddress, McpServer, User, UserId, UserRole};
 use store::{InsertUser, Store, StoreError};
 
 use crate::password::{self, PasswordError, Workspace};
@@ -34,7 +34,39 @@ pub async fn add(
     let user = new_user(random, clock.now(), email, Secret::new(hash), role);
     match store.insert_user(&user, added_event(&user)).await? {
         InsertUser::Inserted => Ok(user),
-        InsertUser::EmailTaken => Err(AddUserError::EmailTaken(user.email)),
+        InsertUser::EmailTaken => give_first_password(store, user).await,
+    }
+}
+
+/// Somebody who was added without a password is there already, and this is their first.
+async fn give_first_password(store: &Store, user: User) -> Result<User, AddUserError> {
+    let known = store.find_user_by_email(&user.email).await?;
+    if let (Some(known), Some(hash)) = (known, &user.password_hash) {
+        let mut event = changed_event(AuditEventKind::UserChanged, &known, user.created_at);
+        event.detail = format!("{}: a first password", known.email);
+        let given = store.give_first_password(&known.id, hash.clone(), event);
+        if given.await? {
+            return Ok(known);
+        }
+    }
+    Err(AddUserError::EmailTaken(user.email))
+}
+
+/// A person as a file names them: nobody can sign in as them until they have a password.
+pub fn without_password(
+    random: &dyn Random,
+    now: Timestamp,
+    email: EmailAddress,
+    role: UserRole,
+) -> User {
+    User {
+        id: UserId::random(random),
+        name: email.local_part().to_owned(),
+        email,
+        password_hash: None,
+        role,
+        created_at: now,
+        disabled_at: None,
     }
 }
 
@@ -58,12 +90,17 @@ pub async fn disable(store: &Store, now: Timestamp, user: &User) -> Result<bool,
         return Err(DisableUserError::OnlyOwner(user.email.clone()));
     }
     let servers = store.list_servers().await?;
+    let until = tokens_remembered_until(&servers, now);
+    let event = changed_event(AuditEventKind::UserDisabled, user, now);
+    Ok(store.disable_user(&user.id, until, event).await?)
+}
+
+/// When the last access token that was issued before `now`, at whichever of `servers`, has expired.
+pub fn tokens_remembered_until(servers: &[McpServer], now: Timestamp) -> Timestamp {
     let lifetimes = servers
         .iter()
         .map(|server| server.settings.access_token_lifetime());
-    let until = remembered_for(lifetimes.max().unwrap_or_default(), now);
-    let event = changed_event(AuditEventKind::UserDisabled, user, now);
-    Ok(store.disable_user(&user.id, until, event).await?)
+    remembered_for(lifetimes.max().unwrap_or_default(), now)
 }
 
 /// Lets a person in again; false when they were not disabled. What they had granted stays ended.
@@ -91,7 +128,8 @@ async fn has_other_owner(store: &Store, user: &User) -> Result<bool, StoreError>
     }
 }
 
-fn changed_event(kind: AuditEventKind, user: &User, now: Timestamp) -> AuditEvent {
+/// The event of a change of a person.
+pub fn changed_event(kind: AuditEventKind, user: &User, now: Timestamp) -> AuditEvent {
     AuditEvent {
         at: now,
         kind,
@@ -111,17 +149,13 @@ pub(crate) fn new_user(
     role: UserRole,
 ) -> User {
     User {
-        id: UserId::random(random),
-        name: email.local_part().to_owned(),
-        email,
         password_hash: Some(password_hash),
-        role,
-        created_at: now,
-        disabled_at: None,
+        ..without_password(random, now, email, role)
     }
 }
 
-fn added_event(user: &User) -> AuditEvent {
+/// The event of a new person.
+pub fn added_event(user: &User) -> AuditEvent {
     AuditEvent {
         at: user.created_at,
         kind: AuditEventKind::UserAdded,

@@ -167,7 +167,19 @@ fn read_keys(file: &Path) -> anyhow::Result<JwkSet> {
             told()
         )));
     }
-    let members: serde_json::Value = serde_json::from_str(&text).with_context(told)?;
+    public_keys(&text).map_err(|words| usage(format!("{}: {words}", told())))
+}
+
+/// The public keys in `text`, a JWK set.
+///
+/// # Errors
+/// When it is none, or has a private key.
+pub(crate) fn public_keys(text: &str) -> Result<JwkSet, String> {
+    if text.len() as u64 > KEYS_BYTES_MAX {
+        return Err(format!("more than {KEYS_BYTES_MAX} bytes"));
+    }
+    let members: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
     // A key file is easily taken for its public half, and what is stored here is read by others.
     let keys = members.get("keys").and_then(serde_json::Value::as_array);
     let private = |key: &serde_json::Value| {
@@ -176,12 +188,9 @@ fn read_keys(file: &Path) -> anyhow::Result<JwkSet> {
             .any(|name| key.get(name).is_some())
     };
     if keys.is_some_and(|keys| keys.iter().any(private)) {
-        return Err(usage(format!(
-            "{}: holds a private key; give the public keys only",
-            told()
-        )));
+        return Err("holds a private key; give the public keys only".to_owned());
     }
-    serde_json::from_value(members).with_context(told)
+    serde_json::from_value(members).map_err(|error| error.to_string())
 }
 
 fn explain(preset: &KnownClient, added: &[RedirectUri], server: &str, words: &Terminal) {

@@ -11,7 +11,11 @@ pub enum ClientsCommand {
     /// Add a client by hand and print its id
     Add(AddClient),
     /// List the clients, and those with a metadata document that somebody decided about
-    List,
+    List {
+        /// Print them as a JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// List the known clients that `clients add --preset` has the addresses of
     Presets,
     /// Tell everything about one client

@@ -1,7 +1,8 @@
 use domain::{Client, ClientRegistration, ClientTrust};
+use serde_json::{Value, json};
 
 use super::{state, trust_state};
-use crate::maintenance::{Maintenance, PAGE, date, table};
+use crate::maintenance::{Maintenance, PAGE, date, moment, table};
 use crate::terminal::{Terminal, plain};
 
 /// One client of the list.
@@ -16,12 +17,14 @@ struct Row {
 }
 
 impl Maintenance {
-    pub(super) async fn list_clients(&self, out: &Terminal) -> anyhow::Result<()> {
+    pub(super) async fn list_clients(&self, json: bool, out: &Terminal) -> anyhow::Result<()> {
         let mut rows = Vec::new();
+        let mut documents = Vec::new();
         let mut after = None;
         loop {
             let page = self.store().list_clients(after.as_ref(), PAGE).await?;
             rows.extend(page.iter().map(Row::of_client));
+            documents.extend(page.iter().filter(|_| json).map(client));
             after = page.last().map(|client| client.id.clone());
             if page.len() < PAGE {
                 break;
@@ -32,11 +35,16 @@ impl Maintenance {
             let behind = after.as_ref().map(|trust| (&trust.server, &trust.client));
             let page = self.store().list_client_trust(behind, PAGE).await?;
             rows.extend(page.iter().map(Row::of_trust));
+            documents.extend(page.iter().filter(|_| json).map(decided));
             let full = page.len() == PAGE;
             after = page.into_iter().last();
             if !full {
                 break;
             }
+        }
+        if json {
+            out.line(serde_json::to_string_pretty(&documents)?);
+            return Ok(());
         }
         match out.interactive {
             true => tell(&rows, out),
@@ -44,6 +52,39 @@ impl Maintenance {
         }
         Ok(())
     }
+}
+
+/// One client for a program.
+fn client(client: &Client) -> Value {
+    let redirect_uris: Vec<&str> = client
+        .redirect_uris
+        .iter()
+        .map(|uri| uri.as_str())
+        .collect();
+    json!({
+        "id": client.id,
+        "name": client.name,
+        "server": client.server,
+        "how": client.registration.as_str(),
+        "state": Some(state(client)).filter(|state| !state.is_empty()),
+        "authentication": client.authentication.methods,
+        "redirect_uris": redirect_uris,
+        "service_scopes": client.service_scopes,
+        "since": moment(client.created_at),
+    })
+}
+
+/// A client with a metadata document, of which the decision alone is kept.
+fn decided(trust: &ClientTrust) -> Value {
+    let known = known_clients::by_metadata_document(trust.client.as_str());
+    json!({
+        "id": trust.client,
+        "name": known.map(|known| known.name.as_str()),
+        "server": trust.server,
+        "how": ClientRegistration::MetadataDocument.as_str(),
+        "state": trust_state(trust.decision),
+        "since": moment(trust.at),
+    })
 }
 
 impl Row {

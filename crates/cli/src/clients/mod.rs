@@ -6,6 +6,7 @@ mod decide;
 mod list;
 mod show;
 
+pub(crate) use add::public_keys;
 pub use command::ClientsCommand;
 
 use domain::{Client, ClientId, ClientTrust, McpServer, TrustDecision};
@@ -46,7 +47,7 @@ impl Maintenance {
         let words = &Terminal::stderr();
         match command {
             ClientsCommand::Add(add) => self.add_client(add, out, words).await,
-            ClientsCommand::List => self.list_clients(out).await,
+            ClientsCommand::List { json } => self.list_clients(json, out).await,
             ClientsCommand::Presets => {
                 Self::list_presets(out);
                 Ok(())

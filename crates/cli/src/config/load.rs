@@ -72,7 +72,7 @@ pub fn variables() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// What a person reads when the configuration cannot be used.
+/// What a person reads when a file cannot be used.
 pub fn refusal(file: &Path, problems: &[String]) -> anyhow::Error {
     let mut text = format!("{} cannot be used", file.display());
     for problem in problems.iter().take(PROBLEMS_MAX) {

@@ -1,92 +1,69 @@
 use std::collections::BTreeMap;
 
-use domain::{ClientKeys, ClientRegistration, ClientTrust, McpServer, TrustDecision, UserRole};
+use domain::{ClientKeys, ClientTrust, McpServer, TrustDecision, User, UserRole};
+use store::Declared;
 use wire::oauth::RedirectUri;
 
 use super::document::{Client, Decision, Document, FORMAT, Person, Server, Upstream, UpstreamKind};
 use super::entries::{Policy, Scope};
-use crate::maintenance::{Maintenance, PAGE};
 use crate::servers::rows;
 
-impl Maintenance {
-    /// What is there now; its base is still empty.
-    pub(super) async fn gather(&self) -> anyhow::Result<Document> {
+impl Document {
+    /// What a store holds, in words; its base is still empty.
+    pub(super) fn of(declared: &Declared) -> anyhow::Result<Self> {
         let mut servers: BTreeMap<String, Server> = BTreeMap::new();
-        for server in self.store().list_servers().await? {
-            servers.insert(server.slug.to_string(), Server::of(&server));
+        for server in &declared.servers {
+            servers.insert(server.slug.to_string(), Server::of(server));
         }
-        let mut after = None;
-        loop {
-            let page = self.store().list_clients(after.as_ref(), PAGE).await?;
-            for client in &page {
-                let added = client.registration == ClientRegistration::PreRegistered;
-                if let (true, Some(server)) = (added, servers.get_mut(client.server.as_str())) {
-                    let shown = Client::of(client)?;
-                    server.clients.insert(client.id.to_string(), shown);
-                }
-            }
-            after = page.last().map(|client| client.id.clone());
-            if page.len() < PAGE {
-                break;
+        for client in &declared.clients {
+            if let Some(server) = servers.get_mut(client.server.as_str()) {
+                let shown = Client::of(client)?;
+                server.clients.insert(client.id.to_string(), shown);
             }
         }
-        self.gather_decisions(&mut servers).await?;
-        Ok(Document {
+        for trust in &declared.decisions {
+            if let (Some(server), Some(decision)) =
+                (servers.get_mut(trust.server.as_str()), Decision::of(trust))
+            {
+                server.decisions.insert(trust.client.to_string(), decision);
+            }
+        }
+        let people = declared.people.iter();
+        Ok(Self {
             format: FORMAT,
             base: String::new(),
             servers,
-            people: self.gather_people().await?,
+            people: people
+                .map(|user| (user.email.to_string(), Person::of(user)))
+                .collect(),
         })
     }
+}
 
-    async fn gather_decisions(&self, servers: &mut BTreeMap<String, Server>) -> anyhow::Result<()> {
-        let mut after: Option<ClientTrust> = None;
-        loop {
-            let behind = after.as_ref().map(|trust| (&trust.server, &trust.client));
-            let page = self.store().list_client_trust(behind, PAGE).await?;
-            for trust in &page {
-                let decision = match trust.decision {
-                    // A question is nobody's decision yet.
-                    TrustDecision::Waiting => continue,
-                    TrustDecision::Approved => Decision::Approved,
-                    TrustDecision::Blocked => Decision::Blocked,
-                };
-                if let Some(server) = servers.get_mut(trust.server.as_str()) {
-                    let id = trust.client.to_string();
-                    server.decisions.insert(id, decision);
-                }
-            }
-            let full = page.len() == PAGE;
-            after = page.into_iter().last();
-            if !full {
-                return Ok(());
-            }
+impl Decision {
+    fn of(trust: &ClientTrust) -> Option<Self> {
+        match trust.decision {
+            // A question is nobody's decision yet.
+            TrustDecision::Waiting => None,
+            TrustDecision::Approved => Some(Self::Approved),
+            TrustDecision::Blocked => Some(Self::Blocked),
         }
     }
+}
 
-    async fn gather_people(&self) -> anyhow::Result<BTreeMap<String, Person>> {
-        let mut people = BTreeMap::new();
-        let mut after = None;
-        loop {
-            let page = self.store().list_users(after.as_ref(), PAGE).await?;
-            for user in &page {
-                let person = Person {
-                    name: user.name.clone(),
-                    owner: user.role == UserRole::Owner,
-                    disabled: user.disabled_at.is_some(),
-                };
-                people.insert(user.email.to_string(), person);
-            }
-            after = page.last().map(|user| user.id.clone());
-            if page.len() < PAGE {
-                return Ok(people);
-            }
+impl Person {
+    pub(super) fn of(user: &User) -> Self {
+        Self {
+            name: user.name.clone(),
+            owner: user.role == UserRole::Owner,
+            disabled: user.disabled_at.is_some(),
         }
     }
 }
 
 impl Server {
-    fn of(server: &McpServer) -> Self {
+    /// Without its clients and decisions.
+    pub(super) fn of(server: &McpServer) -> Self {
         Self {
             name: server.name.clone(),
             url: server.resource.clone(),
@@ -104,15 +81,8 @@ impl Server {
 }
 
 impl Upstream {
-    fn of(upstream: &domain::Upstream) -> Self {
-        let mut shown = Self {
-            kind: UpstreamKind::Todo,
-            url: None,
-            header_file: None,
-            command: Vec::new(),
-            env: Vec::new(),
-            directory: None,
-        };
+    pub(super) fn of(upstream: &domain::Upstream) -> Self {
+        let mut shown = Self::default();
         match upstream {
             domain::Upstream::Todo => {}
             domain::Upstream::Http { url, header_file } => {
@@ -138,7 +108,7 @@ impl Upstream {
 }
 
 impl Client {
-    fn of(client: &domain::Client) -> anyhow::Result<Self> {
+    pub(super) fn of(client: &domain::Client) -> anyhow::Result<Self> {
         let (jwks_uri, jwks) = match &client.authentication.keys {
             None => (None, None),
             Some(ClientKeys::Remote(address)) => (Some(address.clone()), None),
@@ -153,6 +123,7 @@ impl Client {
             jwks_uri,
             jwks,
             service_scopes: client.service_scopes.as_ref().map(ToString::to_string),
+            removed: false,
         })
     }
 }

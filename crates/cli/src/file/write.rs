@@ -11,7 +11,8 @@ use crate::terminal::Terminal;
 
 const HEAD: &str = "\
 # What this Portcullis protects and who may use it, as `portcullis export` wrote it. No secret is in it.
-# The same state gives the same bytes; `base` is the digest of everything below it.
+# The same state gives the same bytes; `base` is the digest of everything below it. Edit what follows, and look at it
+# with `portcullis plan FILE`; `portcullis apply FILE` does it, if `base` is still the state of the store.
 ";
 
 impl Maintenance {
@@ -20,7 +21,7 @@ impl Maintenance {
     /// # Errors
     /// When the store cannot be read or the file not written.
     pub async fn export(&self, file: Option<&Path>, out: &Terminal) -> anyhow::Result<()> {
-        let text = render(self.gather().await?)?;
+        let text = render(&Document::of(&self.store().read_declared().await?)?)?;
         match file {
             None => out.write(&text),
             Some(file) => {
@@ -75,26 +76,46 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// The file. The digest is taken of the text, so that whoever has only the file can check it.
-fn render(mut document: Document) -> anyhow::Result<String> {
-    document.base = String::new();
-    let empty = toml::to_string(&document)?;
-    let (_, body) = empty
-        .split_once("base = \"\"\n")
-        .context("an export without a base")?;
-    let base = Digest::of(body).to_text();
+pub(super) fn render(document: &Document) -> anyhow::Result<String> {
+    let body = body(document)?;
+    let base = Digest::of(&body).to_text();
     let format = document.format;
     Ok(format!(
         "{HEAD}format = {format}\nbase = \"{base}\"\n{body}"
     ))
 }
 
+/// What the base of a file with this content is.
+pub(super) fn base(document: &Document) -> anyhow::Result<String> {
+    Ok(Digest::of(body(document)?).to_text())
+}
+
+fn body(document: &Document) -> anyhow::Result<String> {
+    let empty = toml::to_string(&Document {
+        base: String::new(),
+        ..document.clone()
+    })?;
+    let (_, body) = empty
+        .split_once("base = \"\"\n")
+        .context("an export without a base")?;
+    Ok(body.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::file::problems::Problems;
+
+    fn read(text: &str) -> Document {
+        let mut problems = Problems::new(text);
+        let document = Document::read(text, &mut problems);
+        assert_eq!(problems.into_words(), Vec::<String>::new());
+        document
+    }
 
     const FILE: &str = r#"format = 1
-base = ""
+base = "none"
 
 [servers.todo]
 name = "Todo \u001b[31m"
@@ -120,24 +141,26 @@ owner = true
 
     #[test]
     fn what_is_written_reads_as_the_same_and_gives_the_same_bytes() {
-        let document: Document = toml::from_str(FILE).unwrap();
-        let written = render(document.clone()).unwrap();
+        let document = read(FILE);
+        let written = render(&document).unwrap();
         assert!(!written.contains('\u{1b}'), "{written}");
-        let read: Document = toml::from_str(&written).unwrap();
+        let read = read(&written);
         assert_eq!(read.servers, document.servers);
         assert_eq!(read.people, document.people);
-        assert_eq!(render(read).unwrap(), written);
+        assert_eq!(render(&read).unwrap(), written);
     }
 
     #[test]
     fn the_base_tells_another_state_and_only_that() {
         let base = |text: &str| {
-            let written = render(toml::from_str(text).unwrap()).unwrap();
-            toml::from_str::<Document>(&written).unwrap().base
+            let written = render(&read(text)).unwrap();
+            let read = read(&written);
+            assert_eq!(read.base, super::base(&read).unwrap());
+            read.base
         };
         assert_eq!(
             base(FILE),
-            base(&FILE.replace("base = \"\"", "base = \"x\""))
+            base(&FILE.replace("base = \"none\"", "base = \"x\""))
         );
         assert_ne!(
             base(FILE),

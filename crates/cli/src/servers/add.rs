@@ -15,7 +15,7 @@ use crate::terminal::Terminal;
 use crate::tool_scope;
 
 /// The longest name that people see.
-const NAME_MAX: usize = 100;
+pub(crate) const NAME_MAX: usize = 100;
 
 impl Maintenance {
     /// Adds an MCP server, after a look at it.

@@ -114,7 +114,7 @@ pub struct SetServer {
 }
 
 /// The settings, each to be left out.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[group(required = true, multiple = true)]
 pub struct Change {
     /// Whether clients may register themselves: they may, they wait for an owner, or they may not
@@ -193,6 +193,47 @@ impl From<Change> for ServerSettingsChange {
                 .map(|documentation| documentation.0),
         }
     }
+}
+
+/// Puts the setting that the flag `name` of `servers set` changes into `change`.
+///
+/// # Errors
+/// When it cannot be `word`; there must be such a flag.
+pub(crate) fn say(change: &mut ServerSettingsChange, name: &str, word: &str) -> Result<(), String> {
+    let mut said = Change::default();
+    match name {
+        "dynamic-registration" => said.dynamic_registration = Some(choice(word)?),
+        "client-metadata" => said.client_metadata = Some(parse_trust(word)?),
+        "native-schemes" => said.native_schemes = Some(choice(word)?),
+        "access-token" => said.access_token = Some(Period::parse(word)?),
+        "refresh-token" => said.refresh_token = Some(Period::parse(word)?),
+        "family" => said.family = Some(Period::parse(word)?),
+        "strict-rotation" => said.strict_rotation = Some(choice(word)?),
+        "documentation-url" => said.documentation_url = Some(parse_documentation(word)?),
+        _ => return Err("there is no such setting".into()),
+    }
+    let said = ServerSettingsChange::from(said);
+    *change = ServerSettingsChange {
+        dynamic_registration: said.dynamic_registration.or(change.dynamic_registration),
+        metadata_documents: said.metadata_documents.or(change.metadata_documents.take()),
+        native_schemes: said.native_schemes.or(change.native_schemes),
+        access_token_seconds: said.access_token_seconds.or(change.access_token_seconds),
+        refresh_token_seconds: said.refresh_token_seconds.or(change.refresh_token_seconds),
+        family_seconds: said.family_seconds.or(change.family_seconds),
+        strict_rotation: said.strict_rotation.or(change.strict_rotation),
+        documentation_url: said.documentation_url.or(change.documentation_url.take()),
+    };
+    Ok(())
+}
+
+fn choice<T: ValueEnum>(word: &str) -> Result<T, String> {
+    T::from_str(word, false).map_err(|_| {
+        let words = T::value_variants().iter();
+        let words: Vec<String> = words
+            .filter_map(|one| Some(one.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        format!("{word:?} is none of: {}", words.join(", "))
+    })
 }
 
 fn parse_trust(text: &str) -> Result<MetadataDocumentTrust, String> {

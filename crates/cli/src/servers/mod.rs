@@ -6,8 +6,9 @@ mod command;
 mod credential;
 mod document;
 
-pub(crate) use add::{resource, same_place};
+pub(crate) use add::{NAME_MAX, resource, same_place};
 pub use command::ServersCommand;
+pub(crate) use command::say;
 
 use base::{Clock as _, SystemClock};
 use domain::{
@@ -128,7 +129,10 @@ impl Maintenance {
 }
 
 /// What one setting alone cannot say.
-fn check(change: &ServerSettingsChange, before: &ServerSettings) -> anyhow::Result<()> {
+///
+/// # Errors
+/// Names the flag.
+pub(crate) fn check(change: &ServerSettingsChange, before: &ServerSettings) -> anyhow::Result<()> {
     let after = change.of(before);
     if change.access_token_seconds.is_some()
         && !(ACCESS_TOKEN_MIN..=ACCESS_TOKEN_MAX).contains(&after.access_token_seconds)

@@ -1,0 +1,269 @@
+//! Files as people may edit them: what a plan says is what an apply does.
+
+use std::collections::BTreeMap;
+
+use base::{OsRandom, Random as _};
+use domain::Upstream;
+use store::Applied;
+use testkit::SeededRandom;
+
+use super::super::differences::{Step, steps};
+use super::super::document::{Client, Decision, Document, Person, Server, UpstreamKind};
+use super::super::entries::{Access, Entry, Scope};
+use super::super::write;
+use super::{DOCUMENT, World};
+
+/// How many files are tried on each database.
+fn files() -> usize {
+    match std::env::var("PORTCULLIS_FILES") {
+        Ok(count) => count.parse().unwrap(),
+        Err(_) => 20,
+    }
+}
+
+#[tokio::test]
+async fn an_export_as_it_is_changes_nothing() {
+    let world = World::sqlite().await;
+    let planned = world.plan(&world.export().await).await.unwrap();
+    assert!(!planned.is_stale());
+    assert_eq!(planned.steps, []);
+    assert!(planned.changes.is_empty());
+    assert_eq!(planned.wanted.left, []);
+}
+
+#[tokio::test]
+async fn what_a_plan_says_is_what_an_apply_does() {
+    follow_edits(World::sqlite().await).await;
+    if let Some(world) = World::postgres().await {
+        follow_edits(world).await;
+    }
+}
+
+async fn follow_edits(world: World) {
+    let mut seed = [0u8; 8];
+    OsRandom.fill(&mut seed);
+    let seed = u64::from_le_bytes(seed);
+    let mut dice = Dice(SeededRandom::new(seed));
+    for round in 0..files() {
+        let before = world.document().await;
+        let mut edited = before.clone();
+        for number in 0..dice.below(4) {
+            edit(&mut dice, &format!("n{round}-{number}"), &mut edited);
+        }
+        let wanted = wanted(&before, &edited);
+        let own = write::base(&edited).unwrap();
+        let base = write::base(&before).unwrap();
+        let text = write::render(&edited).unwrap().replace(&own, &base);
+        let planned = match world.plan(&text).await {
+            Ok(planned) => planned,
+            Err(problems) => panic!("seed {seed}, round {round}: {problems:?}\n{text}"),
+        };
+        assert!(!planned.is_stale());
+        assert_eq!(planned.steps.is_empty(), planned.changes.is_empty());
+        let (said, changes) = (planned.steps.clone(), planned.changes.len());
+        let events = world.events().await;
+        assert_eq!(world.apply(planned).await, Applied::Done);
+        let after = world.document().await;
+        assert_eq!(after, wanted, "seed {seed}, round {round}");
+        let bare = said.into_iter().map(|step| Step {
+            consequences: Vec::new(),
+            ..step
+        });
+        assert_eq!(bare.collect::<Vec<_>>(), steps(&before, &after).unwrap());
+        assert_eq!(world.events().await.min(999), (events + changes).min(999));
+        let again = world.plan(&write::render(&after).unwrap()).await.unwrap();
+        assert_eq!(again.steps, []);
+        assert!(again.changes.is_empty());
+        keeps_its_secrets(&world, &after).await;
+    }
+}
+
+/// The value of a variable is in no file, and outlives them all.
+async fn keeps_its_secrets(world: &World, after: &Document) {
+    let declared = world.store.read_declared().await.unwrap();
+    let files = declared
+        .servers
+        .iter()
+        .find(|one| one.slug.as_str() == "files");
+    let Upstream::Stdio { env, .. } = &files.unwrap().upstream else {
+        panic!("files is a stdio server");
+    };
+    let named = after.servers["files"].upstream.env.iter();
+    assert!(named.into_iter().any(|name| name == "TOKEN"));
+    assert!(env.contains(&"TOKEN=hush".to_owned()), "{env:?}");
+    assert!(!write::render(after).unwrap().contains("hush"));
+}
+
+struct Dice(SeededRandom);
+
+impl Dice {
+    fn below(&mut self, count: usize) -> usize {
+        let mut bytes = [0u8; 4];
+        self.0.fill(&mut bytes);
+        u32::from_le_bytes(bytes) as usize % count.max(1)
+    }
+
+    fn pick<T: Clone>(&mut self, list: impl IntoIterator<Item = T>) -> Option<T> {
+        let list: Vec<T> = list.into_iter().collect();
+        let index = self.below(list.len());
+        list.get(index).cloned()
+    }
+}
+
+/// What the store is to hold: what the file says, and what belongs to people though it does not.
+fn wanted(before: &Document, edited: &Document) -> Document {
+    let mut wanted = edited.clone();
+    for (slug, server) in &mut wanted.servers {
+        if let Some(before) = before.servers.get(slug) {
+            for (id, client) in &before.clients {
+                let kept = server.clients.entry(id.clone());
+                kept.or_insert_with(|| client.clone());
+            }
+            for (id, decision) in &before.decisions {
+                server.decisions.entry(id.clone()).or_insert(*decision);
+            }
+        }
+        server.clients.retain(|_, client| !client.removed);
+        server
+            .decisions
+            .retain(|_, decision| *decision != Decision::Undecided);
+    }
+    for (email, person) in &before.people {
+        let kept = wanted.people.entry(email.clone());
+        kept.or_insert_with(|| person.clone());
+    }
+    wanted
+}
+
+fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
+    let before = document.clone();
+    let todo = document.servers.get_mut("todo").unwrap();
+    let client = dice.pick(todo.clients.keys().cloned());
+    match dice.below(20) {
+        0 => todo.name = format!("Todo {name}"),
+        1 => {
+            let word = dice.pick(["30m", "1h", "2h"]).unwrap();
+            todo.settings.insert("access-token".into(), word.into());
+        }
+        2 => {
+            let entry = Entry {
+                needs: None,
+                access: Some(Access::Public),
+                title: "New".into(),
+                description: "With \"quotes\"".into(),
+                fingerprint: None,
+            };
+            todo.policy.tools.insert(format!("tool {name}"), entry);
+        }
+        3 => todo
+            .policy
+            .tools
+            .retain(|tool, _| !tool.starts_with("tool ")),
+        4 => todo.scopes.push(Scope {
+            name: format!("todo:{name}"),
+            title: "Something new".into(),
+            risk: authz::Risk::High,
+            implies: "todo:read".into(),
+            id: name.into(),
+        }),
+        5 => todo.scopes.truncate(3),
+        6 => {
+            let last = todo.scopes.len() - 1;
+            todo.scopes.swap(1, last);
+            todo.scopes[0].title = format!("See {name}");
+        }
+        7 => {
+            let tool = todo.policy.tools.get_mut("list todos").unwrap();
+            tool.needs = Some(vec!["todo:write".into(), "todo:read todo:write".into()]);
+        }
+        8 => todo.url = format!("https://mcp.example.com/mcp/todo-{name}"),
+        9 => {
+            let mut server = Server {
+                name: format!("Server {name}"),
+                url: format!("https://mcp.example.com/mcp/{name}"),
+                clients: BTreeMap::new(),
+                decisions: BTreeMap::new(),
+                ..todo.clone()
+            };
+            server.upstream.kind = UpstreamKind::Http;
+            server.upstream.url = Some("http://10.0.0.7:8080/mcp".into());
+            document.servers.insert(name.to_owned(), server);
+        }
+        10 => {
+            let added = before.servers.keys().filter(|slug| slug.starts_with('n'));
+            if let Some(gone) = dice.pick(added) {
+                document.servers.remove(gone);
+            }
+        }
+        11 => {
+            let files = document.servers.get_mut("files").unwrap();
+            files.upstream.command = vec!["npx".into(), name.into()];
+        }
+        12 => {
+            let client = Client {
+                name: "Another".into(),
+                redirect_uris: vec!["http://127.0.0.1/callback".into()],
+                authentication: vec![domain::AuthMethod::None],
+                blocked: dice.below(2) == 0,
+                ..Client::default()
+            };
+            todo.clients.insert(format!("app.{name}"), client);
+        }
+        13 | 14 => {
+            if let Some(client) = client.and_then(|id| todo.clients.get_mut(&id)) {
+                client.blocked = dice.below(2) == 0;
+                client.name = format!("App {name}");
+                client.redirect_uris = vec![format!("https://app.example.com/{name}")];
+            }
+        }
+        15 => {
+            // One that this file adds cannot be taken away by it, so it is left out.
+            match client {
+                Some(id) if !id.ends_with(name) && dice.below(2) == 0 => {
+                    let is_new =
+                        id.starts_with(&format!("app.{}-", name.split('-').next().unwrap()));
+                    match is_new {
+                        true => todo.clients.remove(&id).map(|_| ()),
+                        false => todo
+                            .clients
+                            .get_mut(&id)
+                            .map(|client| client.removed = true),
+                    };
+                }
+                Some(id) => {
+                    todo.clients.remove(&id);
+                }
+                None => {}
+            }
+        }
+        16 => {
+            let said = [Decision::Approved, Decision::Blocked, Decision::Undecided];
+            todo.decisions
+                .insert(DOCUMENT.into(), dice.pick(said).unwrap());
+        }
+        17 => {
+            let person = Person {
+                name: format!("Person {name}"),
+                owner: dice.below(2) == 0,
+                disabled: dice.below(2) == 0,
+            };
+            document
+                .people
+                .insert(format!("{name}@example.com"), person);
+        }
+        18 => {
+            let person = Person {
+                name: format!("Ann {name}"),
+                owner: dice.below(2) == 0,
+                disabled: dice.below(2) == 0,
+            };
+            document.people.insert("Ann@example.com".into(), person);
+        }
+        _ => {
+            todo.decisions.clear();
+            if let Some(email) = dice.pick(before.people.keys()) {
+                document.people.remove(email);
+            }
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! What is wrong in a file is told with its place and its field, and the same file without that is accepted.
+
+use base::{Clock as _, SystemClock};
+use domain::{AuditEventKind, ClientId, ServerSlug};
+
+use super::{DOCUMENT, World, event};
+
+#[tokio::test]
+async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
+    let world = World::sqlite().await;
+    let removed = ServerSlug::parse("gone").unwrap();
+    let now = SystemClock.now();
+    let gone = super::server("gone", domain::Upstream::Todo, now);
+    let added = event(AuditEventKind::ServerAdded, now);
+    world.store.insert_server(&gone, added).await.unwrap();
+    let event = event(AuditEventKind::ServerRemoved, now);
+    world.store.remove_server(&removed, event).await.unwrap();
+    let text = world.export().await;
+    let http = |slug: &str, more: &str| {
+        format!(
+            "\n[servers.{slug}]\n{more}\n[servers.{slug}.upstream]\nkind = \"http\"\nurl = \"http://10.0.0.7/mcp\"\n"
+        )
+    };
+    let client = |id: &str, more: &str| {
+        format!("\n[servers.todo.clients.\"{id}\"]\nname = \"App\"\n{more}\n")
+    };
+    let public = "authentication = [\"none\"]\nredirect_uris = [\"https://app.example.com/cb\"]";
+    let person = |email: &str, more: &str| format!("\n[people.\"{email}\"]\n{more}\n");
+    // What stands in the export, what is written instead, the field, the words; then what is accepted in its place.
+    let replaced = [
+        (
+            "access-token = \"1h\"",
+            (
+                "acess-token = \"1h\"",
+                "settings.acess-token",
+                "did you mean servers.files.settings.access-token?",
+            ),
+            "access-token = \"2h\"",
+        ),
+        (
+            "access-token = \"1h\"",
+            (
+                "access-token = \"1s\"",
+                "settings.access-token",
+                "between 1m and 1d",
+            ),
+            "access-token = \"1m\"",
+        ),
+        (
+            "access-token = \"1h\"",
+            (
+                "access-token = 3600",
+                "settings.access-token",
+                "must be text",
+            ),
+            "access-token = \"3600s\"",
+        ),
+        (
+            "family = \"365d\"",
+            (
+                "family = \"1h\"",
+                "settings.family",
+                "shorter than --refresh-token",
+            ),
+            "family = \"90d\"",
+        ),
+        (
+            "native-schemes = \"any\"",
+            (
+                "native-schemes = \"some\"",
+                "settings.native-schemes",
+                "is none of: any, known, off",
+            ),
+            "native-schemes = \"known\"",
+        ),
+        (
+            "command = [",
+            (
+                "comand = [",
+                "servers.files.upstream.comand",
+                "did you mean servers.files.upstream.command?",
+            ),
+            "command = [ ",
+        ),
+        (
+            "\"HOME\"]",
+            (
+                "\"HOME=/root\"]",
+                "servers.files.upstream.env",
+                "HOME: values are not kept",
+            ),
+            "\"PATH\"]",
+        ),
+        (
+            "directory = \"/srv\"",
+            (
+                "directory = \"srv\"",
+                "servers.files.upstream.directory",
+                "begins with /",
+            ),
+            "directory = \"/srv/files\"",
+        ),
+        (
+            "https://mcp.example.com/mcp/todo",
+            (
+                "https://mcp.example.com/mcp/files",
+                "servers.todo.url",
+                "is an address of files already",
+            ),
+            "https://mcp.example.com/mcp/tasks",
+        ),
+        (
+            "https://mcp.example.com/mcp/todo",
+            (
+                "http://mcp.example.com/mcp/todo",
+                "servers.todo.url",
+                "use https",
+            ),
+            "https://todo.example.com/mcp",
+        ),
+        (
+            "https://mcp.example.com/mcp/todo",
+            (
+                "https://mcp.example.com/admin",
+                "servers.todo.url",
+                "the authority itself answers there",
+            ),
+            "https://mcp.example.com/mcp/admin",
+        ),
+        (
+            "needs = [\"todo:write\"]",
+            (
+                "needs = [\"todo:erase\"]",
+                "servers.todo.policy.tools.add.needs",
+                "todo:erase is no scope of this server",
+            ),
+            "needs = [\"todo:read\"]",
+        ),
+        (
+            "needs = [\"todo:write\"]",
+            (
+                "needs = [\"\"]",
+                "servers.todo.policy.tools.add.needs",
+                "would let everybody in",
+            ),
+            "access = \"public\"",
+        ),
+        (
+            "needs = [\"todo:write\"]",
+            (
+                "access = \"everybody\"",
+                "servers.todo.policy.tools.add.access",
+                "unknown variant `everybody`",
+            ),
+            "access = \"denied\"",
+        ),
+        (
+            "needs = [\"todo:write\"]",
+            (
+                "access = \"public\"\nneeds = []",
+                "servers.todo.policy.tools.add",
+                "needs and access are both said",
+            ),
+            "needs = []",
+        ),
+        (
+            "id = \"write\"",
+            ("id = \"read\"", "servers.todo.scopes[1].id", "each once"),
+            "id = \"written\"",
+        ),
+        (
+            "default_scopes = \"todo:read\"",
+            (
+                "default_scopes = \"todo:all\"",
+                "servers.todo.policy.default_scopes",
+                "todo:all is no scope",
+            ),
+            "default_scopes = \"\"",
+        ),
+        (
+            "owner = true",
+            (
+                "owner = false",
+                "people",
+                "no owner with a password would be left",
+            ),
+            "owner = true\ndisabled = false",
+        ),
+        (
+            "Ann@example.com",
+            (
+                "ann@example.com",
+                "people.\"ann@example.com\"",
+                "is kept as Ann@example.com",
+            ),
+            "bob@example.com",
+        ),
+        (
+            "= \"approved\"",
+            (
+                "= \"allowed\"",
+                "decisions.\"https://client.example/oauth.json\"",
+                "unknown variant `allowed`",
+            ),
+            "= \"undecided\"",
+        ),
+        (
+            DOCUMENT,
+            (
+                "http://client.example/oauth.json",
+                "decisions.\"http://client.example/oauth.json\"",
+                "https",
+            ),
+            "https://client.example/other.json",
+        ),
+        (
+            "format = 1",
+            ("format = 2", "format", "another one wrote the file"),
+            "format = 1 # two",
+        ),
+        (
+            "format = 1",
+            ("", "format", "write format = 1"),
+            "format = 1 # one",
+        ),
+    ];
+    // All of them are tried, so that one run tells everything that is not as it should be.
+    let mut wrong = Vec::new();
+    for (old, (new, field, words), twin) in replaced {
+        let edited = text.replacen(old, new, 1);
+        let told = world.problems(&edited).await;
+        if edited == text || !is_told(&told, field, words) {
+            wrong.push(format!("{new}: {told:?}"));
+        }
+        let told = world.problems(&text.replacen(old, twin, 1)).await;
+        if !told.is_empty() {
+            wrong.push(format!("{twin}: {told:?}"));
+        }
+    }
+    let keys = |more: &str| {
+        format!(
+            "authentication = [\"private_key_jwt\"]\nredirect_uris = [\"https://app.example.com/cb\"]\n{more}"
+        )
+    };
+    let added = [
+        (
+            http("gone", ""),
+            "servers.gone",
+            "never given again",
+            http("fresh", ""),
+        ),
+        (
+            http("Fresh", ""),
+            "servers.Fresh",
+            "is not a slug",
+            http("fresh", ""),
+        ),
+        (
+            http("fresh", "url = \"https://mcp.example.com/mcp/todo\""),
+            "servers.fresh.url",
+            "is an address of todo already",
+            http("fresh", "url = \"https://mcp.example.com/mcp/todos\""),
+        ),
+        (
+            http("fresh", "nam = \"Fresh\""),
+            "servers.fresh.nam",
+            "did you mean servers.fresh.name?",
+            http("fresh", "name = \"Fresh\""),
+        ),
+        (
+            http("fresh", "").replace("\"http\"", "\"todo\""),
+            "servers.fresh.upstream.url",
+            "is for the kind http only",
+            http("fresh", ""),
+        ),
+        (
+            client("a b", public),
+            "servers.todo.clients.\"a b\"",
+            "1 to 100 of",
+            client("a.b", public),
+        ),
+        (
+            client("app", "authentication = [\"none\"]"),
+            "servers.todo.clients.app",
+            "at least one redirect URI",
+            client("app", public),
+        ),
+        (
+            client("app", &public.replace("https://app", "http://app")),
+            "servers.todo.clients.app",
+            "http://app.example.com/cb",
+            client("app", public),
+        ),
+        (
+            client(
+                "app",
+                &public.replace("\"none\"", "\"none\", \"client_secret\""),
+            ),
+            "servers.todo.clients.app.authentication",
+            "must be one of",
+            client("app", &public.replace("\"none\"", "\"client_secret\"")),
+        ),
+        (
+            client("app", &keys("jwks_uri = \"http://app.example.com/keys\"")),
+            "servers.todo.clients.app.jwks_uri",
+            "https",
+            client("app", &keys("jwks_uri = \"https://app.example.com/keys\"")),
+        ),
+        (
+            client(
+                "app",
+                &keys("jwks = '{\"keys\":[{\"kty\":\"EC\",\"d\":\"x\"}]}'"),
+            ),
+            "servers.todo.clients.app.jwks",
+            "private key",
+            client("app", &keys("jwks_uri = \"https://app.example.com/keys\"")),
+        ),
+        (
+            client("app", &format!("{public}\nservice_scopes = \"todo:read\"")),
+            "servers.todo.clients.app",
+            "needs a secret or keys",
+            client(
+                "app",
+                &format!("{public}\nservice_scopes = \"todo:read\"")
+                    .replace("\"none\"", "\"client_secret\""),
+            ),
+        ),
+        (
+            client("nobody", "removed = true"),
+            "servers.todo.clients.nobody",
+            "no such client",
+            client("somebody", public),
+        ),
+        (
+            person("bob", ""),
+            "people.bob",
+            "not an e-mail address",
+            person("bob@example.com", ""),
+        ),
+        (
+            person("ann@example.com", ""),
+            "people.\"ann@example.com\"",
+            "is the same person as Ann@example.com",
+            person("anna@example.com", ""),
+        ),
+        (
+            person("bob@example.com", "ownr = true"),
+            "people.\"bob@example.com\".ownr",
+            "did you mean people.\"bob@example.com\".owner?",
+            person("bob@example.com", "owner = true"),
+        ),
+        (
+            person("bob@example.com", "owner = 1"),
+            "people.\"bob@example.com\".owner",
+            "must be true or false",
+            person("bob@example.com", "owner = true"),
+        ),
+    ];
+    for (more, field, words, twin) in added {
+        let told = world.problems(&format!("{text}{more}")).await;
+        if !is_told(&told, field, words) {
+            wrong.push(format!("{more}: {told:?}"));
+        }
+        let told = world.problems(&format!("{text}{twin}")).await;
+        if !told.is_empty() {
+            wrong.push(format!("{twin}: {told:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// One mistake is one line, with its place, its field and the words.
+fn is_told(told: &[String], field: &str, words: &str) -> bool {
+    match told {
+        [told] => told.starts_with("line ") && told.contains(field) && told.contains(words),
+        _ => false,
+    }
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_file_are_told_in_its_order_and_nothing_else() {
+    let world = World::sqlite().await;
+    let text = world.export().await;
+    let text = text
+        .replacen("owner = true", "owner = 3", 1)
+        .replacen("access-token = \"1h\"", "access-token = \"never\"", 1)
+        .replacen("kind = \"todo\"", "kind = \"dodo\"\nchain = 1", 1);
+    let told = world.problems(&text).await;
+    let fields = [
+        "servers.files.settings.access-token",
+        "servers.todo.upstream.kind",
+        "servers.todo.upstream.chain",
+        "people.\"owner@example.com\".owner",
+    ];
+    // With nobody known to be an owner, that is told as well.
+    assert!(
+        told.len() == fields.len() || told.len() == fields.len() + 1,
+        "{told:?}"
+    );
+    for field in fields {
+        assert!(
+            told.iter().any(|told| told.contains(field)),
+            "{field}: {told:?}"
+        );
+    }
+    let lines: Vec<usize> = told
+        .iter()
+        .map(|told| told[5..].split(',').next().unwrap().parse().unwrap())
+        .collect();
+    assert!(lines.is_sorted(), "{told:?}");
+    let broken = world.problems("format = 1\nbase = \n").await;
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    assert!(broken[0].starts_with("line 2, column"), "{broken:?}");
+}
+
+#[tokio::test]
+async fn the_id_of_a_client_that_registered_itself_or_is_elsewhere_is_taken() {
+    let world = World::sqlite().await;
+    let text = world.export().await;
+    let declared = world.store.read_declared().await.unwrap();
+    let mut own = declared.clients[0].clone();
+    own.id = ClientId::from_text("self-made");
+    own.registration = domain::ClientRegistration::Dynamic;
+    let event = event(AuditEventKind::ClientRegistered, SystemClock.now());
+    world.store.insert_client(&own, None, event).await.unwrap();
+    let client = |server: &str, id: &str| {
+        format!(
+            "{text}\n[servers.{server}.clients.\"{id}\"]\nname = \"App\"\nauthentication = [\"none\"]\n\
+             redirect_uris = [\"https://app.example.com/cb\"]\n"
+        )
+    };
+    let elsewhere = declared.clients[0].id.as_str();
+    for (server, id) in [("todo", "self-made"), ("files", elsewhere)] {
+        let told = world.problems(&client(server, id)).await;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("another client has this id"), "{told:?}");
+    }
+    assert!(world.problems(&client("files", "other")).await.is_empty());
+}
