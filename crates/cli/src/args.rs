@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{EmailAddress, ServerSlug};
+use domain::ServerSlug;
 use url::Url;
 
 use crate::child_env::ChildEnv;
@@ -13,6 +13,7 @@ use crate::file::{ApplyArguments, PlanArguments};
 use crate::keys::Schedule;
 use crate::mail::MailCommand;
 use crate::moving::MoveArguments;
+use crate::people::PeopleCommand;
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
@@ -66,9 +67,10 @@ pub enum Command {
     /// Add a protected MCP server to a client's configuration
     Connect(ConnectArguments),
     /// The people who may sign in
-    Users {
+    #[command(visible_alias = "users")]
+    People {
         #[command(subcommand)]
-        command: UsersCommand,
+        command: PeopleCommand,
     },
     /// The clients that may ask for tokens
     Clients {
@@ -281,37 +283,6 @@ pub enum ConnectTarget {
     VsCode,
     Cursor,
     Codex,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum UsersCommand {
-    /// Add a person
-    Add {
-        /// How they sign in
-        #[arg(value_parser = EmailAddress::parse)]
-        email: EmailAddress,
-        /// Read the password from the first line of stdin
-        #[arg(long, required = true)]
-        password_stdin: bool,
-    },
-    /// List the people
-    List {
-        /// Print them as a JSON array
-        #[arg(long)]
-        json: bool,
-    },
-    /// Sign a person out everywhere within a second, and end every token on their behalf
-    Disable {
-        /// Who
-        #[arg(value_parser = EmailAddress::parse)]
-        email: EmailAddress,
-    },
-    /// Let a person in again; what they had granted stays ended
-    Enable {
-        /// Who
-        #[arg(value_parser = EmailAddress::parse)]
-        email: EmailAddress,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod child_env;
 mod client;
 mod clients;
 mod config;
+mod confirm;
 mod connect;
 mod connect_lines;
 mod data_dir;
@@ -33,6 +34,7 @@ mod moment;
 mod moving;
 mod moving_authority;
 mod operate;
+mod people;
 mod per_address;
 mod period;
 mod port_holder;
@@ -251,9 +253,9 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             let homes = connect::Homes::from_environment()?;
             connect::run(&connect, &url, &homes, &out)?;
         }
-        Command::Users { command } => {
+        Command::People { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
-            let ended = maintenance.users(command, &out).await;
+            let ended = maintenance.people(command, &out).await;
             maintenance.close().await;
             ended?;
         }

@@ -1,21 +1,17 @@
 //! Commands that work beside a running `up`: it notices what they wrote through the change counter.
 
-use std::io::Read as _;
-
-use anyhow::{Context as _, bail, ensure};
-use base::{Clock as _, OsRandom, Secret, SystemClock};
+use anyhow::{Context as _, bail};
+use base::SystemClock;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
-use domain::{EmailAddress, McpServer, ServerSlug, User, UserRole};
-use store::Store;
+use domain::{McpServer, ServerSlug};
+use store::{ActivityLog, Store};
 use url::Url;
 
-use crate::args::UsersCommand;
 use crate::authority_place::AuthorityPlace;
 use crate::data_dir::DataDirectory;
 use crate::failure::usage;
 use crate::terminal::Terminal;
 
-const PASSWORD_BYTES_MAX: u64 = 4096;
 /// Rows that are read at once.
 pub(crate) const PAGE: usize = 500;
 
@@ -38,19 +34,6 @@ impl Maintenance {
                 store.close().await;
                 Err(error)
             }
-        }
-    }
-
-    /// Runs `portcullis users`.
-    ///
-    /// # Errors
-    /// When the person cannot be added.
-    pub async fn users(&self, command: UsersCommand, out: &Terminal) -> anyhow::Result<()> {
-        match command {
-            UsersCommand::Add { email, .. } => self.add_user(email, out).await,
-            UsersCommand::List { json } => self.list_users(json, out).await,
-            UsersCommand::Disable { email } => self.disable_user(&email, out).await,
-            UsersCommand::Enable { email } => self.enable_user(&email, out).await,
         }
     }
 
@@ -90,6 +73,11 @@ impl Maintenance {
         &self.store
     }
 
+    /// Opens the activity log beside the store.
+    pub(crate) async fn open_activity(&self) -> anyhow::Result<ActivityLog> {
+        self.place.open_activity(&SystemClock).await
+    }
+
     pub(crate) fn directory(&self) -> &DataDirectory {
         self.place.directory()
     }
@@ -97,82 +85,6 @@ impl Maintenance {
     /// Finishes what was written.
     pub async fn close(self) {
         self.store.close().await;
-    }
-
-    async fn add_user(&self, email: EmailAddress, out: &Terminal) -> anyhow::Result<()> {
-        let password = read_password()?;
-        // Somebody must be able to open the dashboard, and the setup link ends with the first person.
-        let role = match self.store.count_users().await? {
-            0 => UserRole::Owner,
-            _ => UserRole::Member,
-        };
-        let user = oauth::users::add(&self.store, &SystemClock, &OsRandom, email, &password, role)
-            .await
-            .context("users add")?;
-        out.line(format!(
-            "{}  {}  {}",
-            user.id,
-            user.email,
-            user.role.as_str()
-        ));
-        Ok(())
-    }
-
-    async fn disable_user(&self, email: &EmailAddress, out: &Terminal) -> anyhow::Result<()> {
-        let user = self.user(email).await?;
-        let now = SystemClock.now();
-        let done = oauth::users::disable(&self.store, now, &user).await;
-        out.line(match done.context("users disable")? {
-            true => format!("{email} is disabled"),
-            false => format!("{email} was disabled before"),
-        });
-        Ok(())
-    }
-
-    async fn enable_user(&self, email: &EmailAddress, out: &Terminal) -> anyhow::Result<()> {
-        let user = self.user(email).await?;
-        let done = oauth::users::enable(&self.store, SystemClock.now(), &user).await?;
-        out.line(match done {
-            true => format!("{email} may sign in again"),
-            false => format!("{email} was not disabled"),
-        });
-        Ok(())
-    }
-
-    async fn user(&self, email: &EmailAddress) -> anyhow::Result<User> {
-        let user = self.store.find_user_by_email(email).await?;
-        user.ok_or_else(|| usage(format!("{email}: there is no such person")))
-    }
-
-    async fn list_users(&self, json: bool, out: &Terminal) -> anyhow::Result<()> {
-        let mut documents = Vec::new();
-        let mut table = table(out, &["ID", "EMAIL", "ROLE", "ADDED"]);
-        let mut after = None;
-        loop {
-            let page = self.store.list_users(after.as_ref(), PAGE).await?;
-            documents.extend(page.iter().filter(|_| json).map(person));
-            for user in &page {
-                let role = match user.disabled_at {
-                    Some(_) => "disabled",
-                    None => user.role.as_str(),
-                };
-                table.add_row([
-                    user.id.to_string(),
-                    user.email.to_string(),
-                    role.into(),
-                    date(user.created_at),
-                ]);
-            }
-            after = page.last().map(|user| user.id.clone());
-            if page.len() < PAGE {
-                break;
-            }
-        }
-        match json {
-            true => out.line(serde_json::to_string_pretty(&documents)?),
-            false => out.line(table.trim_fmt()),
-        }
-        Ok(())
     }
 
     /// The MCP server that was named, or the only one. `flag` is what chooses among several.
@@ -204,41 +116,6 @@ impl Maintenance {
             ))),
         }
     }
-}
-
-/// One person for a program.
-fn person(user: &User) -> serde_json::Value {
-    serde_json::json!({
-        "id": user.id,
-        "email": user.email,
-        "name": user.name,
-        "role": user.role,
-        "disabled": user.disabled_at.is_some(),
-        "has_password": user.password_hash.is_some(),
-        "added_at": moment(user.created_at),
-    })
-}
-
-fn read_password() -> anyhow::Result<Secret<String>> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(PASSWORD_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .context("--password-stdin: stdin is not text")?;
-    let text = Secret::new(text);
-    ensure!(
-        text.expose().len() as u64 <= PASSWORD_BYTES_MAX,
-        usage(format!(
-            "--password-stdin: more than {PASSWORD_BYTES_MAX} bytes came"
-        ))
-    );
-    let line = text.expose().lines().next().unwrap_or_default();
-    if line.is_empty() {
-        return Err(usage(
-            "--password-stdin: the first line of stdin is empty; pipe the password into it",
-        ));
-    }
-    Ok(Secret::new(line.to_owned()))
 }
 
 pub(crate) fn table(out: &Terminal, heads: &[&str]) -> Table {

@@ -1,6 +1,5 @@
 //! `portcullis move`: another public address, with what breaks said before it does.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,6 +10,7 @@ use store::{Dependents, Move, Moved};
 use url::Url;
 
 use crate::args::parse_mcp_url;
+use crate::confirm::agreed;
 use crate::failure::usage;
 use crate::maintenance::{Maintenance, date};
 use crate::moment::Moment;
@@ -192,25 +192,4 @@ pub(crate) fn counted(number: i64, word: &str) -> String {
 
 pub(crate) fn is_at(resource: &str, origin: &str) -> bool {
     Url::parse(resource).is_ok_and(|url| url.origin().ascii_serialization() == origin)
-}
-
-/// Asks on the terminal.
-///
-/// # Errors
-/// When nobody is there, or says no.
-pub(crate) fn agreed(question: &str) -> anyhow::Result<()> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(usage(
-            "nobody is there to be asked; say --yes when it is to be done",
-        ));
-    }
-    let mut stderr = std::io::stderr();
-    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush())?;
-    let mut answer = String::new();
-    stdin.read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(usage("nothing was changed")),
-    }
 }

@@ -6,9 +6,10 @@ use domain::{McpServer, ServerSlug};
 use store::{Dependents, MoveAuthority, Moved};
 use url::Url;
 
+use crate::confirm::agreed;
 use crate::failure::usage;
 use crate::maintenance::{Maintenance, date};
-use crate::moving::{agreed, counted, is_at, kept_until};
+use crate::moving::{counted, is_at, kept_until};
 use crate::public_url::PublicUrl;
 use crate::servers::resource;
 use crate::terminal::Terminal;

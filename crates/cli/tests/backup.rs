@@ -12,6 +12,8 @@ async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() 
     home.add_user().await;
     let ran = home.run_signing_in(&["call", "list_todos"]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let add = ["people", "add", "bob@example.com", "--password-stdin"];
+    assert_eq!(home.run_with(&add, "a long enough password").await.code, 0);
     let file = home.data().join("one.backup");
     let file = file.to_str().unwrap();
     let ran = home.run(&["backup", file]).await;
@@ -30,6 +32,11 @@ async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() 
     assert_eq!(std::fs::read(file).unwrap(), sealed);
     let holds = |text: &[u8]| sealed.windows(text.len()).any(|window| window == text);
     assert!(!holds(b"SQLite format 3") && !holds(b"example.com"));
+
+    let deleted = home
+        .run(&["people", "delete", "bob@example.com", "--yes"])
+        .await;
+    assert_eq!(deleted.code, 0, "{}", deleted.stderr);
 
     // While it runs, and over what is there, only when asked.
     let ran = home.run(&["restore", file, "--replace"]).await;
@@ -80,6 +87,12 @@ async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() 
         .run(&["restore", file, "--replace", "--rotate-keys"])
         .await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("deleted again: 1"), "{}", ran.stdout);
+    let people = home.run(&["people", "list"]).await.stdout;
+    assert!(
+        people.contains(common::EMAIL) && !people.contains("bob"),
+        "{people}"
+    );
     let up = Up::start(&home, &[]).await;
     // The tokens from before are refused, so the person signs in again; everything else is there.
     let ran = home.run_signing_in(&["call", "list_todos"]).await;

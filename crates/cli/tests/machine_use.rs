@@ -3,7 +3,13 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
+
+use base::{Clock as _, SystemClock};
 use common::{EMAIL, Home, Up};
+use domain::{AuditEvent, AuditEventKind, UserId};
+use serde_json::Value;
+use store::{DatabaseUrl, Store, StoreOptions};
 use testkit::echo::{Echo, EchoSettings};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,6 +96,149 @@ async fn people_and_clients_are_added_beside_a_running_authority() {
         nowhere.stderr.contains("--server nowhere") && nowhere.stderr.contains("todo"),
         "{}",
         nowhere.stderr
+    );
+    assert_eq!(up.stop().await.code, 0);
+}
+
+/// More than a page of events about a person.
+async fn many_events(home: &Home, user: &UserId) {
+    let url = DatabaseUrl::Sqlite(home.data().join("portcullis.db"));
+    let store = Store::open(StoreOptions::new(url), &SystemClock)
+        .await
+        .unwrap();
+    let event = AuditEvent {
+        at: SystemClock.now(),
+        kind: AuditEventKind::SignInRefused,
+        server: None,
+        user: Some(user.clone()),
+        client: None,
+        grant: None,
+        detail: "wrong password".into(),
+    };
+    for _ in 0..2 {
+        // The queue of writes holds 1,024.
+        let writes = (0..600).map(|_| store.insert_audit_event(event.clone()));
+        for written in futures_util::future::join_all(writes).await {
+            written.unwrap();
+        }
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_about_a_person_is_exported_whole_without_a_secret_and_then_deleted() {
+    let home = Home::new();
+    let up = Up::start(&home, &["--port", "0"]).await;
+    home.add_user().await;
+    let called = home.run_signing_in(&["call", "list_todos"]).await;
+    assert_eq!(called.code, 0, "{}", called.stderr);
+
+    let nobody = home.run(&["people", "export", "bob@example.com"]).await;
+    assert_eq!(nobody.code, 2, "{}", nobody.stderr);
+    assert!(
+        nobody.stderr.contains("no such person"),
+        "{}",
+        nobody.stderr
+    );
+    let exported = home.run(&["people", "export", "ALICE@example.com"]).await;
+    assert_eq!(exported.code, 0, "{}", exported.stderr);
+    let document: Value = serde_json::from_str(&exported.stdout).unwrap();
+    assert_eq!(document["format"], 1);
+    assert_eq!(document["authority"], up.url("authority_url"));
+    let person = &document["person"];
+    assert_eq!(
+        (&person["email"], &person["has_password"]),
+        (&EMAIL.into(), &true.into())
+    );
+    let id = person["id"].as_str().unwrap();
+    for list in ["sign_ins", "consents", "grants", "clients", "audit_events"] {
+        let list = document[list].as_array().unwrap();
+        assert!(!list.is_empty(), "{}", exported.stdout);
+    }
+    assert_eq!(
+        document["consents"][0]["client"],
+        document["clients"][0]["id"]
+    );
+    assert_eq!(document["grants"][0]["server"], "todo");
+    for secret in ["argon2", "digest", "pcl_", "pcr_", "pct_", "eyJ"] {
+        assert!(!exported.stdout.contains(secret), "{secret}");
+    }
+    many_events(&home, &UserId::from_text(id)).await;
+    let file = home.path("alice.json");
+    let output = ["people", "export", id, "--output", file.to_str().unwrap()];
+    let written = home.run(&output).await;
+    assert_eq!(
+        (written.code, written.stdout.as_str()),
+        (0, ""),
+        "{}",
+        written.stderr
+    );
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let document: Value = serde_json::from_str(&common::read(&file)).unwrap();
+    let events = document["audit_events"].as_array().unwrap();
+    let refused = events
+        .iter()
+        .filter(|event| event["kind"] == "sign_in_refused");
+    assert_eq!(refused.count(), 1200, "each once, over several pages");
+    assert!(!document["calls"].as_array().unwrap().is_empty());
+    let over = home.run(&output).await;
+    assert!(
+        over.code != 0 && over.stderr.contains("new file"),
+        "{}",
+        over.stderr
+    );
+
+    let only = home.run(&["people", "delete", EMAIL, "--yes"]).await;
+    assert!(
+        only.code == 1 && only.stderr.contains("only owner"),
+        "{}",
+        only.stderr
+    );
+    let add = [
+        "people",
+        "add",
+        "carol@example.com",
+        "--password-stdin",
+        "--owner",
+    ];
+    assert_eq!(home.run_with(&add, "a long enough password").await.code, 0);
+    let unasked = home.run(&["people", "delete", EMAIL]).await;
+    assert!(
+        unasked.code == 2 && unasked.stderr.contains("--yes"),
+        "{}",
+        unasked.stderr
+    );
+    assert_eq!(
+        home.run(&["call", "list_todos"]).await.code,
+        0,
+        "still there"
+    );
+    let deleted = home.run(&["people", "delete", EMAIL, "--yes"]).await;
+    assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+    assert!(deleted.stdout.contains(id), "{}", deleted.stdout);
+    let again = home.run(&["users", "delete", id]).await;
+    assert!(
+        again.code == 0 && again.stdout.contains("deleted before"),
+        "{}",
+        again.stdout
+    );
+    let unknown = home.run(&["people", "delete", EMAIL, "--yes"]).await;
+    assert!(
+        unknown.code == 2 && unknown.stderr.contains("usr_"),
+        "{}",
+        unknown.stderr
+    );
+    let refused = home.run(&["call", "list_todos", "--no-open"]);
+    let refused = tokio::time::timeout(std::time::Duration::from_secs(3), refused).await;
+    assert!(
+        !refused.is_ok_and(|ran| ran.code == 0),
+        "a token of somebody who is gone was taken"
+    );
+    let people = home.run(&["people", "list"]).await.stdout;
+    assert!(
+        people.contains("carol@example.com") && !people.contains("alice"),
+        "{people}"
     );
     assert_eq!(up.stop().await.code, 0);
 }

@@ -147,8 +147,12 @@ impl Apart {
 
     /// Registered, signed in, approved: the tokens of a new client.
     async fn signed_in(&self) -> (Person, Value) {
+        self.signed_in_as(EMAIL).await
+    }
+
+    async fn signed_in_as(&self, email: &str) -> (Person, Value) {
         let mut authority = self.authority().await;
-        let (person, code) = Person::sign_in(&mut authority, &self.issuer(), EMAIL, PASSWORD)
+        let (person, code) = Person::sign_in(&mut authority, &self.issuer(), email, PASSWORD)
             .await
             .unwrap();
         let form = person.exchange_form(&code);
@@ -272,6 +276,19 @@ async fn one_life(apart: &Apart) {
     apart.revoke(&person, &tokens).await;
     apart
         .felt(access(&tokens), StatusCode::UNAUTHORIZED, FELT_WITHIN)
+        .await;
+    assert_eq!(apart.call(access(&neighbour)).await, StatusCode::OK);
+
+    // Somebody is deleted, their neighbour goes on.
+    let bob = "bob@example.com";
+    let add = ["people", "add", bob, "--password-stdin"];
+    let added = run(&apart.home, &apart.of_authority, &add, PASSWORD).await;
+    assert_eq!(added.code, 0, "{}", added.stderr);
+    let (_, of_bob) = apart.signed_in_as(bob).await;
+    assert_eq!(apart.call(access(&of_bob)).await, StatusCode::OK);
+    apart.done(&["people", "delete", bob, "--yes"]).await;
+    apart
+        .felt(access(&of_bob), StatusCode::UNAUTHORIZED, FELT_WITHIN)
         .await;
     assert_eq!(apart.call(access(&neighbour)).await, StatusCode::OK);
 

@@ -107,7 +107,7 @@ pub async fn complete(
         user: Some(user.id.clone()),
         client: None,
         grant: None,
-        detail: user.email.to_string(),
+        detail: format!("as {}", user.role.as_str()),
     };
     let spent = authority
         .store()

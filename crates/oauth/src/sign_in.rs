@@ -128,10 +128,14 @@ pub async fn sign_in(
         grant: None,
         detail: session.signed_in.session.id.to_string(),
     };
-    authority
+    let begun = authority
         .store()
         .insert_login_session(&session.signed_in.session, event)
         .await?;
+    if !begun {
+        // Disabled or deleted while the password was checked.
+        return Err(SignInRefusal::Wrong);
+    }
     if let Some(earlier) = attempt.replaces {
         session::end(authority, earlier).await?;
     }

@@ -1,6 +1,6 @@
 use base::{Clock, Random, Secret, Timestamp};
 use domain::{AuditEvent, AuditEventKind, EmailAddress, McpServer, User, UserId, UserRole};
-use store::{InsertUser, Store, StoreError};
+use store::{DeleteUser, InsertUser, Store, StoreError, UserDeleted};
 
 use crate::password::{self, PasswordError, Workspace};
 use crate::revoke::remembered_for;
@@ -42,7 +42,7 @@ pub async fn add(
 async fn give_first_password(store: &Store, user: User) -> Result<User, AddUserError> {
     let known = store.find_user_by_email(&user.email).await?;
     if let (Some(known), Some(hash)) = (known, &user.password_hash) {
-        let mut event = changed_event(AuditEventKind::UserChanged, &known, user.created_at);
+        let mut event = changed_event(AuditEventKind::UserChanged, &known.id, user.created_at);
         event.detail = format!("{}: a first password", known.email);
         let given = store.give_first_password(&known.id, hash.clone(), event);
         if given.await? {
@@ -89,9 +89,8 @@ pub async fn disable(store: &Store, now: Timestamp, user: &User) -> Result<bool,
     if user.role == UserRole::Owner && !has_other_owner(store, user).await? {
         return Err(DisableUserError::OnlyOwner(user.email.clone()));
     }
-    let servers = store.list_servers().await?;
-    let until = tokens_remembered_until(&servers, now);
-    let event = changed_event(AuditEventKind::UserDisabled, user, now);
+    let until = tokens_ended_at(store, now).await?;
+    let event = changed_event(AuditEventKind::UserDisabled, &user.id, now);
     Ok(store.disable_user(&user.id, until, event).await?)
 }
 
@@ -108,8 +107,34 @@ pub fn tokens_remembered_until(servers: &[McpServer], now: Timestamp) -> Timesta
 /// # Errors
 /// When the store fails.
 pub async fn enable(store: &Store, now: Timestamp, user: &User) -> Result<bool, StoreError> {
-    let event = changed_event(AuditEventKind::UserEnabled, user, now);
+    let event = changed_event(AuditEventKind::UserEnabled, &user.id, now);
     store.enable_user(&user.id, event).await
+}
+
+/// Deletes a person: within a second they are signed out everywhere and every token on their behalf is refused, and
+/// nothing of them is left but the opaque id in audit events. The e-mail address may be added again, as somebody else.
+///
+/// # Errors
+/// When the store fails.
+pub async fn delete(
+    store: &Store,
+    now: Timestamp,
+    user: &UserId,
+) -> Result<UserDeleted, StoreError> {
+    let remembered_until = tokens_ended_at(store, now).await?;
+    let event = changed_event(AuditEventKind::UserDeleted, user, now);
+    let delete = DeleteUser {
+        user: user.clone(),
+        remembered_until,
+        event,
+    };
+    store.delete_user(delete).await
+}
+
+/// When the last access token that any MCP server's settings may have allowed has expired.
+async fn tokens_ended_at(store: &Store, now: Timestamp) -> Result<Timestamp, StoreError> {
+    let servers = store.list_servers().await?;
+    Ok(tokens_remembered_until(&servers, now))
 }
 
 async fn has_other_owner(store: &Store, user: &User) -> Result<bool, StoreError> {
@@ -128,16 +153,16 @@ async fn has_other_owner(store: &Store, user: &User) -> Result<bool, StoreError>
     }
 }
 
-/// The event of a change of a person.
-pub fn changed_event(kind: AuditEventKind, user: &User, now: Timestamp) -> AuditEvent {
+/// The event of a change of a person. Who it was is told by the opaque id alone: events stay when the person is deleted.
+pub fn changed_event(kind: AuditEventKind, user: &UserId, now: Timestamp) -> AuditEvent {
     AuditEvent {
         at: now,
         kind,
         server: None,
-        user: Some(user.id.clone()),
+        user: Some(user.clone()),
         client: None,
         grant: None,
-        detail: user.email.to_string(),
+        detail: String::new(),
     }
 }
 
@@ -163,6 +188,6 @@ pub fn added_event(user: &User) -> AuditEvent {
         user: Some(user.id.clone()),
         client: None,
         grant: None,
-        detail: format!("{} as {}", user.email, user.role.as_str()),
+        detail: format!("as {}", user.role.as_str()),
     }
 }

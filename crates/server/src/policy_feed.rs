@@ -1,10 +1,12 @@
 //! Turns what the store holds into the snapshot that gateways enforce.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::oauth::{Authority, OpenError};
 use authz::{FeedSnapshot, Revocations, ServerSnapshot};
+use base::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
@@ -34,6 +36,14 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
     let now = authority.now();
     let revoked = authority.store().list_revoked_grants(now).await?;
     let cut_offs = authority.store().list_client_cut_offs(now).await?;
+    // Nobody will have these ids again, so that every token on their behalf is refused, whenever it was issued.
+    let deleted: HashMap<String, Timestamp> = authority
+        .store()
+        .list_deleted_subjects(now)
+        .await?
+        .into_iter()
+        .map(|(user, until)| (user.as_str().to_owned(), until))
+        .collect();
     let servers = authority
         .servers()
         .values()
@@ -65,6 +75,7 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                         .filter(|cut_off| cut_off.server == server.slug)
                         .map(|cut_off| (cut_off.client.as_str().to_owned(), cut_off.issued_before))
                         .collect(),
+                    subjects: deleted.clone(),
                     everybody: Some(authority.store().epoch().began_at),
                     ..Revocations::default()
                 },

@@ -111,6 +111,29 @@ impl ActivityLog {
             .collect()
     }
 
+    /// The calls on behalf of `subject` behind `after` (0: from the beginning), oldest first, each with where the next page
+    /// begins.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_calls_of(
+        &self,
+        subject: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, CallRecord)>, StoreError> {
+        let sql = "SELECT id, at, server, subject, client_id, grant_id, method, name, outcome, reason, status, \
+                   duration_us, correlation_id FROM call_record WHERE id > $1 AND subject = $2 ORDER BY id LIMIT $3";
+        let args = Args::with_capacity(3).int(after).text(subject).limit(limit);
+        let rows = self.0.database.fetch_all(sql, args).await?;
+        rows.iter()
+            .map(|row| {
+                let row = RowReader::new(row, "call_record");
+                Ok((row.int(0)?, read(&row)?))
+            })
+            .collect()
+    }
+
     /// Deletes calls from before `before`, a bounded number at a time, and says how many went; 0 means that none
     /// is left.
     ///

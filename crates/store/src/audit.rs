@@ -101,7 +101,8 @@ impl Store {
     }
 }
 
-fn read(row: &RowReader<'_>) -> Result<StoredAuditEvent, StoreError> {
+/// Reads the columns id, at, kind, server, user_id, client_id, grant_id, detail.
+pub(crate) fn read(row: &RowReader<'_>) -> Result<StoredAuditEvent, StoreError> {
     let server = match row.optional_text(3)? {
         None => None,
         Some(_) => Some(row.parse(3, |text| ServerSlug::parse(text).ok())?),

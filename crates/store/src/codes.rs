@@ -16,7 +16,8 @@ use crate::{Store, StoreError, clients, tokens, withheld};
 pub enum InsertCode {
     /// It is new, and the consent is remembered.
     Inserted,
-    /// The same form was sent before and its code still waits; nothing changed.
+    /// The same form was sent before and its code still waits, or its person is refused by now: look for the code.
+    /// Nothing changed.
     AlreadyThere,
     /// The same form was sent before and its code was redeemed; nothing changed.
     AlreadyRedeemed,
@@ -169,12 +170,14 @@ impl Store {
     }
 }
 
+/// The person is asked about again, since they may have been disabled or deleted after they were read.
 static INSERT: BulkStatement = BulkStatement::new(
     "INSERT INTO authorization_code \
      (digest, server, client_id, user_id, session_id, redirect_uri, code_challenge, scopes, authenticated_at, \
-      grant_id, issued_at, expires_at, withheld) VALUES",
+      grant_id, issued_at, expires_at, withheld) SELECT v.* FROM (VALUES",
     13,
-    " ON CONFLICT (digest) DO NOTHING RETURNING digest",
+    ") AS v WHERE EXISTS (SELECT 1 FROM app_user u WHERE u.id = v.column4 AND u.disabled_at IS NULL) \
+     ON CONFLICT (digest) DO NOTHING RETURNING digest",
 );
 
 /// The family's id is fixed by the code, so only one redemption can insert it: that is the spending. Person and client

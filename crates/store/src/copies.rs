@@ -20,7 +20,7 @@ impl Store {
     }
 
     /// On PostgreSQL: puts a copy, of this very version, in the place of everything and begins a new epoch, in one
-    /// transaction. Without `replace`, only where nothing is yet.
+    /// transaction. Without `replace`, only where nothing is yet. Whoever was deleted here is deleted again; says how many.
     ///
     /// # Errors
     /// When something is there, or the copy cannot be read.
@@ -30,11 +30,13 @@ impl Store {
         replace: bool,
         reason: &str,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.database()
+    ) -> Result<u64, StoreError> {
+        let again = self
+            .database()
             .replace_from(path, replace, Some(reason), now)
             .await?;
-        self.refresh_epoch().await.map(drop)
+        self.refresh_epoch().await?;
+        Ok(again)
     }
 }
 
@@ -52,6 +54,9 @@ impl ActivityLog {
     /// # Errors
     /// When the copy cannot be read.
     pub async fn replace_from(&self, path: &Path, now: Timestamp) -> Result<(), StoreError> {
-        self.database().replace_from(path, true, None, now).await
+        self.database()
+            .replace_from(path, true, None, now)
+            .await
+            .map(drop)
     }
 }

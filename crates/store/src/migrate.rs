@@ -63,6 +63,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
         usable_from(7, include_str!("../migrations/0008_acme.sql")),
         usable_from(7, include_str!("../migrations/0009_gateway_keys.sql")),
         usable_from(7, include_str!("../migrations/0010_aliases.sql")),
+        usable_from(7, include_str!("../migrations/0011_deleted_users.sql")),
     ],
 };
 

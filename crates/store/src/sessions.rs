@@ -7,13 +7,14 @@ use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
 impl Conn {
+    /// Writes a session; false when its person was disabled or is gone.
     pub(crate) async fn insert_login_session(
         &mut self,
         session: &LoginSession,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let sql = "INSERT INTO login_session \
                    (id, cookie_digest, user_id, authenticated_at, expires_at, ended_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6)";
+                   SELECT $1, $2, u.id, $4, $5, $6 FROM app_user u WHERE u.id = $3 AND u.disabled_at IS NULL";
         let args = Args::with_capacity(6)
             .text(session.id.as_str())
             .digest(&session.cookie_digest)
@@ -21,12 +22,12 @@ impl Conn {
             .time(session.authenticated_at)
             .time(session.expires_at)
             .optional_time(session.ended_at);
-        self.execute(sql, args).await.map(|_| ())
+        Ok(self.execute(sql, args).await? == 1)
     }
 }
 
 impl Store {
-    /// Signs a browser in.
+    /// Signs a browser in; false when its person was disabled meanwhile, or is gone.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -34,13 +35,15 @@ impl Store {
         &self,
         session: &LoginSession,
         event: AuditEvent,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         refuse_nul(&[("detail", &event.detail)])?;
         self.write((session.clone(), event), |conn, (session, event)| {
             Box::pin(async move {
-                conn.insert_login_session(session).await?;
-                conn.record(event);
-                Ok(())
+                let inserted = conn.insert_login_session(session).await?;
+                if inserted {
+                    conn.record(event);
+                }
+                Ok(inserted)
             })
         })
         .await

@@ -181,7 +181,7 @@ impl Store {
     }
 
     /// The families that were ended while access tokens of theirs may still live: the MCP server of each, and the
-    /// moment it may be forgotten.
+    /// moment it may be forgotten. Those of people who were deleted are not among them: the feed names the person.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -190,7 +190,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<(ServerSlug, GrantId, Timestamp)>, StoreError> {
         let sql = "SELECT id, revocation_until, server FROM token_family \
-                   WHERE revocation_until IS NOT NULL AND revocation_until > $1";
+                   WHERE revocation_until IS NOT NULL AND revocation_until > $1 \
+                   AND NOT EXISTS (SELECT 1 FROM deleted_user d WHERE d.id = token_family.user_id)";
         let rows = self
             .fetch_all(sql, Args::with_capacity(1).time(now))
             .await?;

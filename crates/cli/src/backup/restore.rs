@@ -6,7 +6,7 @@ use base::{Clock as _, OsRandom, SystemClock};
 use domain::KeyPurpose;
 use oauth::keys::{self, Rotation};
 use oauth::{KeySealer, MasterKey};
-use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store, StoreOptions};
+use store::{ActivityLog, ActivityOptions, DatabaseUrl, DeletedUser, Store, StoreOptions};
 
 use super::contents::{self, Manifest, part_file};
 use super::stopping::{Undo, unless_stopped};
@@ -80,14 +80,24 @@ async fn put(
         options,
         undo,
     };
-    match place.is_one_node() {
+    let again = match place.is_one_node() {
         true => restoring.restore_files().await?,
         false => restoring.restore_to_postgres().await?,
-    }
+    };
     out.line(format!(
         "restored {}; a new epoch began: everybody signs in again, and service tokens are to be made anew",
         summary(&manifest)
     ));
+    match again {
+        Some(0) => {}
+        Some(people) => out.line(format!(
+            "people who were deleted since the backup, and are deleted again: {people}"
+        )),
+        None => out.line(
+            "the database that was here cannot be read: whoever was deleted since the backup is back, until \
+             `portcullis people delete usr_…` is run again",
+        ),
+    }
     Ok(())
 }
 
@@ -107,7 +117,8 @@ impl Restoring<'_> {
         part_file(self.aside.path(), name)
     }
 
-    async fn restore_files(&self) -> anyhow::Result<()> {
+    /// Gives how many people were deleted again; none where that is not known.
+    async fn restore_files(&self) -> anyhow::Result<Option<u64>> {
         let directory = self.place.directory();
         let database = directory.file("portcullis.db");
         if !self.options.replace && (database.exists() || directory.read_authority()?.is_some()) {
@@ -120,14 +131,17 @@ impl Restoring<'_> {
         let now = SystemClock.now();
         store.begin_epoch(REASON, now).await?;
         self.settle_keys(&store).await?;
+        // This closes it, too, whole in one file without a log of writes beside it.
+        let again = match database.exists() {
+            true => self.deleted_here().await,
+            false => Some(Vec::new()),
+        };
+        let again = match again {
+            Some(deleted) => Some(store.delete_again(deleted).await?),
+            None => None,
+        };
         store.close().await;
 
-        // Whole in one file, without a log of writes beside it.
-        if database.exists()
-            && let Ok(store) = self.place.open_store().await
-        {
-            store.close().await;
-        }
         let public_url = PublicUrl::parse(&self.manifest.public_url)
             .map_err(|reason| anyhow::anyhow!("the backup's public_url: {reason}"))?;
         let port = self.manifest.port.unwrap_or(PORT);
@@ -135,7 +149,16 @@ impl Restoring<'_> {
             .write_in(self.aside.path())?;
         self.keep_only_databases()?;
         let name = now.unix_ms().to_string();
-        (self.undo).decide(|| directory.exchange(self.aside, &name))
+        (self.undo).decide(|| directory.exchange(self.aside, &name))?;
+        Ok(again)
+    }
+
+    /// Who was deleted in the database that is replaced; none when it cannot be read.
+    async fn deleted_here(&self) -> Option<Vec<DeletedUser>> {
+        let store = self.place.open_store().await.ok()?;
+        let deleted = store.list_deleted_users().await;
+        store.close().await;
+        deleted.ok()
     }
 
     /// Gives the parts the names that they have in a data directory, and removes what else was made beside them.
@@ -163,7 +186,7 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    async fn restore_to_postgres(&self) -> anyhow::Result<()> {
+    async fn restore_to_postgres(&self) -> anyhow::Result<Option<u64>> {
         // Everything that is to be different is so before: then one transaction puts it in place. An older backup is
         // brought to this version first.
         let copy = open(&self.part("authority")).await?;
@@ -185,11 +208,12 @@ impl Restoring<'_> {
             .replace_from(&self.part("authority"), self.options.replace, REASON, now)
             .await;
         store.close().await;
-        ended?;
+        let again = ended?;
         let activity = self.place.open_activity(&SystemClock).await?;
         let ended = activity.replace_from(&self.part("activity"), now).await;
         activity.close().await;
-        ended.context("the authority is restored, and its activity log is not; restore again")
+        ended.context("the authority is restored, and its activity log is not; restore again")?;
+        Ok(Some(again))
     }
 
     async fn settle_keys(&self, store: &Store) -> anyhow::Result<()> {

@@ -14,8 +14,9 @@ use super::problems::{Problems, join};
 use super::wanted::{Context, Wanted};
 use super::{changes, consequences, read, write};
 use crate::config::refusal;
+use crate::confirm::agreed;
 use crate::maintenance::Maintenance;
-use crate::moving::{KEPT, agreed};
+use crate::moving::KEPT;
 use crate::terminal::Terminal;
 
 /// Something would change. Not 1 or 2, which say that it could not be found out.

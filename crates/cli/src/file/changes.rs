@@ -218,7 +218,7 @@ fn of_people(now: &Declared, wanted: &Declared, at: Timestamp, changes: &mut Vec
             continue;
         };
         if before.name != after.name || before.role != after.role {
-            let mut event = users::changed_event(AuditEventKind::UserChanged, after, at);
+            let mut event = users::changed_event(AuditEventKind::UserChanged, &after.id, at);
             event.detail = format!("{}: {:?}, {}", after.email, after.name, after.role.as_str());
             changes.push(Change::UpdateUser {
                 user: after.id.clone(),
@@ -231,10 +231,10 @@ fn of_people(now: &Declared, wanted: &Declared, at: Timestamp, changes: &mut Vec
             (None, Some(_)) => changes.push(Change::DisableUser {
                 user: after.id.clone(),
                 revocation_until: users::tokens_remembered_until(&now.servers, at),
-                event: users::changed_event(AuditEventKind::UserDisabled, after, at),
+                event: users::changed_event(AuditEventKind::UserDisabled, &after.id, at),
             }),
             (Some(_), None) => {
-                let event = users::changed_event(AuditEventKind::UserEnabled, after, at);
+                let event = users::changed_event(AuditEventKind::UserEnabled, &after.id, at);
                 changes.push(Change::EnableUser(after.id.clone(), event));
             }
             _ => {}

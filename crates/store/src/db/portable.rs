@@ -14,6 +14,7 @@ use super::sqlite::{Sqlite, naming, options};
 use super::{Database, Synchronous, from_sqlx};
 use crate::StoreError;
 use crate::conn::{fetch_all, fetch_optional};
+use crate::deleted_users;
 use crate::epoch::{self, Beginning};
 use crate::migrate::Schema;
 use crate::values::{Args, RowReader};
@@ -64,14 +65,15 @@ impl Database {
     }
 
     /// Puts the rows of a portable copy, of this very version, in the place of what is in PostgreSQL, in one transaction,
-    /// and begins a new epoch in it. Without `replace`, only where nothing is yet.
+    /// and begins a new epoch in it. Without `replace`, only where nothing is yet. Says how many people, who were deleted
+    /// here, were deleted again.
     pub(crate) async fn replace_from(
         &self,
         path: &Path,
         replace: bool,
         reason: Option<&str>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let Self::Postgres(postgres) = self else {
             return Err(StoreError::Internal(
                 "a file is replaced as a whole".to_owned(),
@@ -83,11 +85,13 @@ impl Database {
         conn.run(begin).await?;
         let outcome = load(&mut file, conn.raw(), replace, reason, now).await;
         let ended = match &outcome {
-            Ok(()) => conn.run("COMMIT").await,
+            Ok(_) => conn.run("COMMIT").await,
             Err(_) => conn.run("ROLLBACK").await,
         };
         let _ = file.close().await;
-        outcome.and(ended)
+        let again = outcome?;
+        ended?;
+        Ok(again)
     }
 }
 
@@ -229,7 +233,7 @@ async fn load(
     replace: bool,
     reason: Option<&str>,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let tables = tables(file).await?;
     if !replace {
         for table in tables
@@ -253,11 +257,18 @@ async fn load(
         Some(_) => Some(epoch::read(target).await?),
         None => None,
     };
+    // The copy is older than these deletions.
+    let deleted = match reason {
+        Some(_) => deleted_users::list(target).await?,
+        None => Vec::new(),
+    };
     empty(target, &tables).await?;
     for table in &tables {
         copy(file, target, table).await?;
     }
+    let mut again = 0;
     if let (Some(reason), Some(before)) = (reason, before) {
+        again = deleted_users::delete_again(target, &deleted).await?;
         let mut restored = epoch::read(target).await?.epoch;
         restored.number = restored.number.max(before.epoch.number);
         let sql = "UPDATE epoch SET number = $1 WHERE id = 1";
@@ -270,7 +281,7 @@ async fn load(
         }
         epoch::begin(target, restored, beginning).await?;
     }
-    Ok(())
+    Ok(again)
 }
 
 async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<(), StoreError> {

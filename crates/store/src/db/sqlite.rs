@@ -193,7 +193,7 @@ async fn set_up(
     };
     conn.run(&format!(
         "PRAGMA synchronous = {level}; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; \
-         PRAGMA foreign_keys = ON; PRAGMA wal_autocheckpoint = 4000; \
+         PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 4000; \
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8000"
     ))
     .await?;

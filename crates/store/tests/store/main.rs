@@ -16,6 +16,7 @@ mod codes;
 mod copies;
 mod cut_migration;
 mod databases;
+mod deleted_people;
 mod epoch;
 mod fixture;
 mod housekeeping;
