@@ -71,7 +71,7 @@ pub async fn run(
             .is_ok_and(|somebody| somebody)
         {
             out.line(
-                "  nobody can sign in yet: portcullis users add YOU@EXAMPLE.COM --password-stdin with this --config makes the owner",
+                "  nobody can sign in yet: portcullis people add YOU@EXAMPLE.COM --password-stdin with this --config makes the owner",
             );
         }
     }
@@ -296,6 +296,7 @@ fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
             threads => count(threads),
         },
         activity_kept: config.retention.activity.duration(),
+        audit_kept: config.retention.audit.duration(),
     }
 }
 

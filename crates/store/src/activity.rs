@@ -12,7 +12,7 @@ use crate::db::{Database, DatabaseUrl, Synchronous};
 use crate::job::Work;
 use crate::migrate::ACTIVITY;
 use crate::values::{Args, RowReader};
-use crate::{PAGE_ROWS_MAX, StoreError, event_id, metric};
+use crate::{StoreError, event_id, metric};
 
 /// How many calls may wait to be written. One more is dropped and counted.
 const QUEUE_RECORDS_MAX: usize = 8192;
@@ -134,26 +134,38 @@ impl ActivityLog {
             .collect()
     }
 
-    /// Deletes calls from before `before`, a bounded number at a time, and says how many went; 0 means that none
-    /// is left.
+    /// Deletes calls from before `before`, at most `limit`, and says how many went.
     ///
     /// # Errors
     /// When they cannot be deleted.
-    pub async fn purge(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.0
+    pub async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let first = event_id::first(before);
+        // Asked by a reader, so that the writer is held only when there is something to do.
+        let probe = "SELECT id FROM call_record WHERE id < $1 LIMIT 1";
+        let found = self
+            .0
+            .database
+            .fetch_optional(probe, Args::with_capacity(1).int(first));
+        if found.await?.is_none() {
+            return Ok(0);
+        }
+        let gone = self
+            .0
             .database
             .write(
-                event_id::first(before),
-                Work::Plain(|conn, first| {
+                (first, limit),
+                Work::Plain(|conn, (first, limit)| {
                     Box::pin(async move {
                         let sql = "DELETE FROM call_record WHERE id IN \
                                (SELECT id FROM call_record WHERE id < $1 ORDER BY id LIMIT $2)";
-                        let args = Args::with_capacity(2).int(*first).limit(PAGE_ROWS_MAX);
+                        let args = Args::with_capacity(2).int(*first).limit(*limit);
                         conn.execute(sql, args).await
                     })
                 }),
             )
-            .await
+            .await?;
+        metric::purged("call_record", gone);
+        Ok(gone)
     }
 
     /// Writes what waits, drops what comes after, and closes.

@@ -10,6 +10,7 @@ const REFUSED: &str = "portcullis_store_writes_refused_total";
 const FAILED: &str = "portcullis_store_commits_failed_total";
 const RETRIES: &str = "portcullis_store_retries_total";
 const ACQUIRE_TIMEOUTS: &str = "portcullis_store_acquire_timeouts_total";
+const PURGED: &str = "portcullis_purged_rows_total";
 const ACTIVITY_DROPPED: &str = "portcullis_activity_records_dropped_total";
 
 /// The counters, each with what it counts.
@@ -30,6 +31,7 @@ pub const COUNTERS: &[(&str, &str)] = &[
         ACQUIRE_TIMEOUTS,
         "PostgreSQL: times that no connection became free in time",
     ),
+    (PURGED, "Rows deleted because their time was over, by table"),
     (ACTIVITY_DROPPED, "Calls that the activity log lost"),
 ];
 
@@ -100,4 +102,11 @@ impl PoolMetric {
 /// Counts calls that the activity log lost.
 pub(crate) fn activity_dropped(calls: u64) {
     counter!(ACTIVITY_DROPPED).increment(calls);
+}
+
+/// Counts rows whose time was over.
+pub(crate) fn purged(table: &'static str, rows: u64) {
+    if rows > 0 {
+        counter!(PURGED, "table" => table).increment(rows);
+    }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use base::Secret;
 use ipnet::IpNet;
@@ -245,6 +246,56 @@ text_value!(Origin, "Origin", {
 
 text_value!(Period, "Period", {
     "type": "string", "pattern": "^[0-9]+[smhd]$", "examples": ["90s", "30m", "12h", "90d"]
+});
+
+/// How long something is kept: `400d`, or `forever`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Until somebody deletes it.
+    Forever,
+    /// At least a day.
+    For(Period),
+}
+
+/// In seconds.
+const KEPT_MIN: u64 = 24 * 3600;
+
+impl Kept {
+    /// As a duration; none without end.
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            Self::Forever => None,
+            Self::For(period) => Some(period.duration()),
+        }
+    }
+}
+
+impl FromStr for Kept {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "forever" {
+            return Ok(Self::Forever);
+        }
+        let period = Period::parse(text).map_err(|error| format!("{error}; or say forever"))?;
+        match period.seconds() >= KEPT_MIN {
+            true => Ok(Self::For(period)),
+            false => Err("must be at least 1d, or forever".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Forever => formatter.write_str("forever"),
+            Self::For(period) => period.fmt(formatter),
+        }
+    }
+}
+
+text_value!(Kept, "Kept", {
+    "type": "string", "pattern": "^([0-9]+[smhd]|forever)$", "examples": ["400d", "forever"]
 });
 
 /// A number of bytes as it is written: `512KiB`, `4MiB`.

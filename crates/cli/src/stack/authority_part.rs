@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use base::{Clock, Random};
+use base::{Clock, Random, random_token};
 use domain::McpServer;
 use gateway::{Feeds, IdentityKey};
 use oauth::aliases::AliasProver;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::chores;
+use super::housekeeping::Housekeeper;
 use super::identity_keys::IdentityKeys;
 use super::running::NodeLimits;
 use super::served::Served;
@@ -139,16 +140,14 @@ impl AuthorityPart {
             around.sightings.clone(),
             around.self_check_agent.to_owned(),
         ));
-        tasks.spawn(chores::purge(
-            store.clone(),
-            own.activity.clone(),
-            Arc::clone(clock),
-            around.limits.activity_kept,
-        ));
-        tasks.spawn(chores::forget_idle_clients(
-            store.clone(),
-            Arc::clone(clock),
-        ));
+        tasks.spawn(chores::keep_house(Housekeeper {
+            store: store.clone(),
+            activity: own.activity.clone(),
+            clock: Arc::clone(clock),
+            holder: random_token(&**around.random, "node_"),
+            activity_kept: around.limits.activity_kept,
+            audit_kept: around.limits.audit_kept,
+        }));
         Ok(Self {
             authority,
             app,

@@ -6,19 +6,17 @@ use std::time::Duration;
 use base::{Clock, Timestamp};
 use oauth::aliases::AliasProver;
 use oauth::{Authority, keys};
-use store::{ActivityLog, Store};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 
+use super::housekeeping::Housekeeper;
 use crate::handshake::{self, Sighting};
 
 /// How often the clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-const PURGE_EVERY: Duration = Duration::from_secs(10 * 60);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Often enough that a key leaves soon after its last token.
 const KEYS_EVERY: Duration = Duration::from_secs(60);
-const IDLE_CLIENTS_EVERY: Duration = Duration::from_secs(3600);
-const PURGE_ROWS: usize = 1000;
 
 /// Passes what the authority saw on to the terminal, except our own self-check.
 pub async fn follow_events(
@@ -70,29 +68,12 @@ impl Every {
     }
 }
 
-/// Deletes what has expired, now and then.
-pub async fn purge(
-    store: Store,
-    activity: ActivityLog,
-    clock: Arc<dyn Clock>,
-    activity_kept: Duration,
-) {
-    let mut turns = Every::new(clock, PURGE_EVERY);
-    loop {
-        let now = turns.next().await;
-        loop {
-            match store.purge_expired(now, PURGE_ROWS).await {
-                Ok(purged) if purged >= PURGE_ROWS as u64 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "what has expired could not be deleted");
-                    break;
-                }
-            }
-        }
-        if let Err(error) = activity.purge(now.before(activity_kept)).await {
-            tracing::warn!(%error, "old activity could not be deleted");
-        }
+/// Keeps the house, now and then.
+pub async fn keep_house(housekeeper: Housekeeper) {
+    let mut turns = Every::new(Arc::clone(&housekeeper.clock), HOUSEKEEPING_EVERY);
+    for number in 0.. {
+        turns.next().await;
+        housekeeper.turn(number).await;
     }
 }
 
@@ -109,19 +90,6 @@ pub async fn keys(authority: Authority, clock: Arc<dyn Clock>) {
         }
         if let Err(error) = keys::purge(store, now).await {
             tracing::warn!(%error, "ended signing keys could not be deleted");
-        }
-    }
-}
-
-/// Forgets clients that registered themselves and that nobody uses, now and then.
-pub async fn forget_idle_clients(store: Store, clock: Arc<dyn Clock>) {
-    let mut turns = Every::new(clock, IDLE_CLIENTS_EVERY);
-    loop {
-        let now = turns.next().await;
-        match oauth::idle_clients::forget(&store, now).await {
-            Ok(0) => {}
-            Ok(forgotten) => tracing::info!(forgotten, "clients that nobody uses were forgotten"),
-            Err(error) => tracing::warn!(%error, "clients that nobody uses could not be forgotten"),
         }
     }
 }

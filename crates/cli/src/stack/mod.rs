@@ -7,6 +7,7 @@ mod chores;
 mod clock_watch;
 mod gateway_door;
 mod gateway_part;
+mod housekeeping;
 mod identity_keys;
 mod inventory;
 mod join;

@@ -88,6 +88,8 @@ pub struct NodeLimits {
     pub hash_threads: usize,
     /// How long calls stay in the activity log.
     pub activity_kept: Duration,
+    /// How long audit events are kept; none without end.
+    pub audit_kept: Option<Duration>,
 }
 
 impl Default for NodeLimits {
@@ -98,6 +100,7 @@ impl Default for NodeLimits {
             registrations_max: 100_000,
             hash_threads: hash_threads(),
             activity_kept: Duration::from_secs(30 * 24 * 3600),
+            audit_kept: Some(Duration::from_secs(400 * 24 * 3600)),
         }
     }
 }

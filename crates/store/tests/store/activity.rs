@@ -45,8 +45,9 @@ async fn calls_are_written_in_batches_listed_newest_first_and_purged_by_time() {
         let recent = log.list_recent(3).await.unwrap();
         assert_eq!(recent[0].name.as_deref(), Some("a\u{fffd}b"));
         assert_eq!(recent[1..], [call(99), call(98)]);
-        assert_eq!(log.purge(at(90)).await.unwrap(), 90);
-        assert_eq!(log.purge(at(90)).await.unwrap(), 0);
+        assert_eq!(log.purge(at(90), 60).await.unwrap(), 60);
+        assert_eq!(log.purge(at(90), 60).await.unwrap(), 30);
+        assert_eq!(log.purge(at(90), 60).await.unwrap(), 0);
         assert_eq!(log.list_recent(1000).await.unwrap().len(), 11);
         log.close().await;
     })

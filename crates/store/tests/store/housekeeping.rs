@@ -189,6 +189,92 @@ async fn what_is_long_over_is_purged_in_bounded_steps_and_what_lives_stays() {
 }
 
 #[tokio::test]
+async fn audit_events_go_at_the_end_of_their_time_in_bounded_steps_and_the_newest_never_does() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        for number in 0..10 {
+            let mut one = event(AuditEventKind::SignInRefused);
+            one.at = at(number);
+            store.insert_audit_event(one).await.unwrap();
+        }
+        let left = async || store.list_audit_events(0, 100).await.unwrap().len();
+        assert_eq!(store.purge_audit_events(at(0), 100).await.unwrap(), 0);
+        assert_eq!(store.purge_audit_events(at(5), 3).await.unwrap(), 3);
+        assert_eq!(store.purge_audit_events(at(5), 3).await.unwrap(), 2);
+        assert_eq!(
+            (
+                store.purge_audit_events(at(5), 3).await.unwrap(),
+                left().await
+            ),
+            (0, 5)
+        );
+        assert_eq!(store.purge_audit_events(at(DAY), 100).await.unwrap(), 4);
+        assert_eq!(
+            (
+                store.purge_audit_events(at(DAY), 100).await.unwrap(),
+                left().await
+            ),
+            (0, 1)
+        );
+        let kept = store.list_audit_events(0, 100).await.unwrap();
+        assert_eq!(kept[0].event.at, at(9));
+        store.close().await;
+        // A database from which more was taken would look like an older copy of itself.
+        let store = database.open().await;
+        assert_eq!(store.epoch().number, 1);
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_for_nobody_any_more_is_purged_and_what_may_be_needed_stays() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let fixture = Fixture::new(&store).await;
+        fixture.issued_code().await;
+        store.close().await;
+        // In milliseconds, 1795132800000 being the fixture's beginning; of each pair one is just over and one not yet.
+        database
+            .tamper(
+                "INSERT INTO acme_order (domain, directory, failures, next_try_at) VALUES
+                     ('over.example', 'd', 1, 1792454400000),
+                     ('tried.example', 'd', 1, 1792627200000), ('first.example', 'd', 0, 0);
+                 INSERT INTO acme_certificate VALUES
+                     ('over.example', 'd', 'c', 's', 0, 1725926400000, 0),
+                     ('used.example', 'd', 'c', 's', 0, 1726099200000, 0);
+                 INSERT INTO lease VALUES
+                     ('left', 'n', 1792454400000), ('held', 'n', 1795132800000);
+                 INSERT INTO gateway_key VALUES
+                     ('todo', 'over', '{}', 1794960000000), ('todo', 'good', '{}', 1795132800000);
+                 INSERT INTO client_document VALUES
+                     ('client', 'https://used.example/c', '{}', 'd', 1760659200000, 0, 0);
+                 INSERT INTO client_consent (user_id, server, client_id, redirect_uri, scopes, approved_at)
+                     SELECT id, 'todo', 'https://used.example/c', 'r', '', 1760486400000 FROM app_user;
+                 INSERT INTO client_consent (user_id, server, client_id, redirect_uri, scopes, approved_at)
+                     SELECT id, 'todo', 'https://left.example/c', 'r', '', 1760486400000 FROM app_user;
+                 INSERT INTO client_consent (user_id, server, client_id, redirect_uri, scopes, approved_at)
+                     SELECT id, 'todo', 'https://lately.example/c', 'r', '', 1760659200000 FROM app_user;",
+            )
+            .await;
+        let store = database.open().await;
+        assert_eq!(store.purge_expired(at(0), 100).await.unwrap(), 5);
+        assert_eq!(store.purge_expired(at(0), 100).await.unwrap(), 0);
+        let left = database.content().await.join("\n");
+        for gone in ["over.example", "'left'", "left.example", "'over'"] {
+            assert!(!left.contains(gone), "{gone}");
+        }
+        for kept in ["tried.example", "first.example", "used.example", "lately.example", "held"] {
+            assert!(left.contains(kept), "{kept}");
+        }
+        let consents = store.list_consents_of(&fixture.user.id, None, 10).await.unwrap();
+        assert_eq!(consents.len(), 3, "that of the registered client stays too");
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_character_u_0000_is_refused_by_the_name_of_its_field_and_the_same_text_without_it_is_kept()
  {
     on_every_store(|store| async move {

@@ -97,6 +97,14 @@ fn values_of_the_wrong_kind_say_where_they_are_and_what_to_write() {
             "line 1, column 14: public_url: http is only for localhost, 127.0.0.1 and [::1]; use https",
         ),
         (
+            "[retention]\naudit = \"23h\"",
+            "line 2, column 9: retention.audit: must be at least 1d, or forever",
+        ),
+        (
+            "[retention]\naudit = \"never\"",
+            "line 2, column 9: retention.audit: write a number and its unit: 90s, 30m, 12h or 90d; or say forever",
+        ),
+        (
             "[[tls.certificates]]\nkey_file = \"x\"",
             "line 1, column 1: tls.certificates: missing field `certificate_file`",
         ),

@@ -28,6 +28,27 @@ fn one_line_is_a_whole_configuration() {
 }
 
 #[test]
+fn audit_events_are_kept_for_a_year_and_a_month_or_as_long_as_was_said() {
+    for (text, days) in [
+        ("", Some(400)),
+        ("[retention]\naudit = \"1d\"\n", Some(1)),
+        ("[retention]\naudit = \"3650d\"\n", Some(3650)),
+        ("[retention]\naudit = \"forever\"\n", None),
+    ] {
+        let kept = check(&format!("{URL}{text}"))
+            .unwrap()
+            .retention
+            .audit
+            .duration();
+        assert_eq!(
+            kept.map(|kept| kept.as_secs() / (24 * 3600)),
+            days,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_proxy_or_a_certificate_answers_the_warning() {
     let proxy = format!("{URL}[proxy]\ntrusted = [\"127.0.0.1\"]\n");
     assert!(check(&proxy).unwrap().warnings.is_empty());
