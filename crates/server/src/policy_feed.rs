@@ -77,7 +77,6 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                         .collect(),
                     subjects: deleted.clone(),
                     everybody: Some(authority.store().epoch().began_at),
-                    ..Revocations::default()
                 },
                 documentation_url: server.settings.documentation_url.clone(),
                 session_mac_key: authority.session_mac_key(context.slug()),
