@@ -191,6 +191,9 @@ static int opens_to_write(int flags) { return (flags & O_ACCMODE) != O_RDONLY ||
 int openat64(int folder, const char *path, int flags, ...) {
     REAL(int, "openat64", int, const char *, int, ...);
     MODE(flags)
+    /* What is there is told first, as the kernel does. */
+    int is_new_only = (flags & O_CREAT) && (flags & O_EXCL);
+    if (is_new_only && is_our_path(folder, path) && faccessat(folder, path, F_OK, 0) == 0) return fail(EEXIST);
     if (opens_to_write(flags) && is_read_only(folder, path)) return fail(EROFS);
     return real(folder, path, flags, mode);
 }

@@ -48,14 +48,17 @@ pub fn build_shim(name: &str) -> PathBuf {
     let folder = target().join("shim");
     std::fs::create_dir_all(&folder).unwrap();
     let library = folder.join(format!("{name}-{}.so", std::process::id()));
+    // Aside first: another test of this process may be starting a program with it, which would go on without it.
+    let aside = tempfile::NamedTempFile::new_in(&folder).unwrap();
     let status = Command::new("cc")
         .args(["-O2", "-shared", "-fPIC", "-o"])
-        .arg(&library)
+        .arg(aside.path())
         .arg(root().join("tests/stack/shim").join(format!("{name}.c")))
         .args(["-ldl", "-lpthread"])
         .status()
         .unwrap();
     assert!(status.success(), "cc {name}.c");
+    aside.persist(&library).unwrap();
     library
 }
 
