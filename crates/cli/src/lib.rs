@@ -101,6 +101,9 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
     };
     let is_service = matches!(arguments.command, Command::Up(_) | Command::Serve(_));
     let ended = start(&arguments).and_then(|(config, traces)| {
+        if matches!(arguments.command, Command::Serve(_) | Command::Up(_)) {
+            logging::log_panics();
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;

@@ -1,5 +1,6 @@
 mod client_address;
 mod lines;
+mod panics;
 mod rate_cap;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use client_address::answering;
 pub use lines::Format;
 #[cfg(test)]
 pub(crate) use lines::layer;
+pub use panics::log_panics;
 use rate_cap::RateCap;
 
 /// Where refusals of the authority are logged.

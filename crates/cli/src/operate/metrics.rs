@@ -69,6 +69,7 @@ pub const DESCRIBED: [&[Described]; 4] = [
         store::metric::COUNTERS,
         mail::metric::COUNTERS,
         crate::acme::metric::COUNTERS,
+        crate::stack::caught::COUNTERS,
     ],
     &[GAUGES, gateway::metric::GAUGES],
     &[

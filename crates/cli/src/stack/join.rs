@@ -16,6 +16,7 @@ use crate::accept::Handler;
 use crate::arriving::Arriving;
 use crate::forwarded::TrustedProxies;
 use crate::logging::answering;
+use crate::stack::caught::caught;
 use crate::traces;
 
 /// What every request gets at the door: an id, on each of its log lines and in what refuses it; and the address of its
@@ -59,7 +60,7 @@ impl Entrance {
             let parent = gateway::TraceParent(traces::trace_parent);
             request.extensions_mut().insert(parent);
         }
-        let routed = route(request, client).instrument(span.clone());
+        let routed = caught(id, route(request, client)).instrument(span.clone());
         let answer = id.during(answering(client, routed)).await;
         let status = answer.status();
         span.record("http.response.status_code", status.as_u16());
@@ -265,5 +266,71 @@ mod tests {
         assert_eq!(told(trusted("127.0.0.1/32")).await, "198.51.100.7");
         assert_eq!(told(trusted("127.0.0.2/32")).await, "127.0.0.1");
         assert_eq!(told(TrustedProxies::default()).await, "127.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_answered_500_and_its_connection_and_neighbours_go_on() {
+        crate::providers::install();
+        // What a request had locked when it panicked is not locked for ever.
+        let counted = Arc::new(std::sync::Mutex::new(0));
+        let authority = tower::service_fn(move |request: Request<Arriving>| {
+            let counted = Arc::clone(&counted);
+            async move {
+                let mut counted = counted
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                *counted += 1;
+                assert_ne!(request.uri().path(), "/panic", "a secret of a stranger");
+                let body = Full::new(Bytes::from(counted.to_string()));
+                Ok::<_, Infallible>(Response::new(body))
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let entrance = Entrance::new(TrustedProxies::default(), Arc::new(OsRandom));
+        let (stop, limits) = (CancellationToken::new(), Limits::default());
+        let join = Join::alone(authority, entrance);
+        tokio::spawn(serve(vec![listener.into()], join, stop, limits));
+
+        // A hundred in a row, all on one connection and every second one bad.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for turn in 1..=50 {
+            let broken = ask_on(&mut stream, "/panic").await;
+            assert!(
+                broken.starts_with("HTTP/1.1 500 Internal Server Error\r\n"),
+                "{broken}"
+            );
+            assert!(
+                broken.contains("\r\nportcullis-correlation-id: "),
+                "{broken}"
+            );
+            assert!(broken.contains(r#"{"error":"server_error","#), "{broken}");
+            assert!(!broken.contains("secret"), "{broken}");
+            let good = ask_on(&mut stream, "/").await;
+            assert!(good.starts_with("HTTP/1.1 200 OK\r\n"), "{good}");
+            assert!(good.ends_with(&format!("\r\n\r\n{}", turn * 2)), "{good}");
+        }
+    }
+
+    /// One request on a connection that stays open, and its whole answer.
+    async fn ask_on(stream: &mut TcpStream, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        loop {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).await.unwrap();
+            assert!(read > 0, "the connection ended");
+            answer.extend_from_slice(&part[..read]);
+            let text = String::from_utf8_lossy(&answer);
+            if let Some((head, body)) = text.split_once("\r\n\r\n")
+                && let Some(length) = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "))
+                && body.len() == length.parse::<usize>().unwrap()
+            {
+                return text.into_owned();
+            }
+        }
     }
 }

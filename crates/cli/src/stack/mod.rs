@@ -3,6 +3,7 @@
 mod activity_report;
 mod alias_relay;
 mod authority_part;
+pub(crate) mod caught;
 mod chores;
 mod clock_watch;
 mod gateway_door;
