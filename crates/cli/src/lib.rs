@@ -34,6 +34,7 @@ mod moment;
 mod moving;
 mod moving_authority;
 mod operate;
+mod own_memory;
 mod people;
 mod per_address;
 mod period;
@@ -101,7 +102,9 @@ fn run_program(arguments: Vec<std::ffi::OsString>) -> ExitCode {
     };
     let is_service = matches!(arguments.command, Command::Up(_) | Command::Serve(_));
     let ended = start(&arguments).and_then(|(config, traces)| {
-        if matches!(arguments.command, Command::Serve(_) | Command::Up(_)) {
+        let serves = matches!(arguments.command, Command::Serve(_));
+        own_memory::keep_private(serves);
+        if serves || matches!(arguments.command, Command::Up(_)) {
             logging::log_panics();
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
