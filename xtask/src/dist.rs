@@ -317,3 +317,51 @@ fn megabytes(file: &Path) -> anyhow::Result<f64> {
     let bytes = u32::try_from(std::fs::metadata(file)?.len())?;
     Ok(f64::from(bytes) / 1e6)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// The archive of a program, packed in a folder of its own a moment after its files were written anew.
+    fn packed(number: u32, program: &[u8]) -> Vec<u8> {
+        let folder = std::env::temp_dir().join(format!("pack-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let binary = folder.join("built");
+        std::fs::write(&binary, program).unwrap();
+        let later = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(number));
+        std::fs::File::open(&binary)
+            .unwrap()
+            .set_modified(later)
+            .unwrap();
+        pack(&binary, &folder, "name").unwrap();
+        let archive = std::fs::read(folder.join("name.tar.gz")).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        archive
+    }
+
+    #[test]
+    fn the_same_program_packs_to_the_same_bytes_and_another_one_does_not() {
+        let first = packed(1, b"a program");
+        assert_eq!(first, packed(2, b"a program"));
+        assert_ne!(first, packed(3, b"a_program"));
+    }
+
+    #[test]
+    fn a_file_that_was_swapped_does_not_have_the_sum_that_was_written_and_the_right_one_has() {
+        let folder = std::env::temp_dir().join(format!("sums-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("a.tar.gz");
+        std::fs::write(&file, "the right one").unwrap();
+        sums(&folder).unwrap();
+        for (content, is_right) in [("the wrong one", false), ("the right one", true)] {
+            std::fs::write(&file, content).unwrap();
+            let mut check = Command::new("sha256sum");
+            check.args(["--check", "--strict", "--status", "SHA256SUMS"]);
+            let status = check.current_dir(&folder).status().unwrap();
+            assert_eq!(status.success(), is_right, "{content}");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

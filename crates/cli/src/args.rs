@@ -19,9 +19,22 @@ use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
 use crate::tool_scope::ToolScope;
 
+/// What the program calls itself. A build for tests, which must never be used, says so wherever it says its version.
+pub const VERSION: &str = if cfg!(any(
+    feature = "weaken-durability",
+    feature = "earlier-schema"
+)) {
+    concat!(
+        env!("CARGO_PKG_VERSION"),
+        " (weakened for tests, never for use)"
+    )
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// OAuth 2.1 in front of any MCP server.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, about, max_term_width = 100)]
+#[command(name = "portcullis", version = VERSION, about, max_term_width = 100)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: GlobalArguments,

@@ -49,7 +49,7 @@ pub async fn run(
     let out = Terminal::stderr();
     out.line(format!(
         "Portcullis {} {} {} at {}",
-        env!("CARGO_PKG_VERSION"),
+        crate::args::VERSION,
         match config.role {
             Role::All => "serves",
             Role::Authority => "is the authority",

@@ -8,6 +8,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
+#[path = "house/binary.rs"]
+mod binary;
+#[path = "house/source.rs"]
+mod source;
+#[path = "house/supply_chain.rs"]
+mod supply_chain;
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

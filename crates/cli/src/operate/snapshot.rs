@@ -42,7 +42,7 @@ impl Observed {
 
     /// Writes it into the recorder.
     pub fn record(&self) {
-        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
+        gauge!(BUILD_INFO, "version" => crate::args::VERSION).set(1);
         if let Some(feeds) = &self.feeds {
             // Without a first snapshot there is no age; an alert waits for a number. Of several the oldest one counts.
             let now = self.clock.now();
