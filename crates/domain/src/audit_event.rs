@@ -136,7 +136,8 @@ impl AuditEventKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    const ALL: [Self; 46] = [
+    /// Every kind.
+    pub const ALL: [Self; 46] = [
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,

@@ -58,6 +58,26 @@ async fn one_node_tries_an_alias_and_only_its_own_nonce_ends_the_try() {
         assert_eq!(by(&nonce, 10).await, None, "it was for this once");
         let found = store.find_server(&todo.slug).await.unwrap().unwrap();
         assert!(found.other_addresses.aliases[0].is_live(at(11)));
+
+        // At the next try somebody else answers there.
+        let again = AliasTry {
+            due_at: at(60),
+            next_check_at: at(120),
+            ..attempt(other)
+        };
+        assert!(store.begin_alias_try(again).await.unwrap());
+        let lost = AliasVerdict {
+            proven_at: None,
+            failure: Some("another answers there".into()),
+            event: Some(event(AuditEventKind::AliasLost)),
+            ..verdict(other)
+        };
+        assert!(store.end_alias_try(lost).await.unwrap());
+        let found = store.find_server(&todo.slug).await.unwrap().unwrap();
+        assert!(!found.other_addresses.aliases[0].is_live(at(61)));
+        let events = store.list_audit_events(0, 100).await.unwrap();
+        let last = events.last().unwrap().event.kind;
+        assert_eq!(last, AuditEventKind::AliasLost);
         let removed = event(AuditEventKind::AliasRemoved);
         assert!(
             store
