@@ -145,6 +145,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn templates_uris_and_parts_are_matched_up_to_their_limits_and_not_beyond() {
+        let template = |bytes: usize| format!("db://{}{{id}}", "x".repeat(bytes - 9));
+        let uri = |bytes: usize| format!("db://{}1", "x".repeat(bytes - 9));
+        for (bytes, fits) in [(2048, true), (2049, false)] {
+            let matched = matches(&template(bytes), &uri(bytes));
+            assert_eq!(matched, fits, "a template of {bytes} bytes");
+        }
+        let long = |bytes: usize| format!("db://{}", "x".repeat(bytes - 5));
+        for (bytes, fits) in [(8192, true), (8193, false)] {
+            let matched = matches("db://{id}", &long(bytes));
+            assert_eq!(matched, fits, "a URI of {bytes} bytes");
+        }
+        let parts = |count: usize| ("{a}-".repeat(count), "1-".repeat(count));
+        for (count, fits) in [(32, true), (33, false)] {
+            let (template, uri) = parts(count);
+            assert_eq!(matches(&template, &uri), fits, "{count} variables");
+        }
+    }
+
+    #[test]
     fn a_template_matches_what_servers_take_for_a_match() {
         for (template, uri) in [
             ("db://users/{id}", "db://users/42"),

@@ -373,6 +373,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_head_of_a_hundred_lines_and_64_kib_is_read_and_a_larger_one_is_431() {
+        let running = start(0, quick()).await;
+        let with = |lines: usize, bytes: usize| {
+            let mut head = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n".to_vec();
+            for line in 2..lines {
+                head.extend(format!("x-{line}: {}\r\n", "y".repeat(bytes)).into_bytes());
+            }
+            head.extend(b"\r\n");
+            head
+        };
+        for (lines, bytes, is_read) in [
+            (100, 1, true),
+            (101, 1, false),
+            (10, 7_000, true),
+            (10, 9_000, false),
+        ] {
+            let text = read_all(sent(running.address, &with(lines, bytes)).await).await;
+            assert_eq!(
+                text.ends_with("answered"),
+                is_read,
+                "{lines} {bytes}: {text}"
+            );
+            assert_eq!(text.starts_with("HTTP/1.1 431 "), !is_read, "{text}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_body_that_nobody_wanted_does_not_cost_the_connection() {
         let running = start(0, quick()).await;
         let mut stream = sent(

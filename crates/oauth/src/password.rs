@@ -252,6 +252,14 @@ mod tests {
         assert_eq!(check("aaaaaaaaaaaa"), Err(PasswordError::Common));
         assert_eq!(check("Alice@Example.com"), Err(PasswordError::Common));
         assert_eq!(check(&"x".repeat(1025)), Err(PasswordError::TooLong));
+        let longest: String = (0..)
+            .flat_map(|word: u32| word.to_string().into_bytes())
+            .map(char::from)
+            .take(1024)
+            .collect();
+        assert_eq!(check(&longest), Ok(()));
+        assert_eq!(check("nine lett"), Err(PasswordError::TooShort));
+        assert_eq!(check("ten letter"), Ok(()));
         assert_eq!(check("a good one\0"), Err(PasswordError::Nul));
         assert_eq!(check("four words will do"), Ok(()));
         assert_eq!(check("пароль из слов"), Ok(()));

@@ -84,6 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_1024_characters_is_bound_and_a_longer_one_is_not() {
+        let binding = SessionBinding::new(&[7; 32]);
+        let alice = principal("usr_alice", "cli_1");
+        let longest = "i".repeat(ID_BYTES_MAX);
+        let outward = binding.outward(&alice, &longest).unwrap();
+        assert_eq!(binding.inward(&alice, &outward), Some(longest.as_str()));
+        assert!(binding.outward(&alice, &format!("{longest}i")).is_none());
+        let beyond = format!("{}{outward}", "i".repeat(64));
+        assert_eq!(binding.inward(&alice, &beyond), None);
+    }
+
+    #[test]
     fn a_session_id_comes_back_for_its_principal_and_for_nobody_else() {
         let binding = SessionBinding::new(&[7; 32]);
         let alice = principal("usr_alice", "cli_1");

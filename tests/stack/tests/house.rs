@@ -10,6 +10,8 @@ use serde_json::Value;
 
 #[path = "house/binary.rs"]
 mod binary;
+#[path = "house/limits.rs"]
+mod limits;
 #[path = "house/source.rs"]
 mod source;
 #[path = "house/supply_chain.rs"]

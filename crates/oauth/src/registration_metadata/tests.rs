@@ -82,6 +82,11 @@ fn a_wrong_member_is_named_and_changes_nothing() {
         assert!(description.contains(name), "{name}: {description}");
     }
     assert!(with("client_name", json!("x".repeat(200))).is_ok());
+    let addresses: Vec<_> = (0..32).map(|at| format!("http://localhost/{at}")).collect();
+    assert!(with("redirect_uris", json!(addresses)).is_ok());
+    assert!(with("software_id", json!("x".repeat(2048))).is_ok());
+    assert!(with("scope", json!("x ".repeat(4096))).is_ok());
+    assert!(with("scope", json!("x".repeat(8193))).is_err());
     assert!(with("scope", json!("")).is_ok());
     assert!(read(b"[]").is_err());
     assert!(read(b"{").is_err());

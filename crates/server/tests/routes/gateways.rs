@@ -119,6 +119,30 @@ async fn an_inventory_maps_nothing_new_by_itself_and_says_what_is_hidden() {
     assert!(!server.server.policy.tools.contains_key("launch"));
 }
 
+#[tokio::test]
+async fn sixty_four_gateways_of_a_server_have_keys_and_the_next_is_refused() {
+    let world = World::new().await;
+    let todo = world.credential("todo").await;
+    let path = "/servers/todo/manifest";
+    for number in 0..64 {
+        let body = json!({"identity_key": key(&format!("gwk_{number}"))});
+        assert_eq!(post(&world, path, &todo, &body).await.status, 200);
+    }
+    let one_more = json!({"identity_key": key("gwk_64")});
+    let answer = post(&world, path, &todo, &one_more).await;
+    answer.assert_error(400, "invalid_request", "too many gateways");
+    // One that has a place keeps it.
+    let again = json!({"identity_key": key("gwk_63")});
+    assert_eq!(post(&world, path, &todo, &again).await.status, 200);
+    // Its id may be so long and no longer.
+    world.clock.advance(Duration::from_secs(24 * 3600));
+    for (length, status) in [(64, 200), (65, 400)] {
+        let kid = format!("gwk_{}", "x".repeat(length - 4));
+        let answer = post(&world, path, &todo, &json!({"identity_key": key(&kid)})).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
+}
+
 /// Each, with the credential of another server and without one.
 #[tokio::test]
 async fn a_gateway_of_another_server_tells_nothing_here() {
@@ -138,6 +162,9 @@ async fn a_gateway_of_another_server_tells_nothing_here() {
         answer.assert_error(401, "invalid_client", "credential");
         assert_eq!(post(&world, &path, &todo, &body).await.status, 200);
     }
+    let most = json!({"calls": vec![call.clone(); 512]});
+    let answer = post(&world, "/servers/todo/activity", &todo, &most).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
     let many = json!({"calls": vec![call; 513]});
     let answer = post(&world, "/servers/todo/activity", &todo, &many).await;
     answer.assert_error(400, "invalid_request", "512");

@@ -197,4 +197,14 @@ mod tests {
             None
         );
     }
+
+    #[test]
+    fn a_name_of_2048_bytes_is_read_and_a_longer_one_is_left_out() {
+        for (bytes, read) in [(2048, 1), (2049, 0)] {
+            let list = format!(r#"{{"tools":[{{"name":"{}"}}]}}"#, "n".repeat(bytes));
+            let list = parse_strict(list.as_bytes(), &Limits::default()).unwrap();
+            let tools = elements(ListKind::Tools, list.as_object().unwrap()).unwrap();
+            assert_eq!(tools.len(), read, "{bytes}");
+        }
+    }
 }

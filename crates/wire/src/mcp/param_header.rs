@@ -189,6 +189,16 @@ mod tests {
     }
 
     #[test]
+    fn sixty_four_arguments_stand_in_headers_and_one_more_makes_the_tool_invalid() {
+        for (count, is_valid) in [(64, true), (65, false)] {
+            let marked = |at| format!(r#""p{at}":{{"type":"string","x-mcp-header":"P{at}"}}"#);
+            let properties: Vec<_> = (0..count).map(marked).collect();
+            let schema = json(&format!(r#"{{"properties":{{{}}}}}"#, properties.join(",")));
+            assert_eq!(mirrored_params(&schema).is_some(), is_valid, "{count}");
+        }
+    }
+
+    #[test]
     fn a_header_says_what_the_argument_says_numbers_by_value() {
         let params = [MirroredParam {
             header: HeaderName::from_static("mcp-param-a"),
