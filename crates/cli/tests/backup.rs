@@ -3,7 +3,14 @@
 
 mod common;
 
-use common::{Home, Up};
+use std::path::{Path, PathBuf};
+
+use common::serving::{Node, config, done, postgres, run, token};
+use common::{EMAIL, Home, PASSWORD, Up};
+use http::{Request, StatusCode, header};
+use serde_json::Value;
+use testkit::person::{Code, Person};
+use testkit::{Connection, unused_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() {
@@ -104,4 +111,229 @@ async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() 
         assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{name}");
     }
     up.stop().await;
+}
+
+/// How the database becomes an older one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Older {
+    /// It does not.
+    Not,
+    /// From a backup, with the program.
+    Restored,
+    /// The file is copied back by hand.
+    CopiedBack,
+}
+
+/// An authority with one server on one database, as a process of its own.
+struct Place {
+    home: Home,
+    config: PathBuf,
+    public: u16,
+}
+
+impl Place {
+    async fn new(postgres: Option<String>) -> Self {
+        let (home, public) = (Home::new(), unused_port().await);
+        let mut text = format!(
+            "data_dir = {:?}\n[listen]\naddresses = [\"127.0.0.1:0\"]\n",
+            home.data()
+        );
+        if let Some(url) = postgres {
+            let key = home.write("master.key", &format!("{}\n", base::base64url([7; 32])));
+            let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&key, permissions).unwrap();
+            text.push_str(&format!(
+                "[database]\nurl = {url:?}\nschema = \"backup_{public}\"\n[keys]\nmaster_key_file = {key:?}\n"
+            ));
+        }
+        let config = config(&home, "portcullis.toml", public, &text);
+        Self {
+            home,
+            config,
+            public,
+        }
+    }
+
+    async fn start(&self) -> (Node, Connection) {
+        let node = Node::start(&self.home, &self.config).await;
+        let mut connection = node.open("listen").await;
+        connection.authority = format!("localhost:{}", self.public);
+        (node, connection)
+    }
+
+    async fn run(&self, arguments: &[&str]) -> String {
+        done(&self.home, &self.config, arguments).await
+    }
+
+    fn issuer(&self) -> String {
+        format!("http://localhost:{}/servers/todo", self.public)
+    }
+}
+
+async fn tokens(connection: &mut Connection, form: &str) -> Value {
+    let answer = token(connection, form).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
+    serde_json::from_slice(answer.body()).unwrap()
+}
+
+fn refresh_token(tokens: &Value) -> &str {
+    tokens["refresh_token"].as_str().unwrap()
+}
+
+async fn call(connection: &mut Connection, access_token: &str) -> StatusCode {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let request = Request::post("/mcp/todo")
+        .header(header::AUTHORIZATION, format!("Bearer {access_token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json, text/event-stream");
+    let answer = connection.send(request, body.to_owned()).await.unwrap();
+    answer.status()
+}
+
+/// What a person and a client hold when the copy is made, and do with it afterwards.
+struct Held {
+    person: Person,
+    spent: Code,
+    rotated: Value,
+    revoked: Value,
+    live: Value,
+}
+
+impl Held {
+    async fn by_signing_in(connection: &mut Connection, issuer: &str) -> Self {
+        let signed_in = Person::sign_in(connection, issuer, EMAIL, PASSWORD).await;
+        let (person, first) = signed_in.unwrap();
+        let mut grants = vec![tokens(connection, &person.exchange_form(&first)).await];
+        for _ in 0..2 {
+            let code = person.approve(connection).await.unwrap();
+            grants.push(tokens(connection, &person.exchange_form(&code)).await);
+        }
+        let mut grants = grants.into_iter();
+        Self {
+            spent: person.approve(connection).await.unwrap(),
+            person,
+            rotated: grants.next().unwrap(),
+            revoked: grants.next().unwrap(),
+            live: grants.next().unwrap(),
+        }
+    }
+
+    /// Spends the code, rotates twice and revokes, each acknowledged.
+    async fn use_up(&self, connection: &mut Connection) {
+        tokens(connection, &self.person.exchange_form(&self.spent)).await;
+        let mut holds = self.rotated.clone();
+        for _ in 0..2 {
+            let form = self.person.refresh_form(refresh_token(&holds));
+            holds = tokens(connection, &form).await;
+        }
+        let form = format!(
+            "token={}&client_id={}",
+            refresh_token(&self.revoked),
+            self.person.client_id
+        );
+        let request = Request::post("/servers/todo/revoke")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let answer = connection.send(request, form).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+
+    async fn nothing_is_revived(&self, connection: &mut Connection, older: Older) {
+        for form in [
+            self.person.exchange_form(&self.spent),
+            self.person.refresh_form(refresh_token(&self.revoked)),
+        ] {
+            let answer = token(connection, &form).await;
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{older:?} {form}");
+        }
+        let access_token = self.revoked["access_token"].as_str().unwrap();
+        let answer = call(connection, access_token).await;
+        assert_eq!(answer, StatusCode::UNAUTHORIZED, "{older:?}");
+        // Neither the grant that went on nor the sign-in is as it was, unless it is the same database still.
+        let (live, lives) = (&self.live, older == Older::Not);
+        let answer = call(connection, live["access_token"].as_str().unwrap()).await;
+        assert_eq!(answer.is_success(), lives, "{older:?}");
+        let form = self.person.refresh_form(refresh_token(live));
+        let answer = token(connection, &form).await;
+        assert_eq!(answer.status() == StatusCode::OK, lives, "{older:?}");
+        let approved = self.person.approve(connection).await;
+        assert_eq!(approved.is_ok(), lives, "{older:?}");
+        if !lives {
+            let form = self.person.refresh_form(refresh_token(&self.rotated));
+            let answer = token(connection, &form).await;
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{older:?}");
+        }
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for name in ["portcullis.db", "portcullis.db-wal", "portcullis.db-shm"] {
+        let _ = std::fs::remove_file(to.join(name));
+        if from.join(name).exists() {
+            std::fs::copy(from.join(name), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// What was acknowledged as spent or revoked stays so, whichever copy of the database the program is given afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_older_copy_revives_a_spent_code_or_a_revoked_grant_and_a_restart_ends_nothing() {
+    let mut places = vec![
+        (None, Older::Not),
+        (None, Older::CopiedBack),
+        (None, Older::Restored),
+    ];
+    if let Some(url) = postgres() {
+        places.push((Some(url), Older::Restored));
+    }
+    for (url, older) in places {
+        let place = Place::new(url).await;
+        let (node, mut connection) = place.start().await;
+        let add = ["users", "add", EMAIL, "--password-stdin"];
+        let added = run(&place.home, &place.config, &add, PASSWORD).await;
+        assert_eq!(added.code, 0, "{}", added.stderr);
+        place.run(&["servers", "add", "todo", "todo"]).await;
+        common::serving::felt(
+            &mut connection,
+            "/.well-known/oauth-protected-resource/mcp/todo",
+            StatusCode::OK,
+        )
+        .await;
+        let held = Held::by_signing_in(&mut connection, &place.issuer()).await;
+
+        let file = place.home.path("one.backup");
+        let file = file.to_str().unwrap();
+        let aside = place.home.path("aside");
+        let (mut node, mut connection) = match older {
+            Older::CopiedBack => {
+                node.stop().await;
+                std::fs::create_dir(&aside).unwrap();
+                copy_files(&place.home.data(), &aside);
+                place.start().await
+            }
+            Older::Restored => {
+                place.run(&["backup", file]).await;
+                (node, connection)
+            }
+            Older::Not => (node, connection),
+        };
+        held.use_up(&mut connection).await;
+        node.stop().await;
+        match older {
+            Older::Not => {}
+            Older::Restored => drop(place.run(&["restore", file, "--replace"]).await),
+            Older::CopiedBack => copy_files(&aside, &place.home.data()),
+        }
+
+        (node, connection) = place.start().await;
+        held.nothing_is_revived(&mut connection, older).await;
+        // Who signs in again is as good as before.
+        let (person, code) = Person::sign_in(&mut connection, &place.issuer(), EMAIL, PASSWORD)
+            .await
+            .unwrap();
+        let form = person.exchange_form(&code);
+        let new = tokens(&mut connection, &form).await;
+        let access_token = new["access_token"].as_str().unwrap();
+        assert!(call(&mut connection, access_token).await.is_success());
+        node.stop().await;
+    }
 }

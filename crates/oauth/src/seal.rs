@@ -36,10 +36,32 @@ pub(crate) fn open(key: &LessSafeKey, bound_to: &[u8], text: &str) -> Option<Vec
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+
     use aws_lc_rs::aead::{AES_256_GCM, UnboundKey};
     use base::OsRandom;
+    use testkit::SeededRandom;
 
     use super::*;
+
+    /// The birthday bound of 96 bits is at 2^48 seals; each purpose has a key of its own.
+    #[test]
+    fn a_hundred_thousand_seals_of_one_text_have_each_a_nonce_of_their_own() {
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32]).unwrap());
+        let nonce = |random: &dyn Random| {
+            let sealed = base64url_decode(&seal(&key, random, b"", b"a request")).unwrap();
+            sealed[..NONCE_LEN].to_vec()
+        };
+        let seen: HashSet<_> = (0..100_000).map(|_| nonce(&OsRandom)).collect();
+        assert_eq!(seen.len(), 100_000);
+        for byte in 0..NONCE_LEN {
+            let values: HashSet<_> = seen.iter().map(|nonce| nonce[byte]).collect();
+            assert_eq!(values.len(), 256, "byte {byte} of the nonce");
+        }
+        // A source that repeats itself is noticed.
+        let repeating = || nonce(&SeededRandom::new(1));
+        assert_eq!(repeating(), repeating());
+    }
 
     #[test]
     fn what_was_sealed_opens_once_untouched_and_never_with_a_changed_byte_key_or_binding() {

@@ -101,7 +101,7 @@ impl FeedClient {
                 told = Some(trouble);
             }
             tokio::time::sleep(self.spread(pause)).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            pause = longer(pause);
         }
     }
 
@@ -177,6 +177,10 @@ impl FeedClient {
         self.random.fill(&mut byte);
         pause / 2 + pause / 2 * u32::from(byte[0]) / 255
     }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(PAUSE_MAX)
 }
 
 #[cfg(test)]

@@ -223,3 +223,37 @@ async fn a_server_that_was_removed_is_judged_no_more_and_a_404_of_a_proxy_change
     }
     followed.following.abort();
 }
+
+/// A thousand gateways that lost one authority neither hammer at it nor come all at once; one that is back is found soon.
+#[test]
+fn tries_of_a_lost_authority_become_rarer_and_do_not_come_together() {
+    let mut pauses = vec![PAUSE_MIN];
+    for _ in 0..6 {
+        pauses.push(longer(pauses[pauses.len() - 1]));
+    }
+    let milliseconds: Vec<_> = pauses.iter().map(Duration::as_millis).collect();
+    assert_eq!(milliseconds, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+
+    let authority = AuthorityClient::new(&AuthoritySettings {
+        url: "https://a.example".into(),
+        connect_to: None,
+        ca_file: None,
+        names: egress::Names::default(),
+    })
+    .unwrap();
+    let credential = ServerCredential::parse("prs_id:pcq_secret").unwrap();
+    let client = FeedClient::new(authority.server("todo", &credential), Arc::new(OsRandom));
+    let spread: Vec<_> = (0..1000).map(|_| client.spread(PAUSE_MAX)).collect();
+    assert!(
+        spread
+            .iter()
+            .all(|pause| *pause >= PAUSE_MAX / 2 && *pause <= PAUSE_MAX)
+    );
+    // In each tenth of the time between comes about a tenth of them.
+    for tenth in 0..10 {
+        let begins = PAUSE_MAX / 2 + PAUSE_MAX / 20 * tenth;
+        let within = |pause: &&Duration| (begins..begins + PAUSE_MAX / 20).contains(*pause);
+        let come = spread.iter().filter(within).count();
+        assert!((50..200).contains(&come), "{come} in tenth {tenth}");
+    }
+}

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
 use authz::{Expected, TokenRefusal, VerifyingKeys, verify_access_token};
-use domain::ServerSettings;
-use http::StatusCode;
+use base::OsRandom;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::{ServerSettings, ServerSlug};
+use http::{Method, StatusCode, header};
+use oauth::resource_server::create_credential;
 use serde_json::json;
 
 use crate::support::{
-    Browser, CALLBACK, CHALLENGE, ISSUER, RESOURCE, VERIFIER, World, claims, encode, owned,
+    Browser, CALLBACK, CHALLENGE, ISSUER, RESOURCE, VERIFIER, World, claims, encode, owned, request,
 };
 
 fn verify(world: &World, token: &str) -> Result<(), TokenRefusal> {
@@ -175,4 +179,41 @@ async fn the_keys_of_one_purpose_verify_nothing_of_the_other() {
     let access = keys("/jwks.json").await;
     let identity = keys("/identity/jwks.json").await;
     assert_ne!(access["x"], identity["x"], "the key itself is another");
+}
+
+#[tokio::test]
+async fn an_introspection_answer_is_plain_json_whatever_is_asked_for_and_opens_no_server() {
+    let world = World::new().await;
+    let (_, tokens) = world.connected().await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let slug = ServerSlug::parse("todo").unwrap();
+    let (now, keep) = (world.now(), Duration::ZERO);
+    let made = create_credential(&world.store, now, &OsRandom, &slug, keep).await;
+    let made = made.unwrap().unwrap();
+    let pair = format!("{}:{}", made.id.as_str(), made.secret.expose());
+    for accept in [
+        "application/json",
+        "application/token-introspection+jwt",
+        "application/jwt",
+    ] {
+        let request = request(Method::POST, "/servers/todo/introspect")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(
+                header::AUTHORIZATION,
+                format!("Basic {}", STANDARD.encode(&pair)),
+            )
+            .header(header::ACCEPT, accept)
+            .body(encode(&owned(&[("token", access)])).into())
+            .unwrap();
+        let answer = world.send(request).await;
+        assert_eq!(
+            answer.header("content-type"),
+            "application/json",
+            "{accept}"
+        );
+        assert_eq!(answer.json()["active"], true);
+        let refused = verify(&world, answer.text.trim());
+        assert_eq!(refused, Err(TokenRefusal::NotCompact));
+    }
+    assert_eq!(verify(&world, access), Ok(()));
 }

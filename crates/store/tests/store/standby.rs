@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use base::Secret;
 use sqlx::Connection as _;
-use store::{DatabaseUrl, Rotated, Store, StoreError, StoreOptions};
+use store::{DatabaseUrl, Redeemed, Rotated, Store, StoreError, StoreOptions};
 use testkit::MovableClock;
 
 use crate::epoch::{Issued, all_is_dead, all_lives, spend_and_revoke};
-use crate::fixture::{Fixture, at, rotate};
+use crate::fixture::{Fixture, at, redeem, rotate};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -139,9 +139,11 @@ impl Drop for Server {
 }
 
 /// The primary is restarted once, and everything goes on. Then its standby stops following, a code is spent and a grant
-/// revoked, and the standby takes the primary's place, at its very address, under a node that runs.
+/// revoked, and the standby takes the primary's place, at its very address, under a node that runs; then the first comes
+/// back there.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_promoted_standby_that_was_behind_revives_nothing_and_a_restart_kills_nothing() {
+async fn a_promoted_standby_that_was_behind_revives_nothing_and_who_has_seen_it_refuses_the_primary_of_before()
+ {
     let Some(programs) = programs() else { return };
     let folder = tempfile::tempdir().unwrap();
     if is_root() {
@@ -220,6 +222,29 @@ async fn a_promoted_standby_that_was_behind_revives_nothing_and_a_restart_kills_
         .rotate_refresh_token(rotate(&later.refresh, at(20)))
         .await;
     assert_eq!(rotated.unwrap(), Rotated::Fresh);
+
+    // The primary of before comes back at that address. Who has seen the new epoch does nothing there.
+    standby.stop();
+    let mut former = Server::at(folder.path().join("lost"), primary.port);
+    former.start(&programs);
+    let (one, two) = tokio::join!(
+        node.redeem_code(redeem(&later.code, at(20))),
+        other.redeem_code(redeem(&later.code, at(20)))
+    );
+    for refused in [one, two] {
+        let refused = refused.expect_err("nothing is done there");
+        let is_refusal = matches!(refused, StoreError::Busy | StoreError::Unavailable(_));
+        assert!(is_refusal, "{refused:?}");
+    }
+    former.stop();
+    standby.start(&programs);
+    let started = Instant::now();
+    loop {
+        match other.redeem_code(redeem(&later.code, at(20))).await {
+            Ok(redeemed) => break assert_eq!(redeemed, Redeemed::Fresh),
+            Err(error) => assert!(started.elapsed() < PATIENCE, "{error}"),
+        }
+    }
     other.close().await;
     node.close().await;
 }

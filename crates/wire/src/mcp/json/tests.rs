@@ -250,3 +250,64 @@ proptest! {
         let _ = read(&bytes);
     }
 }
+
+/// The best of some readings of `text`, in seconds.
+fn seconds(text: &str) -> f64 {
+    let one = |_| {
+        let begun = std::time::Instant::now();
+        let read = std::hint::black_box(read(text));
+        assert!(read.is_ok());
+        begun.elapsed().as_secs_f64()
+    };
+    (0..15).map(one).fold(f64::MAX, f64::min)
+}
+
+/// Eight times the bytes take about eight times as long, whatever they are made of: sixty-four would be quadratic.
+#[test]
+fn reading_takes_a_time_in_proportion_to_the_size_of_what_is_meant_to_be_slow() {
+    let members = |count: usize, name: fn(usize) -> String| {
+        let members: Vec<_> = (0..count).map(|at| format!("\"{}\":0", name(at))).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let shapes: [(&str, &dyn Fn(usize) -> String); 6] = [
+        ("numbers", &|n| format!("[{}0]", "1e308,".repeat(n))),
+        ("escapes", &|n| format!("[\"{}\"]", "\\u00e9\\n".repeat(n))),
+        ("names in order", &|n| members(n, |at| format!("{at:08}"))),
+        ("names of one length that differ late", &|n| {
+            members(n, |at| format!("{}{at:08}", "x".repeat(40)))
+        }),
+        ("names backwards", &|n| {
+            members(n, |at| format!("{:08}", 99_999_999 - at))
+        }),
+        ("nests", &|n| {
+            let nest = format!("{}{}", "[".repeat(60), "]".repeat(60));
+            format!("[{}0]", format!("{nest},").repeat(n / 40))
+        }),
+    ];
+    for (name, shape) in shapes {
+        let (small, large) = (shape(1_000), shape(8_000));
+        // Somebody else may have the processor now and then, and that says nothing of us.
+        let mut slope = f64::MAX;
+        for _ in 0..10 {
+            slope = slope.min(seconds(&large) / seconds(&small));
+            if slope < 24.0 {
+                break;
+            }
+        }
+        assert!(slope < 24.0, "{name}: {slope:.1} times as long");
+    }
+    // A search pair by pair is told from it.
+    let pairs = |n: usize| {
+        let begun = std::time::Instant::now();
+        let names: Vec<usize> = (0..n).collect();
+        let twins = names
+            .iter()
+            .flat_map(|one| names.iter().filter(move |two| one == *two));
+        assert_eq!(std::hint::black_box(twins.count()), n);
+        begun.elapsed().as_secs_f64()
+    };
+    let slope = (0..3)
+        .map(|_| pairs(3_200) / pairs(400))
+        .fold(0.0, f64::max);
+    assert!(slope > 24.0, "{slope:.1}");
+}
