@@ -13,11 +13,14 @@ const SWITCHES: &[&str] = &[
     "weakened for tests",
 ];
 
+/// A search of ours through a debug build would take minutes.
 fn holds(program: &Path, text: &str) -> bool {
-    let bytes = std::fs::read(program).unwrap();
-    bytes
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
+    let grep = Command::new("grep")
+        .args(["-aqF", "-e", text])
+        .arg(program)
+        .status()
+        .unwrap();
+    grep.success()
 }
 
 fn version(program: &Path) -> String {
