@@ -144,28 +144,29 @@ impl Store {
         before: Timestamp,
         limit: usize,
     ) -> Result<u64, StoreError> {
-        let first = event_id::first(before);
-        let sql = "SELECT MIN(id), MAX(id) FROM audit_event";
+        // By the time of the event and not by its id, which is ahead of it after a clock was set back. The first event in
+        // order tells whether there is anything to do.
+        let sql =
+            "SELECT at, (SELECT MAX(id) FROM audit_event) FROM audit_event ORDER BY id LIMIT 1";
         let row = self.fetch_optional(sql, Args::default()).await?;
-        let ends = row.map(|row| {
-            let row = RowReader::new(&row, "audit_event");
-            Ok::<_, StoreError>((row.optional_int(0)?, row.optional_int(1)?))
-        });
-        let (oldest, newest) = match ends.transpose()? {
-            Some((Some(oldest), Some(newest))) => (oldest, newest),
-            _ => return Ok(0),
+        let Some(row) = row else {
+            return Ok(0);
         };
+        let row = RowReader::new(&row, "audit_event");
         // What is newest now stays, whatever is written meanwhile.
-        let end = first.min(newest);
-        if oldest >= end {
+        let (oldest, end) = (row.time(0)?, row.int(1)?);
+        if oldest >= before {
             return Ok(0);
         }
         let gone = self
-            .write((end, limit), |conn, (end, limit)| {
+            .write((end, limit, before), |conn, (end, limit, before)| {
                 Box::pin(async move {
-                    let sql = "DELETE FROM audit_event WHERE id < $1 AND id <= \
+                    let sql = "DELETE FROM audit_event WHERE id < $1 AND at < $3 AND id <= \
                                (SELECT MAX(id) FROM (SELECT id FROM audit_event ORDER BY id LIMIT $2) AS oldest)";
-                    let args = Args::with_capacity(2).int(*end).limit(*limit);
+                    let args = Args::with_capacity(3)
+                        .int(*end)
+                        .limit(*limit)
+                        .time(*before);
                     conn.execute(sql, args).await
                 })
             })

@@ -23,6 +23,12 @@ const ELSEWHERE: &[(Kind, &str)] = &[
     (Kind::ServerChanged, "crates/store/tests/store/servers.rs"),
     (Kind::ServerRemoved, "crates/store/tests/store/servers.rs"),
     (Kind::ServerMoved, "crates/store/tests/store/addresses.rs"),
+    (
+        Kind::AuthorityMoved,
+        "crates/store/tests/store/addresses.rs",
+    ),
+    (Kind::UserChanged, "crates/store/tests/store/apply.rs"),
+    (Kind::ClientChanged, "crates/store/tests/store/apply.rs"),
     (Kind::AliasAdded, "crates/store/tests/store/addresses.rs"),
     (Kind::AliasRemoved, "crates/store/tests/store/addresses.rs"),
     (Kind::AliasProven, "crates/store/tests/store/addresses.rs"),

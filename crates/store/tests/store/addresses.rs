@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use base::Digest;
 use domain::AuditEventKind;
-use store::{AliasAdded, AliasTry, AliasVerdict, Dependents, Move, Moved};
+use store::{AliasAdded, AliasTry, AliasVerdict, Dependents, Move, MoveAuthority, Moved};
 
 use crate::databases::on_every_store;
 use crate::fixture::{at, event, server};
@@ -130,6 +130,59 @@ async fn a_server_moves_once_keeps_where_it_was_and_takes_nobodys_place() {
         assert_eq!(found.other_addresses.aliases.len(), 1);
         let dependents = store.count_dependents(&todo.slug, now).await.unwrap();
         assert_eq!(dependents, Dependents::default());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_authority_moves_with_the_servers_at_its_origin_or_nothing_of_it_does() {
+    on_every_store(|store| async move {
+        let (todo, notes) = (server("todo"), server("notes"));
+        for server in [&todo, &notes] {
+            let added = event(AuditEventKind::ServerAdded);
+            store.insert_server(server, added).await.unwrap();
+        }
+        let now = event(AuditEventKind::AuthorityMoved).at;
+        let moving = async |from: &str, to: &str, resource: &str| {
+            let change = MoveAuthority {
+                from: from.into(),
+                to: to.into(),
+                keep_until: now.after(Duration::from_secs(48 * 3600)),
+                servers: vec![(todo.slug.clone(), todo.resource.clone(), resource.into())],
+                at: now,
+            };
+            store.move_authority(change).await.unwrap()
+        };
+        let (old, new) = ("https://old.example", "https://new.example");
+        assert_eq!(moving(old, new, &notes.resource).await, Moved::Taken);
+        assert_eq!(store.find_setting("public_url").await.unwrap(), None);
+        assert_eq!(store.former_origins().await.unwrap(), []);
+
+        assert_eq!(
+            moving(old, new, "https://new.example/mcp/todo").await,
+            Moved::Moved
+        );
+        let found = store.find_setting("public_url").await.unwrap();
+        assert_eq!(found.as_deref(), Some(new));
+        let former = store.former_origins().await.unwrap();
+        assert_eq!(former[0].origin, old);
+        assert!(former[0].is_kept(now.after(Duration::from_secs(47 * 3600))));
+        assert!(!former[0].is_kept(now.after(Duration::from_secs(48 * 3600))));
+        let found = store.find_server(&todo.slug).await.unwrap().unwrap();
+        assert_eq!(found.resource, "https://new.example/mcp/todo");
+        let events = store.list_audit_events(0, 100).await.unwrap();
+        let kinds: Vec<_> = events.iter().map(|stored| stored.event.kind).collect();
+        assert!(
+            kinds.ends_with(&[AuditEventKind::AuthorityMoved, AuditEventKind::ServerMoved]),
+            "{kinds:?}"
+        );
+
+        // From where it is not any more, it moves nowhere.
+        assert_eq!(
+            moving(old, "https://third.example", "https://third.example/x").await,
+            Moved::Stale
+        );
+        assert_eq!(store.former_origins().await.unwrap(), former);
     })
     .await;
 }

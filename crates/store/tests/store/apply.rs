@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use authz::Policy;
 use domain::{
-    AuditEventKind, ClientRegistration, ClientTrust, ServerSettingsChange, TrustDecision, UserRole,
+    AuditEventKind, Client, ClientRegistration, ClientTrust, ServerSettingsChange, TrustDecision,
+    UserRole,
 };
 use store::{Applied, Apply, Change, EndClient, SettingsChanged, Store, StoreError};
 use tokio::sync::Barrier;
@@ -61,6 +62,13 @@ async fn all_changes_of_one_apply_are_there_with_an_event_each() {
             },
             Change::InsertServer(Box::new(server("new")), event(AuditEventKind::ServerAdded)),
             Change::InsertClient(Box::new(added.clone()), event(AuditEventKind::ClientAdded)),
+            Change::UpdateClient(
+                Box::new(Client {
+                    name: "Another name".to_owned(),
+                    ..added.clone()
+                }),
+                event(AuditEventKind::ClientChanged),
+            ),
             Change::BlockClient(EndClient {
                 server: todo.slug.clone(),
                 client: added.id.clone(),
