@@ -3,7 +3,7 @@ use std::time::Duration;
 use base::Timestamp;
 
 use crate::values::{Args, RowReader};
-use crate::{PAGE_ROWS_MAX, Store, StoreError, event_id, metric};
+use crate::{PAGE_ROWS_MAX, Store, StoreError, metric};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
