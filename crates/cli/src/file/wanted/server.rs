@@ -98,11 +98,8 @@ pub(super) fn check_places(servers: &[McpServer], with: &Context<'_>, problems: 
         }
         let stays = |one: &&McpServer| servers.iter().any(|other| other.slug == one.slug);
         let others = with.now.servers.iter().filter(stays);
-        let others = others.filter(|one| one.slug != server.slug);
-        if let Some(other) = others
-            .into_iter()
-            .find(|one| same_place(one, &server.resource))
-        {
+        let mut others = others.filter(|one| one.slug != server.slug);
+        if let Some(other) = others.find(|one| same_place(one, &server.resource)) {
             let slug = &other.slug;
             problems.say(&path, format!("is an address of {slug} already"));
         }
