@@ -17,7 +17,7 @@ use crate::steps::{Count, Steps};
 use crate::tools;
 
 /// What CI runs: an environment variable that a test reads, and its value.
-pub const SMALL_COUNTS: [(&str, u32); 16] = [
+pub const SMALL_COUNTS: [(&str, u32); 17] = [
     ("PORTCULLIS_KILLS", 3),
     ("PORTCULLIS_CRASH_POINTS", 6),
     ("PORTCULLIS_RACES", 20),
@@ -34,9 +34,10 @@ pub const SMALL_COUNTS: [(&str, u32); 16] = [
     ("PORTCULLIS_DISK_COMMANDS", 5),
     ("PORTCULLIS_DISK_ROUNDS", 1),
     ("PORTCULLIS_RESTORES", 6),
+    ("PORTCULLIS_PEER_FAULTS", 1),
 ];
 
-const FULL_COUNTS: [(&str, u32); 16] = [
+const FULL_COUNTS: [(&str, u32); 17] = [
     ("PORTCULLIS_KILLS", 50),
     ("PORTCULLIS_CRASH_POINTS", 100),
     ("PORTCULLIS_RACES", 1000),
@@ -53,6 +54,7 @@ const FULL_COUNTS: [(&str, u32); 16] = [
     ("PORTCULLIS_DISK_COMMANDS", 13),
     ("PORTCULLIS_DISK_ROUNDS", 20),
     ("PORTCULLIS_RESTORES", 200),
+    ("PORTCULLIS_PEER_FAULTS", 7),
 ];
 
 /// One page of `docs/evidence`.
@@ -68,6 +70,8 @@ pub enum Proof {
     Month,
     /// Honest people are served beside slow connections, tokens of unknown keys and registrations without end
     Floods,
+    /// Each peer of a node fails in each way, and those who do not need it notice nothing
+    Faults,
     /// Nodes and their database fail in turn under load
     Nodes,
     /// The wall clock is moved by a second to a day while nodes run
@@ -171,6 +175,21 @@ impl Proof {
                 counts: &[],
                 sentences: &["figure: "],
                 binaries: Binaries::None,
+            },
+            Self::Faults => Plan {
+                covers: &[
+                    "crates/egress",
+                    "crates/mail",
+                    "crates/store",
+                    "crates/oauth",
+                    "crates/gateway",
+                    "crates/cli",
+                ],
+                file: "tests/stack/tests/fleet/peers.rs",
+                filter: &["peers::"],
+                counts: &["PORTCULLIS_PEER_FAULTS"],
+                sentences: &["peers: "],
+                ..fleet("Each peer fails in each way, and those who do not need it notice nothing")
             },
             Self::Nodes => Plan {
                 file: "tests/stack/tests/fleet/nodes.rs",

@@ -13,7 +13,7 @@ use crate::Connection;
 pub const REDIRECT_URI: &str = "http://127.0.0.1:9/callback";
 
 /// The client and the person of a load.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Person {
     /// Path of the issuer, such as `/servers/todo`.
     pub issuer_path: String,

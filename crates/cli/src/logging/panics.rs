@@ -35,7 +35,7 @@ mod tests {
         for put_together in [
             std::panic::catch_unwind(|| panic!("{secret} is wrong")),
             std::panic::catch_unwind(|| {
-                let wrong: Result<(), _> = Err(secret);
+                let wrong: Result<(), _> = std::hint::black_box(Err(secret));
                 wrong.unwrap();
             }),
             std::panic::catch_unwind(|| std::panic::panic_any(7)),

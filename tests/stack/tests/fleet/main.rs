@@ -11,6 +11,7 @@ mod clock;
 mod moved_clock;
 mod nodes;
 mod one_node;
+mod peers;
 mod rotations;
 mod soak;
 mod upgrades;
