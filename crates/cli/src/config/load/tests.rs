@@ -52,7 +52,7 @@ fn unknown_keys_are_all_named_with_the_nearest_and_their_place() {
             "line 3, column 1: unknown key listen.adresses; did you mean listen.addresses?",
             "line 5, column 19: unknown key tls.certificates[0].cert_file; did you mean tls.certificates[0].certificate_file?",
             "line 6, column 2: unknown key zebra; there are: admin, authority, data_dir, database, egress, keys, limits, \
-             listen, log, operations, proxy, public_url, retention, role, tls, traces",
+             listen, log, mail, operations, proxy, public_url, retention, role, tls, traces",
         ]
     );
 }
