@@ -166,7 +166,8 @@ fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
             implies: "todo:read".into(),
             id: name.into(),
         }),
-        5 => todo.scopes.truncate(3),
+        // Those that no tool needs, wherever they stand meanwhile.
+        5 => (todo.scopes).retain(|scope| !scope.name.starts_with("todo:n")),
         6 => {
             let last = todo.scopes.len() - 1;
             todo.scopes.swap(1, last);
