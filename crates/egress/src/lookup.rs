@@ -13,6 +13,9 @@ pub(crate) enum Chosen {
     ByStranger,
 }
 
+/// How many others who asked first may leave us without an answer.
+const ATTEMPTS: usize = 8;
+
 type Found = Result<Vec<SocketAddr>, String>;
 type Flight = watch::Receiver<Option<Found>>;
 
@@ -25,13 +28,14 @@ static FLIGHTS: Mutex<Option<HashMap<(String, Chosen), Flight>>> = Mutex::new(No
 /// The addresses that the system knows for `name`, with port 0. Whoever asks while somebody else does hears the same answer, so a
 /// name that hangs holds one thread, however often it is asked for; a stranger's turn never stands in for the operator's.
 pub(crate) async fn system(name: &str, chosen: Chosen) -> Found {
-    let mut flight = join(name, chosen);
-    let landed = flight.wait_for(Option::is_some).await;
-    match landed {
-        Ok(found) => found.clone().unwrap_or_else(|| Err("no answer".to_owned())),
-        // Its runtime is gone.
-        Err(_) => Err("the look-up was given up".to_owned()),
+    for _ in 0..ATTEMPTS {
+        let mut flight = join(name, chosen);
+        // It fails when the runtime that the other one asked in is gone; this one is not.
+        if let Ok(found) = flight.wait_for(Option::is_some).await {
+            return found.clone().unwrap_or_else(|| Err("no answer".to_owned()));
+        }
     }
+    Err("the look-up was given up".to_owned())
 }
 
 fn join(name: &str, chosen: Chosen) -> Flight {
