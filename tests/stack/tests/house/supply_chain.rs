@@ -58,6 +58,7 @@ const UNWANTED: &[(&str, &[&str])] = &[
 
 /// The terms that one of must hold for each part of what we ship.
 const LICENSES: &[&str] = &[
+    "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
