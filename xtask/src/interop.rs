@@ -18,8 +18,7 @@ pub fn run(binary: &Path) -> anyhow::Result<Count> {
     let (count, _) = cargo::test(
         "interop",
         &[
-            "--package",
-            "stack-tests",
+            "--workspace",
             "--test",
             "interop",
             "--no-fail-fast",

@@ -282,7 +282,8 @@ pub fn whole_stack(binary: &Path) -> anyhow::Result<Count> {
     let (name, weakened) = weakened(false)?;
     environment.push((name, weakened.clone()));
     environment.push((EARLIER_BIN.to_owned(), weakened));
-    let mut arguments = vec!["--package".to_owned(), "stack-tests".to_owned()];
+    // Of the whole workspace, as the step before: of one package alone, cargo would build sqlx and more of it anew.
+    let mut arguments = vec!["--workspace".to_owned()];
     let folder = project::root().join("tests/stack/tests");
     for file in std::fs::read_dir(folder)? {
         let path = file?.path();
