@@ -3,7 +3,7 @@ use domain::{AuditEvent, AuditEventKind, FormerOrigin, ServerSlug};
 
 use crate::conn::Conn;
 use crate::move_server::{ACCESS_TOKEN_LIFE_MAX, Move, Moved};
-use crate::values::{Args, RowReader, refuse_nul};
+use crate::values::{Args, refuse_nul};
 use crate::{Store, StoreError};
 
 const PUBLIC_URL: &str = "public_url";
@@ -35,7 +35,7 @@ impl Store {
         self.write(change, |conn, change| {
             Box::pin(async move {
                 let now = change.at;
-                let public_url = setting(conn, PUBLIC_URL).await?;
+                let public_url = conn.find_setting(PUBLIC_URL).await?;
                 if public_url.is_some_and(|known| known != change.from) {
                     return Ok(Moved::Stale);
                 }
@@ -48,8 +48,8 @@ impl Store {
                         return Ok(Moved::Stale);
                     }
                 }
-                put(conn, PUBLIC_URL, &change.to).await?;
-                let mut former = former_origins(setting(conn, FORMER_ORIGINS).await?)?;
+                conn.put_setting(PUBLIC_URL, &change.to).await?;
+                let mut former = former_origins(conn.find_setting(FORMER_ORIGINS).await?)?;
                 // It may go back to where it was.
                 former.retain(|known| {
                     known.origin != change.from
@@ -63,7 +63,7 @@ impl Store {
                 });
                 let text = serde_json::to_string(&former)
                     .map_err(|error| StoreError::Internal(error.to_string()))?;
-                put(conn, FORMER_ORIGINS, &text).await?;
+                conn.put_setting(FORMER_ORIGINS, &text).await?;
                 conn.record(&event(change, None));
                 conn.count_change().await?;
                 for (slug, from, to) in &change.servers {
@@ -125,22 +125,6 @@ fn former_origins(text: Option<String>) -> Result<Vec<FormerOrigin>, StoreError>
         id: FORMER_ORIGINS.to_owned(),
         problem: error.to_string(),
     })
-}
-
-async fn setting(conn: &mut Conn, name: &str) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT name, value FROM setting WHERE name = $1";
-    let row = conn
-        .fetch_optional(sql, Args::with_capacity(1).text(name))
-        .await?;
-    row.map(|row| RowReader::new(&row, "setting").text(1).map(str::to_owned))
-        .transpose()
-}
-
-async fn put(conn: &mut Conn, name: &str, value: &str) -> Result<(), StoreError> {
-    let sql = "INSERT INTO setting (name, value) VALUES ($1, $2) \
-               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    let args = Args::with_capacity(2).text(name).text(value);
-    conn.execute(sql, args).await.map(|_| ())
 }
 
 async fn is_at(conn: &mut Conn, slug: &ServerSlug, resource: &str) -> Result<bool, StoreError> {

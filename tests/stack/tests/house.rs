@@ -4,9 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
-
-use serde_json::Value;
 
 #[path = "house/binary.rs"]
 mod binary;
@@ -48,23 +45,7 @@ fn planned() -> BTreeMap<String, (String, BTreeSet<String>)> {
 
 /// Folder name -> folder names of the workspace crates it depends on, by kind of dependency.
 fn actual() -> BTreeMap<String, Vec<(String, Option<String>)>> {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metadata = supply_chain::metadata(&["--no-deps"]);
     let crates_folder = root().canonicalize().unwrap().join("crates");
     let folder = |path: &str| {
         let path = Path::new(path).canonicalize().unwrap();

@@ -115,7 +115,8 @@ fn strangers(packages: &[Locked], ours: &BTreeSet<String>) -> Vec<String> {
     wrong.map(|package| package.name.clone()).collect()
 }
 
-fn metadata(arguments: &[&str]) -> Value {
+/// What cargo says of this workspace.
+pub fn metadata(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--locked"])
         .args(arguments)
