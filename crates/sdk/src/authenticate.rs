@@ -54,7 +54,7 @@ impl ProtectedServer {
         let digest = Digest::of(token);
         let kept = in_force
             .tokens
-            .find(&digest)
+            .find(&digest, now)
             .filter(|kept| kept.token().is_live(now, LEEWAY));
         let caller = match kept {
             Some(kept) => kept,

@@ -1,13 +1,17 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use base::{Digest, Timestamp};
 
 use crate::VerifiedCaller;
 
-/// How many verified tokens are kept. A kept one takes about a kilobyte.
+/// How many verified tokens are kept. A kept one takes two kilobytes.
 const TOKENS_MAX: usize = 16 * 1024;
+
+/// A token that is not used for this long, or for twice as long, leaves: its next use costs one signature check.
+const IDLE: Duration = Duration::from_secs(120);
 
 const SHARDS: usize = 16;
 
@@ -21,7 +25,16 @@ pub(crate) struct TokenCache {
     shard_tokens_max: usize,
 }
 
-type Shard = HashMap<Digest, Arc<VerifiedCaller>, BuildHasherDefault<DigestHasher>>;
+/// Two generations: what is used moves to the young one, and the old one leaves whole.
+#[derive(Debug, Default)]
+struct Shard {
+    young: Generation,
+    old: Generation,
+    /// When the young one began.
+    since: Timestamp,
+}
+
+type Generation = HashMap<Digest, Arc<VerifiedCaller>, BuildHasherDefault<DigestHasher>>;
 
 impl TokenCache {
     pub(crate) fn new() -> Self {
@@ -35,12 +48,17 @@ impl TokenCache {
         }
     }
 
-    pub(crate) fn find(&self, token: &Digest) -> Option<Arc<VerifiedCaller>> {
-        self.shard(token)
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(token)
-            .map(Arc::clone)
+    pub(crate) fn find(&self, token: &Digest, now: Timestamp) -> Option<Arc<VerifiedCaller>> {
+        let old = {
+            let shard = self.shard(token).read();
+            let shard = shard.unwrap_or_else(PoisonError::into_inner);
+            if let Some(caller) = shard.young.get(token) {
+                return Some(Arc::clone(caller));
+            }
+            Arc::clone(shard.old.get(token)?)
+        };
+        self.insert(*token, Arc::clone(&old), now);
+        Some(old)
     }
 
     pub(crate) fn insert(&self, token: Digest, caller: Arc<VerifiedCaller>, now: Timestamp) {
@@ -48,20 +66,40 @@ impl TokenCache {
             .shard(&token)
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if shard.len() >= self.shard_tokens_max {
-            shard.retain(|_, kept| now < kept.expires_at());
-        }
-        if shard.len() >= self.shard_tokens_max {
-            // All live: let any one go. It costs its owner one signature check.
-            if let Some(any) = shard.keys().next().copied() {
-                shard.remove(&any);
-            }
-        }
-        shard.insert(token, caller);
+        shard.old.remove(&token);
+        shard.grow_old(now);
+        shard.make_room(self.shard_tokens_max, now);
+        shard.young.insert(token, caller);
     }
 
     fn shard(&self, token: &Digest) -> &RwLock<Shard> {
         &self.shards[usize::from(token.as_bytes()[31]) % SHARDS]
+    }
+}
+
+impl Shard {
+    fn grow_old(&mut self, now: Timestamp) {
+        // A clock that was set back begins a generation too.
+        if now.since(self.since) >= IDLE || now < self.since {
+            self.old = std::mem::take(&mut self.young);
+            self.since = now;
+        }
+    }
+
+    fn make_room(&mut self, tokens_max: usize, now: Timestamp) {
+        if self.young.len() + self.old.len() < tokens_max {
+            return;
+        }
+        self.old = Generation::default();
+        if self.young.len() >= tokens_max {
+            self.young.retain(|_, kept| now < kept.expires_at());
+        }
+        if self.young.len() >= tokens_max {
+            // All live: let any one go. It costs its owner one signature check.
+            if let Some(any) = self.young.keys().next().copied() {
+                self.young.remove(&any);
+            }
+        }
     }
 }
 
@@ -134,13 +172,16 @@ mod tests {
         let held = |callers: &[(Digest, Arc<VerifiedCaller>)]| {
             let found = callers
                 .iter()
-                .filter(|(token, _)| cache.find(token).is_some());
+                .filter(|(token, _)| cache.find(token, Timestamp::default()).is_some());
             found.count()
         };
         let short = callers(&[100; 200]);
         for (token, caller) in &short {
             cache.insert(*token, Arc::clone(caller), Timestamp::default());
-            assert!(cache.find(token).is_some(), "the newest is there");
+            assert!(
+                cache.find(token, Timestamp::default()).is_some(),
+                "the newest is there"
+            );
         }
         let full = held(&short);
         assert!(full <= 2 * SHARDS && full > SHARDS, "{full}");
@@ -149,5 +190,24 @@ mod tests {
         cache.insert(long[0].0, Arc::clone(&long[0].1), later);
         assert!(held(&short) < full, "expired ones made room");
         assert_eq!(held(&long), 1);
+    }
+
+    #[test]
+    fn a_token_that_is_used_stays_and_one_that_is_not_leaves() {
+        let cache = TokenCache::new();
+        let both = callers(&[100_000; 2]);
+        let [used, idle] = [&both[0], &both[1]];
+        let at = |seconds: i64| Timestamp::from_unix_seconds(1000 + seconds);
+        for (token, caller) in &both {
+            cache.insert(*token, Arc::clone(caller), at(0));
+        }
+        for round in 1..=4 {
+            let now = at(round * 121);
+            for shard in &cache.shards {
+                shard.write().unwrap().grow_old(now);
+            }
+            assert!(cache.find(&used.0, now).is_some(), "round {round}");
+        }
+        assert!(cache.find(&idle.0, at(500)).is_none(), "idle for 8 minutes");
     }
 }

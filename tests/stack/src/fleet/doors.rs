@@ -39,6 +39,8 @@ pub(super) struct Map {
     pub(super) nodes: Vec<(Role, String)>,
     pub(super) gateways: Vec<Gateway>,
     pub(super) authority: String,
+    /// How long access tokens live.
+    pub(super) tokens_live: Duration,
 }
 
 impl Map {
@@ -48,6 +50,7 @@ impl Map {
             nodes: nodes.map(|node| (node.role, node.door.clone())).collect(),
             gateways: gateways_of(fleet),
             authority: fleet.authority.clone(),
+            tokens_live: fleet.tokens_live,
         }
     }
 }
@@ -68,6 +71,11 @@ impl Doors {
             next: first,
             ledger,
         }
+    }
+
+    /// Whether a token that was had at `since` is far from its end.
+    pub(super) fn lives(&self, since: Instant) -> bool {
+        since.elapsed() < self.map.tokens_live / 2
     }
 
     /// Asks until there is an answer other than "later"; nothing after `HONEST_LIMIT`, which is a broken promise.

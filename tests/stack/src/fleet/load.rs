@@ -20,9 +20,8 @@ use super::{Fleet, PASSWORD, Role, SERVER, Verdict, email};
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-/// Access tokens that each client goes on calling with, and for how long: half of what they live.
+/// Access tokens that each client goes on calling with.
 const KEPT_MAX: usize = 256;
-const KEPT_FOR: Duration = Duration::from_secs(30 * 60);
 
 /// How many of the newest live tokens [`Load::check_calls_go_on`] calls with.
 const LOOKED_AT: usize = 8;
@@ -116,14 +115,14 @@ impl Load {
     /// Calls the gateways among nodes of these roles with live tokens, once and without a retry: for while the authorities or
     /// their database are away. What is not answered is in the verdict.
     pub async fn check_calls_go_on(&self, roles: &[Role]) {
+        let mut doors = self.doors(0);
         let tokens: Vec<String> = self.ledger.with(|entries| {
             let newest = entries.chains.iter().rev().take(LOOKED_AT);
             newest
-                .filter(|chain| chain.access.1.elapsed() < KEPT_FOR)
+                .filter(|chain| doors.lives(chain.access.1))
                 .map(|chain| chain.access.0.clone())
                 .collect()
         });
-        let mut doors = self.doors(0);
         for token in tokens {
             for answer in doors.ask_each_gateway(&call(&token), roles).await {
                 match answer {
@@ -218,7 +217,7 @@ impl Worker {
         while self.kept.len() > KEPT_MAX {
             self.kept.pop_front();
         }
-        self.kept.retain(|(_, since)| since.elapsed() < KEPT_FOR);
+        self.kept.retain(|(_, since)| self.doors.lives(*since));
         // The oldest and one from the middle: what an earlier key signed, and an earlier release.
         for index in [0, self.kept.len() / 2] {
             if let Some((token, since)) = self.kept.get(index).cloned() {

@@ -45,6 +45,8 @@ pub struct Fleet {
     pub feed: Option<FaultProxy>,
     /// `host:port` of the origin that clients know; no node listens there.
     authority: String,
+    /// How long the access tokens of its MCP server live.
+    tokens_live: Duration,
     folder: TempDir,
     echo: Echo,
 }
@@ -111,6 +113,7 @@ impl Fleet {
             proxy,
             feed: None,
             authority,
+            tokens_live: Duration::from_secs(3600),
             folder,
             echo: Echo::start(EchoSettings::default()).await,
         };
@@ -179,6 +182,18 @@ impl Fleet {
         input: &str,
     ) -> anyhow::Result<String> {
         run_beside(program, &self.config("node0"), arguments, input).await
+    }
+
+    /// Lets access tokens live for `minutes` from now on: before there is a load.
+    ///
+    /// # Errors
+    /// When it cannot be set.
+    pub async fn let_tokens_live(&mut self, program: &Path, minutes: u32) -> anyhow::Result<()> {
+        let life = format!("{minutes}m");
+        let set = ["servers", "set", "--access-token", &life];
+        self.run(program, &set, "").await?;
+        self.tokens_live = Duration::from_secs(60) * minutes;
+        Ok(())
     }
 
     /// Waits until each gateway knows the MCP server: it asks for a token.

@@ -14,9 +14,6 @@ use super::load::{call, error_of, form, revocation};
 /// A gateway whose feed is connected feels a change within this.
 const FELT_WITHIN: Duration = Duration::from_secs(1);
 
-/// Access tokens that are older are not asked about: they live an hour.
-const LIVE_FOR: Duration = Duration::from_secs(50 * 60);
-
 const ROLES: [Role; 2] = [Role::All, Role::Gateway];
 
 /// What a load did and which promises were broken.
@@ -137,7 +134,7 @@ impl fmt::Display for Verdict {
 /// Every gateway takes what is good and refuses what was revoked, now that nothing is wrong with anything.
 async fn check_gateways(ledger: &Ledger, doors: &mut Doors, chain: &Chain, wanted: StatusCode) {
     let (token, since) = &chain.access;
-    if since.elapsed() > LIVE_FOR {
+    if !doors.lives(*since) {
         return;
     }
     for answer in doors.ask_each_gateway(&call(token), &ROLES).await {
