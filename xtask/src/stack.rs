@@ -43,7 +43,10 @@ pub fn build(release: bool) -> anyhow::Result<PathBuf> {
 /// Builds the binary that does not wait for the disk, for the checks that must notice. It also knows the migrations of
 /// the release before only: one build serves both (docs/decisions/0009).
 pub fn build_weakened(release: bool) -> anyhow::Result<PathBuf> {
-    let features = ["--features", "weaken-durability,earlier-schema"];
+    let features = [
+        "--features",
+        "portcullis-cli/weaken-durability,portcullis-cli/earlier-schema",
+    ];
     let weakened = build_as("weakened", release, &features)?;
     // Where cargo leaves binaries, the real one is to be found.
     build(release)?;
@@ -81,17 +84,14 @@ pub fn build_earlier(commit: &str) -> anyhow::Result<PathBuf> {
 
 /// Builds it and takes a copy, which no later build with other features replaces.
 fn build_as(name: &str, release: bool, features: &[&str]) -> anyhow::Result<PathBuf> {
-    let mut arguments = vec![
-        "build",
-        "--package",
-        "portcullis-cli",
-        "--bin",
-        "portcullis",
-    ];
-    arguments.extend(features);
+    let mut arguments = vec!["build", "--bin", "portcullis"];
     if release {
-        arguments.push("--release");
+        arguments.extend(["--release", "--package", "portcullis-cli"]);
+    } else {
+        // An example makes cargo choose the dependencies' features as for tests, which have built them already.
+        arguments.extend(["--workspace", "--example", "payloads"]);
     }
+    arguments.extend(features);
     cargo::check(&format!("build-{name}"), &arguments)?;
     let profile = if release { "release" } else { "debug" };
     let folder = project::logs().join("bin").join(profile);
