@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::ServerSlug;
 use url::Url;
 
+use crate::audit::AuditCommand;
 use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
 use crate::config::{ConfigCommand, Role};
@@ -116,6 +117,11 @@ pub enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Whether the audit log is as it was written
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Write everything to one sealed file, beside a running authority; or look whether one is whole
     Backup(BackupArguments),

@@ -6,6 +6,7 @@ mod accept;
 mod acme;
 mod args;
 mod arriving;
+mod audit;
 mod authority_place;
 mod backup;
 mod browser;
@@ -269,6 +270,17 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             let master_key = named_master_key(&global)?;
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.keys(command, &master_key, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Audit { command } => {
+            let master_key = named_master_key(&global)?;
+            let kept = match configured(&global)? {
+                Some(config) => config.retention.audit.duration(),
+                None => stack::NodeLimits::default().audit_kept,
+            };
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.audit(command, kept, &master_key, &out).await;
             maintenance.close().await;
             ended?;
         }

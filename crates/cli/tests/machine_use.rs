@@ -101,6 +101,39 @@ async fn people_and_clients_are_added_beside_a_running_authority() {
     assert_eq!(up.stop().await.code, 0);
 }
 
+/// With what a person who was deleted left of it, under the right master key and with the head that is the newest.
+async fn the_audit_log_fits(home: &Home) {
+    let head = home.run(&["audit", "head"]).await;
+    assert_eq!(head.code, 0, "{}", head.stderr);
+    let head = head.stdout.trim();
+    let fits = home.run(&["audit", "verify", "--head", head]).await;
+    assert_eq!(fits.code, 0, "{}{}", fits.stdout, fits.stderr);
+    assert!(
+        fits.stdout.contains("as they were written"),
+        "{}",
+        fits.stdout
+    );
+    assert!(fits.stdout.contains("a deleted person"), "{}", fits.stdout);
+    let (_, of_it) = head.split_once(':').unwrap();
+    for (number, words) in [("999999", "cut off"), ("1", "another head")] {
+        let kept = format!("{number}:{of_it}");
+        let other = home.run(&["audit", "verify", "--head", &kept]).await;
+        assert_eq!(other.code, 1, "{}", other.stderr);
+        assert!(other.stdout.contains(words), "{}", other.stdout);
+    }
+    let key = home.path("other.key");
+    std::fs::write(&key, base::base64url([9; 32])).unwrap();
+    let key = key.to_str().unwrap();
+    let other = ["audit", "verify", "--master-key-file", key];
+    let other = home.run(&other).await;
+    assert_eq!(other.code, 1, "{}", other.stderr);
+    assert!(
+        other.stdout.contains("another master key"),
+        "{}",
+        other.stdout
+    );
+}
+
 /// More than a page of events about a person.
 async fn many_events(home: &Home, user: &UserId) {
     let url = DatabaseUrl::Sqlite(home.data().join("portcullis.db"));
@@ -252,6 +285,7 @@ async fn what_is_kept_about_a_person_is_exported_whole_without_a_secret_and_then
         "{people}"
     );
     assert_eq!(up.stop().await.code, 0);
+    the_audit_log_fits(&home).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 mod activity;
 mod audit_event;
+mod audit_seal;
 mod authorization_code;
 mod client;
 mod client_document;
@@ -23,6 +24,7 @@ mod withheld_scope;
 
 pub use activity::{CallOutcome, CallRecord};
 pub use audit_event::{AuditEvent, AuditEventKind};
+pub use audit_seal::{AuditSeal, AuditSealEntry};
 pub use authorization_code::AuthorizationCode;
 pub use client::{AuthMethod, Client, ClientAuthentication, ClientKeys, ClientRegistration};
 pub use client_document::{ClientDocument, DocumentKind};

@@ -7,6 +7,7 @@
 /// Whether other addresses of MCP servers lead here.
 pub mod aliases;
 mod answer;
+pub mod audit_seals;
 mod authority;
 mod authorization_request;
 /// `GET /authorize`: validation, and what comes next.

@@ -64,6 +64,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
         usable_from(7, include_str!("../migrations/0009_gateway_keys.sql")),
         usable_from(7, include_str!("../migrations/0010_aliases.sql")),
         usable_from(7, include_str!("../migrations/0011_deleted_users.sql")),
+        usable_from(7, include_str!("../migrations/0012_audit_seals.sql")),
     ],
 };
 

@@ -6,6 +6,7 @@ use base::{Clock, Random, random_token};
 use domain::McpServer;
 use gateway::{Feeds, IdentityKey};
 use oauth::aliases::AliasProver;
+use oauth::audit_seals::AuditSealer;
 use oauth::{Authority, AuthoritySettings, MasterKey};
 use sdk::PolicyFeed;
 use store::{ActivityLog, Store};
@@ -85,6 +86,7 @@ impl AuthorityPart {
     ) -> anyhow::Result<Self> {
         let (store, clock) = (&own.store, around.clock);
         let servers = store.list_servers().await?;
+        let sealer = AuditSealer::new(&own.master_key);
         let authority = Authority::open(
             AuthoritySettings {
                 public_url: around.public_url.to_owned(),
@@ -139,6 +141,11 @@ impl AuthorityPart {
             app.events(),
             around.sightings.clone(),
             around.self_check_agent.to_owned(),
+        ));
+        tasks.spawn(chores::seal_audit_log(
+            store.clone(),
+            sealer,
+            Arc::clone(clock),
         ));
         tasks.spawn(chores::keep_house(Housekeeper {
             store: store.clone(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use base::{Clock, Timestamp};
 use oauth::aliases::AliasProver;
+use oauth::audit_seals::AuditSealer;
 use oauth::{Authority, keys};
+use store::Store;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 
@@ -15,6 +17,12 @@ use crate::handshake::{self, Sighting};
 /// How often the clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How long after a later event one may be committed that was begun before it.
+const MARGIN: Duration = Duration::from_secs(5);
+/// The same for a node that stood still in between; looked for now and then, in so many turns once.
+const LATE_MARGIN: Duration = Duration::from_secs(3600);
+const LATE_EVENTS_EVERY: u64 = 600;
+const SEAL_TOLD_EVERY: Duration = Duration::from_secs(3600);
 /// Often enough that a key leaves soon after its last token.
 const KEYS_EVERY: Duration = Duration::from_secs(60);
 
@@ -56,15 +64,21 @@ impl Every {
 
     /// Waits until it is due; gives the time it is then.
     pub async fn next(&mut self) -> Timestamp {
-        loop {
-            let now = self.clock.now();
-            // What was missed is done once, not once for each period; a clock that was set back is believed.
-            if now >= self.due || self.due.since(now) > self.period {
-                self.due = now.after(self.period);
-                return now;
-            }
+        while !self.is_due() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        self.clock.now()
+    }
+
+    /// Whether it is due now; then it is due again after a period.
+    pub fn is_due(&mut self) -> bool {
+        let now = self.clock.now();
+        // What was missed is done once, not once for each period; a clock that was set back is believed.
+        let is_due = now >= self.due || self.due.since(now) > self.period;
+        if is_due {
+            self.due = now.after(self.period);
+        }
+        is_due
     }
 }
 
@@ -91,6 +105,42 @@ pub async fn keys(authority: Authority, clock: Arc<dyn Clock>) {
         if let Err(error) = keys::purge(store, now).await {
             tracing::warn!(%error, "ended signing keys could not be deleted");
         }
+    }
+}
+
+/// Puts the audit log under seal, a second after it was written, and tells the log what the newest seal is: whoever keeps
+/// the lines of the log elsewhere can show later that the audit log was not cut.
+pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Clock>) {
+    let mut told = Every::new(Arc::clone(&clock), SEAL_TOLD_EVERY);
+    let mut newest = None;
+    let mut failing = false;
+    for turn in 0_u64.. {
+        let margin = match turn % LATE_EVENTS_EVERY {
+            0 => LATE_MARGIN,
+            _ => MARGIN,
+        };
+        match sealer.seal_new(&store, clock.now(), margin).await {
+            Ok(seal) => {
+                newest = seal.or(newest);
+                failing = false;
+            }
+            Err(error) if !failing => {
+                failing = true;
+                tracing::warn!(%error, "the audit log could not be sealed; it is tried again each second");
+            }
+            Err(_) => {}
+        }
+        if newest.is_some()
+            && told.is_due()
+            && let Some(seal) = newest.take()
+        {
+            tracing::info!(
+                seal = seal.number,
+                head = seal.head,
+                "the audit log is under seal up to here"
+            );
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

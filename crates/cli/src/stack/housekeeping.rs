@@ -48,7 +48,10 @@ impl Housekeeper {
             Some(kept) => {
                 let before = began.before(kept);
                 let events = self.in_pieces(|| self.store.purge_audit_events(before, ROWS));
-                told("old audit events", events.await)
+                let gone = told("old audit events", events.await);
+                let seals = self.in_pieces(|| self.store.purge_audit_seals(before, ROWS));
+                told("seals of old audit events", seals.await);
+                gone
             }
         };
         let before = began.before(self.activity_kept);

@@ -9,6 +9,7 @@ mod acme;
 mod activity;
 mod addresses;
 mod apply;
+mod audit_seals;
 mod client_admin;
 mod client_documents;
 mod clients;

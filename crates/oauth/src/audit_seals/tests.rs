@@ -1,0 +1,316 @@
+#![allow(clippy::unwrap_used)]
+use std::collections::HashSet;
+
+use base::Random as _;
+use testkit::SeededRandom;
+
+use super::look_over::Looking;
+use super::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// A log and its seals, in memory.
+#[derive(Clone)]
+struct Log {
+    rows: Vec<AuditRow>,
+    seals: Vec<AuditSeal>,
+}
+
+fn sealer(key: u8) -> AuditSealer {
+    AuditSealer::new(&MasterKey::from_bytes([key; 32]))
+}
+
+/// One event an hour, ids as the store makes them; all before [`now`].
+fn row(hour: i64) -> AuditRow {
+    let at = hour * 3_600_000;
+    AuditRow {
+        id: at << 21 | 7,
+        at,
+        kind: ["user_added", "token_refreshed", "sign_in_refused"][hour as usize % 3].to_owned(),
+        server: (hour % 2 == 0).then(|| "todo".to_owned()),
+        user: Some(format!("usr_{}", hour % 5)),
+        client: (hour % 3 == 1).then(|| "cli_1".to_owned()),
+        grant: None,
+        detail: format!("alice{hour}@example.com"),
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_ms(100 * 3_600_000)
+}
+
+fn log(sealer: &AuditSealer) -> Log {
+    let rows: Vec<_> = (1..=60).map(row).collect();
+    let mut seals: Vec<AuditSeal> = Vec::new();
+    for rows in rows.chunks(7) {
+        let at = Timestamp::from_unix_ms(rows[rows.len() - 1].at);
+        seals.push(sealer.seal(seals.last(), rows, at));
+    }
+    Log { rows, seals }
+}
+
+fn look(sealer: &AuditSealer, log: &Log, against: LookOver) -> LookedOver {
+    let mut rows = log.rows.clone();
+    rows.sort_by_key(|row| row.id);
+    let mut looking = Looking::new(sealer, against);
+    for seal in &log.seals {
+        looking.seal(seal);
+        let to = seal.to_id().max(looking.read_to);
+        for row in &rows {
+            if row.id > looking.read_to && row.id <= to {
+                looking.event(row.clone());
+            }
+        }
+        looking.read_to = to;
+        looking.hold_events(seal);
+    }
+    looking.end()
+}
+
+fn against(log: &Log) -> LookOver {
+    let last = log.seals.last().unwrap();
+    LookOver {
+        now: now(),
+        kept: Some(400 * DAY),
+        kept_head: Some((last.number, last.head.clone())),
+        deleted: HashSet::new(),
+    }
+}
+
+#[test]
+fn a_log_that_nobody_touched_fits() {
+    let sealer = sealer(1);
+    let log = log(&sealer);
+    let looked = look(&sealer, &log, against(&log));
+    assert_eq!(
+        (looked.seals, looked.events, looked.found),
+        (9, 60, 0),
+        "{looked:?}"
+    );
+    let other = look(&self::sealer(2), &log, against(&log));
+    assert!(other.found > 0, "another master key sees another log");
+}
+
+/// One change by somebody who can write every table, and has not the key.
+fn tamper(log: &mut Log, random: &SeededRandom) -> &'static str {
+    let mut dice = [0u8; 4];
+    random.fill(&mut dice);
+    let at = usize::from(dice[1]) % log.rows.len();
+    let seal = usize::from(dice[2]) % log.seals.len();
+    match dice[0] % 12 {
+        0 => {
+            log.rows[at].detail.push('x');
+            "words changed"
+        }
+        1 => {
+            log.rows[at].detail.clear();
+            "words taken out"
+        }
+        2 => {
+            log.rows[at].at += 1 + i64::from(dice[3]);
+            "time changed"
+        }
+        3 => {
+            log.rows[at].user = Some("usr_other".to_owned());
+            "person changed"
+        }
+        4 => {
+            log.rows[at].server = match log.rows[at].server.take() {
+                Some(_) => None,
+                None => Some(String::new()),
+            };
+            "server changed"
+        }
+        5 => {
+            log.rows.remove(at);
+            "event taken out"
+        }
+        6 => {
+            let mut put_in = log.rows[at].clone();
+            put_in.id -= 1 + i64::from(dice[3]);
+            log.rows.push(put_in);
+            "event put in"
+        }
+        7 => {
+            let other = (at + 1 + usize::from(dice[3]) % (log.rows.len() - 1)) % log.rows.len();
+            let (one, two) = (log.rows[at].id, log.rows[other].id);
+            log.rows[at].id = two;
+            log.rows[other].id = one;
+            "two events changed places"
+        }
+        8 => {
+            log.seals.remove(seal);
+            "seal taken out"
+        }
+        9 => {
+            let entries = &mut log.seals[seal].entries;
+            let entry = usize::from(dice[3]) % entries.len();
+            let gone = entries.remove(entry);
+            log.rows.retain(|row| row.id != gone.id);
+            "event taken out of its seal too"
+        }
+        10 => {
+            // The end is cut off, seals and all.
+            let seals = log.seals.split_off(seal);
+            let first = seals[0].entries[0].id;
+            log.rows.retain(|row| row.id < first);
+            "the end cut off"
+        }
+        _ => {
+            // All from here on sealed anew, under a key that is not ours.
+            let forger = sealer(9);
+            log.rows[at].detail.push('x');
+            let mut seals: Vec<AuditSeal> = log.seals[..seal].to_vec();
+            for old in &log.seals[seal..] {
+                let held = |row: &&AuditRow| old.entries.iter().any(|entry| entry.id == row.id);
+                let rows: Vec<_> = log.rows.iter().filter(held).cloned().collect();
+                seals.push(forger.seal(seals.last(), &rows, old.made_at));
+            }
+            log.seals = seals;
+            "sealed anew"
+        }
+    }
+}
+
+#[test]
+fn each_of_ten_thousand_random_changes_is_found() {
+    let sealer = sealer(1);
+    let whole = log(&sealer);
+    let random = SeededRandom::new(20_261_130);
+    let mut kinds = HashSet::new();
+    for turn in 0..10_000 {
+        let mut log = whole.clone();
+        let kind = tamper(&mut log, &random);
+        let looked = look(&sealer, &log, against(&whole));
+        assert!(looked.found > 0, "{kind} in turn {turn} was not noticed");
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds.len(), 12);
+}
+
+#[test]
+fn the_first_bad_record_is_named() {
+    let sealer = sealer(1);
+    let whole = log(&sealer);
+    let mut changed = whole.clone();
+    changed.rows[40].detail.push('x');
+    changed.rows[23].at += 1;
+    let looked = look(&sealer, &changed, against(&whole));
+    assert_eq!(
+        looked.findings,
+        [23, 40].map(|at| Looked::EventChanged {
+            id: whole.rows[at].id
+        })
+    );
+    let mut cut = whole.clone();
+    cut.seals.truncate(3);
+    cut.rows.truncate(21);
+    let looked = look(&sealer, &cut, against(&whole));
+    assert_eq!(looked.findings, [Looked::Cut { number: 9 }]);
+    let unaware = LookOver {
+        kept_head: None,
+        ..against(&whole)
+    };
+    let looked = look(&sealer, &cut, unaware);
+    assert_eq!(looked.found, 0, "only a head kept elsewhere tells");
+}
+
+#[test]
+fn what_retention_and_deleted_people_leave_behind_fits_and_the_same_by_hand_does_not() {
+    let sealer = sealer(1);
+    let whole = log(&sealer);
+    let mut retired = whole.clone();
+    // Kept for 50 hours: those from before the 50th have left, and all seals but the last of theirs.
+    retired.rows.retain(|row| row.at >= 50 * 3_600_000);
+    retired.seals.retain(|seal| seal.number >= 7);
+    let kept = |hours: u64| LookOver {
+        kept: Some(Duration::from_secs(hours * 3600)),
+        ..against(&whole)
+    };
+    let looked = look(&sealer, &retired, kept(50));
+    assert_eq!((looked.found, looked.events), (0, 11), "{looked:?}");
+    let looked = look(&sealer, &retired, kept(90));
+    assert!(
+        looked
+            .findings
+            .contains(&Looked::SealsMissing { from: 1, to: 6 }),
+        "{looked:?}"
+    );
+
+    let mut blanked = whole.clone();
+    let alices: Vec<_> = (0..60)
+        .filter(|at| blanked.rows[*at].user.as_deref() == Some("usr_3"))
+        .collect();
+    for at in &alices {
+        blanked.rows[*at].detail.clear();
+    }
+    let deleted = LookOver {
+        deleted: HashSet::from(["usr_3".to_owned()]),
+        ..against(&whole)
+    };
+    let looked = look(&sealer, &blanked, deleted);
+    assert_eq!((looked.found, looked.blanked), (0, alices.len() as u64));
+    let looked = look(&sealer, &blanked, against(&whole));
+    assert_eq!(
+        looked.findings[0],
+        Looked::WordsMissing {
+            id: whole.rows[alices[0]].id
+        }
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_seal_at_once_seal_each_event_once_and_what_is_kept_of_it_fits() {
+    use domain::{AuditEvent, AuditEventKind};
+    use store::{DatabaseUrl, StoreOptions};
+
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(folder.path().join("authority.db"));
+    let clock = testkit::MovableClock::default();
+    let store = Store::open(StoreOptions::new(url), &clock).await.unwrap();
+    let sealer = sealer(1);
+    let now = base::Clock::now(&clock);
+    let event = |number: i64| AuditEvent {
+        at: now.after(Duration::from_millis(number.unsigned_abs())),
+        kind: AuditEventKind::SignInRefused,
+        server: None,
+        user: None,
+        client: None,
+        grant: None,
+        detail: format!("the {number}th"),
+    };
+    let mut nodes = Vec::new();
+    for _ in 0..4 {
+        let (store, sealer) = (store.clone(), sealer.clone());
+        nodes.push(tokio::spawn(async move {
+            for _ in 0..20 {
+                sealer.seal_new(&store, now, MARGIN).await.unwrap();
+            }
+        }));
+    }
+    for number in 0..200 {
+        store.insert_audit_event(event(number)).await.unwrap();
+    }
+    for node in nodes {
+        node.await.unwrap();
+    }
+    sealer.seal_new(&store, now, MARGIN).await.unwrap();
+    let looked = sealer
+        .look_over(
+            &store,
+            LookOver {
+                now,
+                ..LookOver::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (looked.found, looked.events, looked.unsealed),
+        (0, 200, 0),
+        "{looked:?}"
+    );
+    let last = store.find_last_audit_seal().await.unwrap().unwrap();
+    assert_eq!(looked.head, Some((last.number, last.head)));
+}
