@@ -17,7 +17,7 @@ use crate::steps::{Count, Steps};
 use crate::tools;
 
 /// What CI runs: an environment variable that a test reads, and its value.
-pub const SMALL_COUNTS: [(&str, u32); 17] = [
+pub const SMALL_COUNTS: [(&str, u32); 18] = [
     ("PORTCULLIS_KILLS", 3),
     ("PORTCULLIS_CRASH_POINTS", 6),
     ("PORTCULLIS_RACES", 20),
@@ -35,9 +35,10 @@ pub const SMALL_COUNTS: [(&str, u32); 17] = [
     ("PORTCULLIS_DISK_ROUNDS", 1),
     ("PORTCULLIS_RESTORES", 6),
     ("PORTCULLIS_PEER_FAULTS", 1),
+    ("PORTCULLIS_MESSAGES", 2_000),
 ];
 
-const FULL_COUNTS: [(&str, u32); 17] = [
+const FULL_COUNTS: [(&str, u32); 19] = [
     ("PORTCULLIS_KILLS", 50),
     ("PORTCULLIS_CRASH_POINTS", 100),
     ("PORTCULLIS_RACES", 1000),
@@ -55,6 +56,8 @@ const FULL_COUNTS: [(&str, u32); 17] = [
     ("PORTCULLIS_DISK_ROUNDS", 20),
     ("PORTCULLIS_RESTORES", 200),
     ("PORTCULLIS_PEER_FAULTS", 7),
+    ("PORTCULLIS_MESSAGES", 1_000_000),
+    ("PORTCULLIS_PARSERS", 5),
 ];
 
 /// One page of `docs/evidence`.
@@ -82,6 +85,8 @@ pub enum Proof {
     Upgrades,
     /// An hour at half a load leaves nothing behind
     Soak,
+    /// What was judged is what five JSON parsers execute
+    Parsers,
 }
 
 struct Plan {
@@ -227,6 +232,21 @@ impl Proof {
                 sentences: &["soak: "],
                 ..fleet("An hour at half a load leaves nothing behind")
             },
+            Self::Parsers => Plan {
+                title: "What was judged is what five JSON parsers execute",
+                covers: &[
+                    "crates/wire",
+                    "crates/authz",
+                    "crates/sdk",
+                    "crates/gateway",
+                ],
+                file: "crates/gateway/tests/gateway/parsers/mod.rs",
+                arguments: &["--package", "portcullis-gateway", "--test", "gateway"],
+                filter: &["parsers::"],
+                counts: &["PORTCULLIS_MESSAGES", "PORTCULLIS_PARSERS"],
+                sentences: &["parsers: "],
+                binaries: Binaries::None,
+            },
             Self::Floods => Plan {
                 title: "Honest people are served beside a flood",
                 covers: &["crates/cli", "crates/gateway"],
@@ -330,6 +350,9 @@ pub fn run(only: &[Proof], seed: Option<u64>) -> anyhow::Result<bool> {
 }
 
 fn prove(name: &str, plan: &Plan, seed: u64, server: &Postgres) -> anyhow::Result<Count> {
+    if plan.counts.contains(&"PORTCULLIS_PARSERS") {
+        tools::parsers()?;
+    }
     let commit = evidence::commit(plan.covers)?;
     let mut environment = vec![
         ("PORTCULLIS_SEED".to_owned(), seed.to_string()),

@@ -127,6 +127,11 @@ fn crates() -> anyhow::Result<Count> {
         (PEBBLE.to_owned(), pebble.display().to_string()),
     ];
     environment.extend(crate::prove::small_counts());
+    match crate::tools::parsers() {
+        Ok(()) => environment.push(("PORTCULLIS_PARSERS".to_owned(), "5".to_owned())),
+        // What is said to hold of five parsers is then shown of those that are here.
+        Err(error) => println!("    WARNING: not all JSON parsers are compared: {error:#}"),
+    }
     let (count, _) = cargo::test(
         "crates",
         &["--workspace", "--exclude", "stack-tests", "--no-fail-fast"],

@@ -99,6 +99,17 @@ pub fn pebble() -> anyhow::Result<PathBuf> {
     which("pebble").context("pebble is not on the path")
 }
 
+/// The JSON parsers that others wrote, to compare with: Go's, V8's, Python's and simdjson.
+pub fn parsers() -> anyhow::Result<()> {
+    program("node", &["nodejs"])?;
+    program("python3", &["python3"])?;
+    program("c++", &["g++"])?;
+    if !Path::new("/usr/include/simdjson.h").exists() {
+        packages(&["libsimdjson-dev"]).context("libsimdjson is missing")?;
+    }
+    program("go", &["golang-go"])
+}
+
 /// The folder of PostgreSQL's programs, version 15 or newer.
 pub fn postgres() -> anyhow::Result<PathBuf> {
     if let Some(found) = find_postgres() {

@@ -15,6 +15,7 @@ mod hosts;
 mod keys;
 mod lists;
 mod odd_upstreams;
+mod parsers;
 mod records;
 mod refusals;
 mod service_tokens;

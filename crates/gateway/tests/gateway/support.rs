@@ -216,8 +216,13 @@ impl Rig {
 
     /// Sends `head` as it stands, then `body`, and reads until the connection closes.
     pub async fn raw(&self, head: &str, body: &[u8]) -> String {
+        self.raw_bytes(head.as_bytes(), body).await
+    }
+
+    /// As [`Rig::raw`], for heads that are no text.
+    pub async fn raw_bytes(&self, head: &[u8], body: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(head).await.unwrap();
         stream.write_all(body).await.unwrap();
         let mut answer = Vec::new();
         let reading = stream.read_to_end(&mut answer);
