@@ -121,10 +121,13 @@ const PEBBLE: &str = "PORTCULLIS_TEST_PEBBLE";
 /// The tests that want a database run on both when there is a PostgreSQL; those of certificates want an ACME server.
 fn crates() -> anyhow::Result<Count> {
     let pebble = crate::tools::pebble()?;
+    crate::tools::javascript()?;
+    crate::tools::python()?;
     let server = Postgres::start()?;
     let mut environment = vec![
         (postgres::URL.to_owned(), server.url()),
         (PEBBLE.to_owned(), pebble.display().to_string()),
+        ("PORTCULLIS_IDENTITY_EXAMPLES".to_owned(), "1".to_owned()),
     ];
     environment.extend(crate::prove::small_counts());
     match crate::tools::parsers() {

@@ -12,6 +12,7 @@ mod discovering;
 mod forwarding;
 mod hostile_upstreams;
 mod hosts;
+mod identity;
 mod keys;
 mod lists;
 mod odd_upstreams;
