@@ -241,7 +241,7 @@ impl Proof {
                     "crates/gateway",
                 ],
                 file: "crates/gateway/tests/gateway/parsers/mod.rs",
-                arguments: &["--package", "portcullis-gateway", "--test", "gateway"],
+                arguments: &["--workspace", "--test", "gateway"],
                 filter: &["parsers::"],
                 counts: &["PORTCULLIS_MESSAGES", "PORTCULLIS_PARSERS"],
                 sentences: &["parsers: "],
