@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use base::{Clock as _, SystemClock};
 use clap::Subcommand;
-use oauth::audit_seals::{AuditSealer, LookOver, Looked, LookedOver};
+use oauth::audit_seals::{AuditSealer, LATE, LookOver, Looked, LookedOver};
 use store::audit_event_time;
 
 use crate::maintenance::{Maintenance, date};
@@ -54,49 +54,69 @@ impl Maintenance {
     ) -> anyhow::Result<()> {
         match command {
             AuditCommand::Head => {
-                let seal = self.store().find_last_audit_seal().await?;
-                let seal = seal.context("audit head: nothing is sealed yet; a node that serves seals what is new each second")?;
+                let newest = self.store().list_newest_audit_seals(1).await?;
+                let seal = newest.first().context(
+                    "audit head: nothing is sealed yet; a node that serves seals what is new every five seconds",
+                )?;
                 out.line(format!("{}:{}", seal.number, seal.head));
                 Ok(())
             }
             AuditCommand::Verify { head } => {
                 let master_key = master_key.existing(self.directory())?;
-                let deleted = self.store().list_deleted_users().await?;
                 let against = LookOver {
                     now: SystemClock.now(),
                     kept,
                     kept_head: head.map(|KeptHead(number, head)| (number, head)),
-                    deleted: deleted
-                        .into_iter()
-                        .map(|deleted| deleted.id.as_str().to_owned())
-                        .collect(),
                 };
+                let kept_head = against.kept_head.is_some();
                 let sealer = AuditSealer::new(&master_key);
                 let looked = sealer.look_over(self.store(), against).await?;
-                show(looked, out)
+                show(looked, kept_head, out)
             }
         }
     }
 }
 
-fn show(looked: LookedOver, out: &Terminal) -> anyhow::Result<()> {
+fn show(looked: LookedOver, kept_head: bool, out: &Terminal) -> anyhow::Result<()> {
+    if let Some(since) = looked.unsealed_since {
+        out.line(format!(
+            "{} events since {} are under no seal yet{}",
+            looked.unsealed,
+            date(since),
+            match SystemClock.now().since(since) > LATE {
+                true => ": nobody has served since, or the log of a node says why it cannot seal",
+                false => "",
+            }
+        ));
+    }
     if looked.found == 0 {
         out.line(format!(
-            "{} events under {} seals are as they were written",
+            "{} events under {} seals are as they were when they were sealed",
             looked.events + looked.blanked,
             looked.seals
         ));
+        if let Some(made_at) = looked.first_made_at {
+            out.line(format!("the first seal is of {}", date(made_at)));
+        }
         for (count, words) in [
-            (looked.unsealed, "too new to be under a seal"),
-            (looked.retired, "deleted when their time was over"),
+            (
+                looked.late,
+                "came under a seal more than an hour after they happened, as the first ones do after an upgrade",
+            ),
+            (looked.retired, "were deleted when their time was over"),
             (
                 looked.blanked,
-                "without the words that told who a deleted person was",
+                "are without the words that told who a deleted person was",
             ),
         ] {
             if count > 0 {
                 out.line(format!("{count} {words}"));
             }
+        }
+        if kept_head && !looked.is_head_compared {
+            out.line(
+                "the seal of the head that was kept has left with its events: it was not compared",
+            );
         }
         if let Some((number, head)) = looked.head {
             out.line(format!(
@@ -118,9 +138,8 @@ fn show(looked: LookedOver, out: &Terminal) -> anyhow::Result<()> {
 fn in_words(finding: &Looked) -> String {
     let event = |id: &i64| format!("event {id} of {}", date(audit_event_time(*id)));
     match finding {
-        Looked::SealsMissing { from, to } if from == to => format!("seal {from} is not there"),
         Looked::SealsMissing { from, to } => format!(
-            "seals {from} to {to} are not there, and retention has not deleted them as it is set now"
+            "seals {from} to {to} are not there, and retention as it is set now has not deleted them"
         ),
         Looked::SealChanged { number } => {
             format!("seal {number} was changed, or made with another master key")
@@ -130,12 +149,18 @@ fn in_words(finding: &Looked) -> String {
         Looked::WordsMissing { id } => {
             format!("{} has lost its words, and nobody was deleted", event(id))
         }
-        Looked::EventPutIn { id } => format!("{} was put in", event(id)),
+        Looked::EventPutIn { id } => format!(
+            "{} was put in later, or by a node whose clock was hours behind",
+            event(id)
+        ),
         Looked::OtherHead { number } => {
-            format!("seal {number} has another head than the one that was kept")
+            format!(
+                "seal {number} has another head than the one that was kept: what is from before was written anew, or an older \
+                 backup was restored, or a standby took over"
+            )
         }
         Looked::Cut { number } => format!(
-            "the log ends before seal {number}: its end was cut off, or an older backup was restored"
+            "the log ends before seal {number}: its end was cut off, or an older backup was restored, or a standby took over"
         ),
     }
 }

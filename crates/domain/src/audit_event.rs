@@ -22,6 +22,17 @@ pub struct AuditEvent {
     pub detail: String,
 }
 
+/// The kinds whose words may say who somebody is: e-mail addresses, and names that people gave their tokens. They leave with
+/// the person.
+pub const KINDS_THAT_NAME_PEOPLE: [AuditEventKind; 6] = [
+    AuditEventKind::UserAdded,
+    AuditEventKind::UserDisabled,
+    AuditEventKind::UserEnabled,
+    AuditEventKind::SetupLinkUsed,
+    AuditEventKind::ServiceTokenCreated,
+    AuditEventKind::ServiceTokenRevoked,
+];
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -23,7 +23,7 @@ mod user;
 mod withheld_scope;
 
 pub use activity::{CallOutcome, CallRecord};
-pub use audit_event::{AuditEvent, AuditEventKind};
+pub use audit_event::{AuditEvent, AuditEventKind, KINDS_THAT_NAME_PEOPLE};
 pub use audit_seal::{AuditSeal, AuditSealEntry};
 pub use authorization_code::AuthorizationCode;
 pub use client::{AuthMethod, Client, ClientAuthentication, ClientKeys, ClientRegistration};

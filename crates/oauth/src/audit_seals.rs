@@ -1,26 +1,20 @@
 //! The audit log under seal: whoever can write the database, and has not the master key, cannot change, take out or put in
-//! an event without its being found. Cutting off its end is found by whoever kept a head elsewhere.
+//! an event without its being found, as far back as somebody kept a head elsewhere.
 
 mod look_over;
-
-use std::time::Duration;
+mod sealing;
 
 use aws_lc_rs::hmac;
 use base::{Timestamp, base64url};
 use domain::{AuditSeal, AuditSealEntry};
-use store::{AuditRow, Store, StoreError};
+use store::AuditRow;
 
 use crate::MasterKey;
 
 pub use look_over::{LookOver, Looked, LookedOver};
+pub use sealing::{LATE, Sealing, SealingError};
 
-/// Events under one seal.
-const EVENTS_OF_A_SEAL: usize = 1000;
-
-/// Seals that one turn adds; the next one goes on.
-const SEALS_OF_A_TURN: usize = 50;
-
-/// Seals the audit log, and tells whether it fits.
+/// Makes seals, and tells whether they fit.
 #[derive(Clone)]
 pub struct AuditSealer(hmac::Key);
 
@@ -31,44 +25,22 @@ impl AuditSealer {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
     }
 
-    /// Seals what is under no seal yet, see [`Store::list_unsealed_audit_rows`]; gives the newest seal if there is a new one.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn seal_new(
-        &self,
-        store: &Store,
-        now: Timestamp,
-        margin: Duration,
-    ) -> Result<Option<AuditSeal>, StoreError> {
-        let mut newest = None;
-        for _ in 0..SEALS_OF_A_TURN {
-            // The seal first: one that another node adds meanwhile has our number.
-            let last = store.find_last_audit_seal().await?;
-            let rows = store
-                .list_unsealed_audit_rows(now, margin, EVENTS_OF_A_SEAL)
-                .await?;
-            if rows.is_empty() {
-                break;
-            }
-            let is_all = rows.len() < EVENTS_OF_A_SEAL;
-            let seal = self.seal(last.as_ref(), &rows, now);
-            if store.insert_audit_seal(seal.clone()).await? {
-                newest = Some(seal);
-            }
-            if is_all {
-                break;
-            }
-        }
-        Ok(newest)
+    /// Whether a seal is as one of ours was made.
+    fn fits(&self, seal: &AuditSeal) -> bool {
+        !seal.entries.is_empty() && self.head(seal) == seal.head
     }
 
-    /// The seal over `rows` behind `last`.
-    fn seal(&self, last: Option<&AuditSeal>, rows: &[AuditRow], now: Timestamp) -> AuditSeal {
+    /// The seal over `entries` behind `last`.
+    fn seal(
+        &self,
+        last: Option<&AuditSeal>,
+        entries: Vec<AuditSealEntry>,
+        now: Timestamp,
+    ) -> AuditSeal {
         let mut seal = AuditSeal {
             number: last.map_or(1, |last| last.number + 1),
             made_at: now,
-            entries: rows.iter().map(|row| self.entry(row)).collect(),
+            entries,
             previous: last.map_or_else(String::new, |last| last.head.clone()),
             head: String::new(),
         };

@@ -1,8 +1,9 @@
 use base::Timestamp;
 use domain::{AuditEvent, AuditEventKind, ClientId, GrantId, ServerSlug, UserId};
+use sqlx::AnyConnection;
 
 use crate::bulk::BulkStatement;
-use crate::conn::Conn;
+use crate::conn::{Conn, fetch_optional};
 use crate::values::{Args, RowReader};
 use crate::{Store, StoreError, event_id};
 
@@ -35,6 +36,19 @@ impl Conn {
             .text(&event.detail);
         self.insert_later(&INSERT, row);
     }
+}
+
+/// As [`Store::continue_audit_log`], on a connection that is no store yet.
+pub(crate) async fn go_on_behind_the_last(
+    connection: &mut AnyConnection,
+) -> Result<(), StoreError> {
+    let sql = "SELECT MAX(id) FROM audit_event";
+    if let Some(row) = fetch_optional(connection, sql, Args::default().finish()?).await?
+        && let Some(last) = RowReader::new(&row, "audit_event").optional_int(0)?
+    {
+        event_id::found(last);
+    }
+    Ok(())
 }
 
 impl Store {

@@ -1,16 +1,10 @@
 //! What the audit log is sealed with. What a seal means is for `oauth`, which has the key.
 
-use std::collections::HashSet;
-use std::time::Duration;
-
 use base::{Timestamp, base64url, base64url_decode};
 use domain::{AuditSeal, AuditSealEntry};
 
 use crate::values::{Args, RowReader};
 use crate::{Store, StoreError, event_id, metric};
-
-/// Ids, or events, that are read at once.
-const PAGE: usize = 1000;
 
 /// Bytes of an entry: an id and two digests.
 const ENTRY_BYTES: usize = 40;
@@ -18,7 +12,7 @@ const ENTRY_BYTES: usize = 40;
 /// An audit event as it is written, also one of a kind that only a newer release knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
-    /// Orders the events.
+    /// Orders the events. Two nodes may have given the same one.
     pub id: i64,
     /// When, in Unix milliseconds.
     pub at: i64,
@@ -36,17 +30,27 @@ pub struct AuditRow {
     pub detail: String,
 }
 
+/// A stretch of the audit log in order.
+#[derive(Debug, Default)]
+pub struct AuditPage {
+    /// All events with their ids, of each id all.
+    pub rows: Vec<AuditRow>,
+    /// Where the next page begins; none when this is the last.
+    pub next: Option<i64>,
+}
+
 impl Store {
-    /// The newest seal.
+    /// The newest seals, the newest first.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub async fn find_last_audit_seal(&self) -> Result<Option<AuditSeal>, StoreError> {
+    /// When they cannot be read.
+    pub async fn list_newest_audit_seals(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<AuditSeal>, StoreError> {
         let sql = "SELECT number, made_at, entries, previous, head FROM audit_seal \
-                   ORDER BY number DESC LIMIT 1";
-        let row = self.fetch_optional(sql, Args::default()).await?;
-        row.map(|row| read(&RowReader::new(&row, "audit_seal")))
-            .transpose()
+                   ORDER BY number DESC LIMIT $1";
+        self.seals(sql, Args::with_capacity(1).limit(limit)).await
     }
 
     /// The seals behind number `after`, in order.
@@ -61,110 +65,60 @@ impl Store {
         let sql = "SELECT number, made_at, entries, previous, head FROM audit_seal \
                    WHERE number > $1 ORDER BY number LIMIT $2";
         let args = Args::with_capacity(2).int(after).limit(limit);
+        self.seals(sql, args).await
+    }
+
+    /// The seals that may cover events with ids from `from` to `to`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_audit_seals_over(
+        &self,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<AuditSeal>, StoreError> {
+        let sql = "SELECT number, made_at, entries, previous, head FROM audit_seal \
+                   WHERE to_id >= $1 AND from_id <= $2";
+        let args = Args::with_capacity(2).int(from).int(to);
+        self.seals(sql, args).await
+    }
+
+    async fn seals(&self, sql: &'static str, args: Args) -> Result<Vec<AuditSeal>, StoreError> {
         let rows = self.fetch_all(sql, args).await?;
         rows.iter()
             .map(|row| read(&RowReader::new(row, "audit_seal")))
             .collect()
     }
 
-    /// Events under no seal, oldest first, at most `limit`. Looked for from `margin` before the newest event under one on: a
-    /// node may commit an event a little after later ones.
+    /// The events with ids from `from` on, oldest first, about `limit` and a thousand at most.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn list_unsealed_audit_rows(
-        &self,
-        now: Timestamp,
-        margin: Duration,
-        limit: usize,
-    ) -> Result<Vec<AuditRow>, StoreError> {
-        let sql = "SELECT MAX(to_id) FROM audit_seal";
-        let newest = match self.fetch_optional(sql, Args::default()).await? {
-            Some(row) => RowReader::new(&row, "audit_seal").optional_int(0)?,
-            None => None,
-        };
-        let from = newest.map_or(0, |id| {
-            event_id::first(event_id::time(id).min(now).before(margin))
-        });
-        let sealed = self.sealed_ids(from).await?;
-        let mut unsealed = HashSet::new();
-        let (mut after, mut first, mut last) = (from, i64::MAX, i64::MIN);
-        while unsealed.len() < limit {
-            let sql = "SELECT id FROM audit_event WHERE id > $1 ORDER BY id LIMIT $2";
-            let args = Args::with_capacity(2).int(after).limit(PAGE);
-            let rows = self.fetch_all(sql, args).await?;
-            for row in &rows {
-                let id = RowReader::new(row, "audit_event").int(0)?;
-                after = id;
-                if unsealed.len() < limit && !sealed.contains(&id) {
-                    unsealed.insert(id);
-                    (first, last) = (first.min(id), last.max(id));
-                }
-            }
-            if rows.len() < PAGE {
-                break;
-            }
-        }
-        let mut rows = Vec::new();
-        let mut after = first.saturating_sub(1);
-        while after < last {
-            let page = self.list_audit_rows(after, last, PAGE).await?;
-            let Some(end) = page.last() else {
-                break;
-            };
-            after = end.id;
-            rows.extend(page.into_iter().filter(|row| unsealed.contains(&row.id)));
-        }
-        Ok(rows)
-    }
-
-    async fn sealed_ids(&self, from: i64) -> Result<HashSet<i64>, StoreError> {
-        let sql =
-            "SELECT number, made_at, entries, previous, head FROM audit_seal WHERE to_id > $1";
-        let rows = self
-            .fetch_all(sql, Args::with_capacity(1).int(from))
-            .await?;
-        let mut ids = HashSet::new();
-        for row in &rows {
-            let seal = read(&RowReader::new(row, "audit_seal"))?;
-            ids.extend(seal.entries.iter().map(|entry| entry.id));
-        }
-        Ok(ids)
-    }
-
-    /// The events behind `after` and up to `last`, oldest first.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn list_audit_rows(
-        &self,
-        after: i64,
-        last: i64,
-        limit: usize,
-    ) -> Result<Vec<AuditRow>, StoreError> {
+    pub async fn audit_page(&self, from: i64, limit: usize) -> Result<AuditPage, StoreError> {
+        let limit = limit.min(1000);
         let sql = "SELECT id, at, kind, server, user_id, client_id, grant_id, detail FROM audit_event \
-                   WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
-        let args = Args::with_capacity(3).int(after).int(last).limit(limit);
+                   WHERE id >= $1 ORDER BY id LIMIT $2";
+        let args = Args::with_capacity(2).int(from).limit(limit);
         let rows = self.fetch_all(sql, args).await?;
-        rows.iter()
-            .map(|row| {
-                let row = RowReader::new(row, "audit_event");
-                let text = |index| row.optional_text(index).map(|text| text.map(str::to_owned));
-                Ok(AuditRow {
-                    id: row.int(0)?,
-                    at: row.int(1)?,
-                    kind: row.text(2)?.to_owned(),
-                    server: text(3)?,
-                    user: text(4)?,
-                    client: text(5)?,
-                    grant: text(6)?,
-                    detail: row.text(7)?.to_owned(),
-                })
-            })
-            .collect()
+        let mut rows = rows
+            .iter()
+            .map(|row| read_row(&RowReader::new(row, "audit_event")))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut next = None;
+        if rows.len() >= limit
+            && let Some(last) = rows.last().map(|row| row.id)
+        {
+            // There may be more with the last id: they come together.
+            next = Some(match rows.first() {
+                Some(first) if first.id < last => last,
+                _ => last.saturating_add(1),
+            });
+            rows.retain(|row| row.id < next.unwrap_or(i64::MAX));
+        }
+        Ok(AuditPage { rows, next })
     }
 
-    /// Adds a seal behind the last one; false when another node was quicker.
+    /// Adds a seal behind the one that it was made behind; false when that is not the last one, or not there.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -172,6 +126,16 @@ impl Store {
         let entries = entries_text(&seal.entries);
         self.write((seal, entries), |conn, (seal, entries)| {
             Box::pin(async move {
+                let sql = "SELECT head FROM audit_seal WHERE number = $1";
+                let args = Args::with_capacity(1).int(seal.number - 1);
+                let previous = conn.fetch_optional(sql, args).await?;
+                let previous = match &previous {
+                    Some(row) => RowReader::new(row, "audit_seal").text(0)?,
+                    None => "",
+                };
+                if previous != seal.previous || (seal.number > 1 && previous.is_empty()) {
+                    return Ok(false);
+                }
                 let from = seal.entries.iter().map(|entry| entry.id).min();
                 let sql = "INSERT INTO audit_seal (number, from_id, to_id, made_at, entries, previous, head) \
                            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
@@ -189,24 +153,43 @@ impl Store {
         .await
     }
 
-    /// Deletes seals that were made before `before` and whose events are all gone, at most `limit`. The last of these stays: it
-    /// shows that what was before it was older still.
+    /// Deletes the first seals that were made before `before` and whose events are all gone, at most `limit`. The last of these
+    /// stays: it shows that what was before it was older still.
     ///
     /// # Errors
-    /// When they cannot be deleted.
+    /// When they cannot be read or deleted.
     pub async fn purge_audit_seals(
         &self,
         before: Timestamp,
         limit: usize,
     ) -> Result<u64, StoreError> {
+        let sql = "SELECT MIN(id) FROM audit_event";
+        let oldest = match self.fetch_optional(sql, Args::default()).await? {
+            Some(row) => RowReader::new(&row, "audit_event").optional_int(0)?,
+            None => None,
+        };
+        let Some(oldest) = oldest else {
+            return Ok(0);
+        };
+        // Found without the writer, which others wait for.
+        let sql = "SELECT number, made_at, to_id FROM audit_seal ORDER BY number LIMIT $1";
+        let args = Args::with_capacity(1).limit(limit.saturating_add(1));
+        let mut last = None;
+        for row in &self.fetch_all(sql, args).await? {
+            let row = RowReader::new(row, "audit_seal");
+            if row.time(1)? >= before || row.int(2)? >= oldest {
+                break;
+            }
+            last = Some(row.int(0)?);
+        }
+        let Some(last) = last else {
+            return Ok(0);
+        };
         let gone = self
-            .write((before, limit), |conn, (before, limit)| {
+            .write(last, |conn, last| {
                 Box::pin(async move {
-                    let sql = "DELETE FROM audit_seal WHERE number IN (SELECT number FROM audit_seal \
-                               WHERE number < (SELECT MAX(number) FROM audit_seal WHERE made_at < $1 \
-                               AND to_id < (SELECT MIN(id) FROM audit_event)) ORDER BY number LIMIT $2)";
-                    let args = Args::with_capacity(2).time(*before).limit(*limit);
-                    conn.execute(sql, args).await
+                    let sql = "DELETE FROM audit_seal WHERE number < $1";
+                    conn.execute(sql, Args::with_capacity(1).int(*last)).await
                 })
             })
             .await?;
@@ -218,6 +201,25 @@ impl Store {
 /// When the event with this id happened, as whoever recorded it had it.
 pub fn audit_event_time(id: i64) -> Timestamp {
     event_id::time(id)
+}
+
+/// The smallest id of an event at `at`.
+pub fn first_audit_event_id(at: Timestamp) -> i64 {
+    event_id::first(at)
+}
+
+fn read_row(row: &RowReader<'_>) -> Result<AuditRow, StoreError> {
+    let text = |index| row.optional_text(index).map(|text| text.map(str::to_owned));
+    Ok(AuditRow {
+        id: row.int(0)?,
+        at: row.int(1)?,
+        kind: row.text(2)?.to_owned(),
+        server: text(3)?,
+        user: text(4)?,
+        client: text(5)?,
+        grant: text(6)?,
+        detail: row.text(7)?.to_owned(),
+    })
 }
 
 fn entries_text(entries: &[AuditSealEntry]) -> String {

@@ -5,9 +5,9 @@ use domain::{AuditEvent, FamilyEnd, GrantId, UserId, UserRole};
 use sqlx::AnyConnection;
 
 use crate::bulk::BulkStatement;
-use crate::conn::{Conn, execute, fetch_all};
+use crate::conn::{Conn, execute, fetch_all, fetch_optional};
 use crate::values::{Args, RowReader, refuse_nul};
-use crate::{PAGE_ROWS_MAX, Store, StoreError, event_id};
+use crate::{PAGE_ROWS_MAX, Store, StoreError, audit, event_id};
 
 /// What [`Store::delete_user`] writes.
 #[derive(Debug, Clone)]
@@ -162,11 +162,15 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn delete_again(&self, deleted: Vec<DeletedUser>) -> Result<u64, StoreError> {
-        self.write(deleted, |conn, deleted| {
+    pub async fn delete_again(
+        &self,
+        deleted: Vec<DeletedUser>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.write((deleted, now), |conn, (deleted, now)| {
             Box::pin(async move {
                 conn.count_change().await?;
-                delete_again(conn.raw(), deleted).await
+                delete_again(conn.raw(), deleted, *now).await
             })
         })
         .await
@@ -308,9 +312,27 @@ pub(crate) async fn list(connection: &mut AnyConnection) -> Result<Vec<DeletedUs
 pub(crate) async fn delete_again(
     connection: &mut AnyConnection,
     deleted: &[DeletedUser],
+    now: Timestamp,
 ) -> Result<u64, StoreError> {
+    audit::go_on_behind_the_last(connection).await?;
     for one in deleted {
         remember(connection, one).await?;
+        let sql = "SELECT id FROM app_user WHERE id = $1";
+        let args = Args::with_capacity(1).text(one.id.as_str());
+        if fetch_optional(connection, sql, args.finish()?)
+            .await?
+            .is_none()
+        {
+            continue;
+        }
+        // Says where the words of their events have gone.
+        let sql = "INSERT INTO audit_event (id, at, kind, user_id, detail) \
+                   VALUES ($1, $2, 'user_deleted', $3, 'again, after a restore')";
+        let args = Args::with_capacity(3)
+            .int(event_id::next_in_order(now))
+            .time(now)
+            .text(one.id.as_str());
+        execute(connection, sql, args.finish()?).await?;
     }
     let mut gone = 0;
     for sql in OF_DELETED {
@@ -327,4 +349,26 @@ async fn remember(connection: &mut AnyConnection, deleted: &DeletedUser) -> Resu
         .time(deleted.deleted_at)
         .time(deleted.remembered_until);
     execute(connection, sql, args.finish()?).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::KINDS_THAT_NAME_PEOPLE;
+
+    use super::*;
+
+    #[test]
+    fn the_words_of_each_kind_that_names_people_are_taken_out() {
+        for sql in [OF_DELETED[4], FIND_WORDS, BLANK_LATEST] {
+            let (_, kinds) = sql.split_once("kind IN (").unwrap_or_default();
+            let named = kinds.split(')').next().unwrap_or_default();
+            assert_eq!(
+                named.matches('\'').count(),
+                2 * KINDS_THAT_NAME_PEOPLE.len()
+            );
+            for kind in KINDS_THAT_NAME_PEOPLE {
+                assert!(named.contains(&format!("'{}'", kind.as_str())), "{sql}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 
 use crate::conn::{execute, fetch_optional};
 use crate::values::{Args, RowReader};
-use crate::{Store, StoreError, event_id};
+use crate::{Store, StoreError, audit, event_id};
 
 /// The present epoch: whatever was issued before it began is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,12 +165,7 @@ pub(crate) async fn begin(
         execute(connection, sql, args.finish()?).await?;
     }
     // Nothing was read of this database yet when it is only being opened.
-    let sql = "SELECT MAX(id) FROM audit_event";
-    if let Some(row) = fetch_optional(connection, sql, Args::default().finish()?).await?
-        && let Some(last) = RowReader::new(&row, "audit_event").optional_int(0)?
-    {
-        event_id::found(last);
-    }
+    audit::go_on_behind_the_last(connection).await?;
     let sql = "INSERT INTO audit_event (id, at, kind, detail) VALUES ($1, $2, 'epoch_began', $3)";
     let args = Args::with_capacity(3)
         .int(event_id::next_in_order(now))

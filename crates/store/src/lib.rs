@@ -66,7 +66,7 @@ pub use acme::{AcmeCertificate, AcmeOrder};
 pub use activity::{ActivityLog, ActivityOptions};
 pub use apply::{Applied, Apply, CHANGES_MAX, Change};
 pub use audit::StoredAuditEvent;
-pub use audit_seals::{AuditRow, audit_event_time};
+pub use audit_seals::{AuditPage, AuditRow, audit_event_time, first_audit_event_id};
 pub use client_admin::{ClientUsage, EndClient, IdleClients};
 pub use client_cut_off::ClientCutOff;
 pub use client_trust::AskedFor;

@@ -137,7 +137,7 @@ impl Restoring<'_> {
             false => Some(Vec::new()),
         };
         let again = match again {
-            Some(deleted) => Some(store.delete_again(deleted).await?),
+            Some(deleted) => Some(store.delete_again(deleted, now).await?),
             None => None,
         };
         store.close().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::{Clock, Timestamp};
 use oauth::aliases::AliasProver;
-use oauth::audit_seals::AuditSealer;
+use oauth::audit_seals::{AuditSealer, LATE, Sealing};
 use oauth::{Authority, keys};
 use store::Store;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -17,11 +17,9 @@ use crate::handshake::{self, Sighting};
 /// How often the clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10 * 60);
-/// How long after a later event one may be committed that was begun before it.
-const MARGIN: Duration = Duration::from_secs(5);
-/// The same for a node that stood still in between; looked for now and then, in so many turns once.
-const LATE_MARGIN: Duration = Duration::from_secs(3600);
-const LATE_EVENTS_EVERY: u64 = 600;
+const SEALED_EVERY: Duration = Duration::from_secs(5);
+/// How long after a later event one may be committed that was begun before it. Later ones are looked for each hour.
+const MARGIN: Duration = Duration::from_secs(10);
 const SEAL_TOLD_EVERY: Duration = Duration::from_secs(3600);
 /// Often enough that a key leaves soon after its last token.
 const KEYS_EVERY: Duration = Duration::from_secs(60);
@@ -108,25 +106,24 @@ pub async fn keys(authority: Authority, clock: Arc<dyn Clock>) {
     }
 }
 
-/// Puts the audit log under seal, a second after it was written, and tells the log what the newest seal is: whoever keeps
-/// the lines of the log elsewhere can show later that the audit log was not cut.
+/// Puts the audit log under seal as it grows, and tells the log what the newest seal is: whoever keeps the lines of the log
+/// elsewhere can show later that the audit log was not written anew.
 pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Clock>) {
+    let mut sealing = Sealing::new(sealer, store);
+    let mut late = Every::new(Arc::clone(&clock), LATE);
     let mut told = Every::new(Arc::clone(&clock), SEAL_TOLD_EVERY);
     let mut newest = None;
     let mut failing = false;
-    for turn in 0_u64.. {
-        let margin = match turn % LATE_EVENTS_EVERY {
-            0 => LATE_MARGIN,
-            _ => MARGIN,
-        };
-        match sealer.seal_new(&store, clock.now(), margin).await {
+    loop {
+        let margin = if late.is_due() { LATE } else { MARGIN };
+        match sealing.turn(clock.now(), margin).await {
             Ok(seal) => {
                 newest = seal.or(newest);
                 failing = false;
             }
             Err(error) if !failing => {
                 failing = true;
-                tracing::warn!(%error, "the audit log could not be sealed; it is tried again each second");
+                tracing::error!(%error, "the audit log is not sealed; it is tried again every few seconds");
             }
             Err(_) => {}
         }
@@ -140,7 +137,7 @@ pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Cl
                 "the audit log is under seal up to here"
             );
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(SEALED_EVERY).await;
     }
 }
 

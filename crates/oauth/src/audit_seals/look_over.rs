@@ -1,24 +1,24 @@
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use base::Timestamp;
-use domain::{AuditEventKind, AuditSeal};
+use domain::{AuditEventKind, AuditSeal, AuditSealEntry, KINDS_THAT_NAME_PEOPLE};
 use store::{AuditRow, Store, StoreError, audit_event_time};
 
-use super::AuditSealer;
+use super::{AuditSealer, LATE};
 
 /// Findings that are told; the others are counted.
 const FINDINGS_TOLD: usize = 20;
 
-/// Events that no seal has covered so far. More than a node ever leaves behind.
+/// Events that no seal has covered so far. More than nodes ever leave behind.
 const WAITING: usize = 100_000;
 
 /// Seals, and events, that are read at once.
-const PAGE: usize = 50;
+const SEALS: usize = 50;
 const EVENTS: usize = 1000;
 
-/// An event that is younger may still come under a seal.
-const SEALED_WITHIN: Duration = Duration::from_secs(2 * 3600);
+/// How much longer than [`LATE`] is taken: the clocks of nodes differ a little, and a turn takes its time.
+const LATE_SLACK: Duration = Duration::from_secs(600);
 
 /// Retention deletes in turns.
 const RETENTION_SLACK: Duration = Duration::from_secs(24 * 3600);
@@ -32,8 +32,6 @@ pub struct LookOver {
     pub kept: Option<Duration>,
     /// A seal's number and head that somebody kept elsewhere.
     pub kept_head: Option<(i64, String)>,
-    /// People who were deleted and whose words are gone with them.
-    pub deleted: HashSet<String>,
 }
 
 /// What was found.
@@ -41,16 +39,24 @@ pub struct LookOver {
 pub struct LookedOver {
     /// Seals that fit.
     pub seals: u64,
+    /// When the first of them was made.
+    pub first_made_at: Option<Timestamp>,
     /// Events that fit.
     pub events: u64,
+    /// Those among them that came under a seal more than an hour after they happened: nothing shows what they were until then.
+    pub late: u64,
     /// Events under a seal that retention has deleted.
     pub retired: u64,
     /// Events whose words left with a person who was deleted.
     pub blanked: u64,
-    /// Events that are too new to be under a seal.
+    /// Events behind the newest seal.
     pub unsealed: u64,
+    /// When the first of them happened.
+    pub unsealed_since: Option<Timestamp>,
     /// The newest seal's number and head, to be kept elsewhere.
     pub head: Option<(i64, String)>,
+    /// Whether the head that was kept was held against its seal.
+    pub is_head_compared: bool,
     /// What does not fit, the oldest first; at most twenty.
     pub findings: Vec<Looked>,
     /// How many there are.
@@ -71,11 +77,11 @@ pub enum Looked {
     EventChanged { id: i64 },
     /// The words of an event are gone, and nobody was deleted.
     WordsMissing { id: i64 },
-    /// An event stands between sealed ones and is under no seal.
+    /// An event stands between sealed ones and is under no seal, or came under one long after those around it.
     EventPutIn { id: i64 },
     /// The head that was kept elsewhere is not that of its seal.
     OtherHead { number: i64 },
-    /// The log ends before the seal whose head was kept elsewhere: it was cut, or an older backup was restored.
+    /// The log ends before the seal whose head was kept elsewhere.
     Cut { number: i64 },
 }
 
@@ -90,35 +96,61 @@ impl AuditSealer {
         against: LookOver,
     ) -> Result<LookedOver, StoreError> {
         let mut looking = Looking::new(self, against);
+        let mut events = Events::of(store);
         let mut number = 0;
         loop {
-            let seals = store.list_audit_seals(number, PAGE).await?;
+            let seals = store.list_audit_seals(number, SEALS).await?;
             for seal in &seals {
                 number = seal.number;
                 looking.seal(seal);
-                let (mut after, to) = (looking.read_to, seal.to_id().max(looking.read_to));
-                while after < to {
-                    let rows = store.list_audit_rows(after, to, EVENTS).await?;
-                    after = rows.last().map_or(to, |row| row.id);
-                    rows.into_iter().for_each(|row| looking.event(row));
+                let to = seal.to_id();
+                while let Some(row) = events.next_up_to(to).await? {
+                    looking.event(row);
                 }
-                looking.read_to = to;
                 looking.hold_events(seal);
             }
-            if seals.len() < PAGE {
+            if seals.len() < SEALS {
                 break;
             }
         }
-        let mut after = looking.read_to;
-        loop {
-            let rows = store.list_audit_rows(after, i64::MAX, EVENTS).await?;
-            let Some(last) = rows.last() else {
-                break;
-            };
-            after = last.id;
-            looking.result.unsealed += rows.len() as u64;
+        // Committed a little after later ones, and sealed since we read on.
+        let mut again = Vec::new();
+        for id in looking.missing_ids() {
+            let page = store.audit_page(id, EVENTS).await?;
+            again.extend(page.rows.into_iter().filter(|row| row.id == id));
         }
-        Ok(looking.end())
+        while let Some(row) = events.next_up_to(i64::MAX).await? {
+            looking.behind(&row);
+        }
+        Ok(looking.end(again))
+    }
+}
+
+/// The events in order, a page at a time.
+struct Events<'a> {
+    store: &'a Store,
+    read: VecDeque<AuditRow>,
+    next: Option<i64>,
+}
+
+impl<'a> Events<'a> {
+    fn of(store: &'a Store) -> Self {
+        Self {
+            store,
+            read: VecDeque::new(),
+            next: Some(i64::MIN),
+        }
+    }
+
+    async fn next_up_to(&mut self, id: i64) -> Result<Option<AuditRow>, StoreError> {
+        while self.read.is_empty()
+            && let Some(from) = self.next
+        {
+            let page = self.store.audit_page(from, EVENTS).await?;
+            self.read = page.rows.into();
+            self.next = page.next;
+        }
+        Ok(self.read.pop_front_if(|row| row.id <= id))
     }
 }
 
@@ -127,12 +159,16 @@ pub(super) struct Looking<'a> {
     sealer: &'a AuditSealer,
     against: LookOver,
     last: Option<(i64, String)>,
-    /// Events up to here were read.
-    pub(super) read_to: i64,
+    /// The newest event under a seal so far.
+    newest: Option<i64>,
     /// Read, and under no seal so far.
-    waiting: BTreeMap<i64, AuditRow>,
+    waiting: BTreeMap<i64, Vec<AuditRow>>,
+    waiting_count: usize,
+    /// Under a seal, and not read.
+    missing: Vec<AuditSealEntry>,
     /// Events without their words, by whom they are about.
     blanked: Vec<(i64, String)>,
+    deleted: HashSet<String>,
     result: LookedOver,
 }
 
@@ -142,9 +178,12 @@ impl<'a> Looking<'a> {
             sealer,
             against,
             last: None,
-            read_to: 0,
+            newest: None,
             waiting: BTreeMap::new(),
+            waiting_count: 0,
+            missing: Vec::new(),
             blanked: Vec::new(),
+            deleted: HashSet::new(),
             result: LookedOver::default(),
         }
     }
@@ -156,100 +195,164 @@ impl<'a> Looking<'a> {
         }
     }
 
-    fn is_retired(&self, id: i64) -> bool {
-        let Some(kept) = self.against.kept else {
-            return false;
-        };
-        audit_event_time(id) < self.against.now.before(kept).after(RETENTION_SLACK)
+    /// Whether what was there at that time may have been deleted since.
+    fn is_retired(&self, at: Timestamp) -> bool {
+        let kept = self.against.kept;
+        kept.is_some_and(|kept| at <= self.against.now.before(kept).after(RETENTION_SLACK))
     }
 
     /// The seal itself and its place.
     pub(super) fn seal(&mut self, seal: &AuditSeal) {
         let number = seal.number;
         let (expected, previous) = match &self.last {
-            Some((last, head)) => (last + 1, Some(head.clone())),
-            // The first ones may have left with their events.
-            None if number > 1 && self.seals_may_have_left(seal) => (number, None),
-            None => (1, Some(String::new())),
+            Some((last, head)) => (last + 1, head.clone()),
+            None => (1, String::new()),
         };
-        if number != expected {
+        // Retention leaves the last seal whose events are all gone: it shows that what was before it was older still.
+        let is_gap = number != expected;
+        if is_gap && !self.is_retired(seal.made_at) {
             self.found(Looked::SealsMissing {
                 from: expected,
                 to: number - 1,
             });
         }
-        let follows = number != expected || previous.is_none_or(|head| head == seal.previous);
-        let fits = !seal.entries.is_empty() && self.sealer.head(seal) == seal.head;
-        match follows && fits {
-            true => self.result.seals += 1,
+        match (is_gap || seal.previous == previous) && self.sealer.fits(seal) {
+            true => {
+                self.result.seals += 1;
+                self.result.first_made_at.get_or_insert(seal.made_at);
+            }
             false => self.found(Looked::SealChanged { number }),
         }
         if let Some((kept, head)) = &self.against.kept_head
             && *kept == number
-            && *head != seal.head
         {
-            self.found(Looked::OtherHead { number });
+            self.result.is_head_compared = true;
+            if *head != seal.head {
+                self.found(Looked::OtherHead { number });
+            }
         }
         self.last = Some((number, seal.head.clone()));
     }
 
-    fn seals_may_have_left(&self, first: &AuditSeal) -> bool {
-        // The last one whose events have all left stays, to show that what was before it was older still.
-        let kept = self.against.kept;
-        kept.is_some_and(|kept| {
-            first.made_at <= self.against.now.before(kept).after(RETENTION_SLACK)
-        })
-    }
-
     /// An event, in order.
     pub(super) fn event(&mut self, row: AuditRow) {
-        if row.kind == AuditEventKind::UserDeleted.as_str()
-            && let Some(user) = &row.user
-        {
-            self.against.deleted.insert(user.clone());
-        }
-        if self.waiting.len() < WAITING {
-            self.waiting.insert(row.id, row);
-        } else {
+        if self.waiting_count == WAITING {
             self.found(Looked::EventPutIn { id: row.id });
+            return;
         }
+        self.waiting_count += 1;
+        self.waiting.entry(row.id).or_default().push(row);
     }
 
     /// The events under `seal`, when all up to its last were read.
     pub(super) fn hold_events(&mut self, seal: &AuditSeal) {
+        let may_be_from = self.newest.map(|id| {
+            let newest = audit_event_time(id).min(seal.made_at);
+            newest.before(LATE + LATE_SLACK)
+        });
         for entry in &seal.entries {
-            let Some(row) = self.waiting.remove(&entry.id) else {
-                match self.is_retired(entry.id) {
-                    true => self.result.retired += 1,
-                    false => self.found(Looked::EventMissing { id: entry.id }),
-                }
-                continue;
-            };
-            let now = self.sealer.entry(&row);
-            if now.facts != entry.facts {
-                self.found(Looked::EventChanged { id: row.id });
-            } else if now.words == entry.words {
-                self.result.events += 1;
-            } else if let (true, Some(user)) = (row.detail.is_empty(), row.user) {
-                self.blanked.push((row.id, user));
-            } else {
-                self.found(Looked::EventChanged { id: row.id });
+            let at = audit_event_time(entry.id);
+            if may_be_from.is_some_and(|from| at < from) {
+                self.found(Looked::EventPutIn { id: entry.id });
             }
+            match self.take(entry) {
+                Some(row) => {
+                    if seal.made_at.since(at) > LATE {
+                        self.result.late += 1;
+                    }
+                    self.hold(entry, row);
+                }
+                None if self.is_retired(at.min(seal.made_at)) => self.result.retired += 1,
+                None => self.missing.push(*entry),
+            }
+        }
+        self.newest = self.newest.max(Some(seal.to_id()));
+    }
+
+    /// The event that an entry is about; of several with its id the one that fits best.
+    fn take(&mut self, entry: &AuditSealEntry) -> Option<AuditRow> {
+        let rows = self.waiting.get_mut(&entry.id)?;
+        let best = |row: &AuditRow| {
+            let now = self.sealer.entry(row);
+            (now.facts == entry.facts, now.words == entry.words)
+        };
+        let index = (0..rows.len()).max_by_key(|index| best(&rows[*index]))?;
+        let row = rows.swap_remove(index);
+        if rows.is_empty() {
+            self.waiting.remove(&entry.id);
+        }
+        self.waiting_count -= 1;
+        Some(row)
+    }
+
+    fn hold(&mut self, entry: &AuditSealEntry, row: AuditRow) {
+        let now = self.sealer.entry(&row);
+        if now.facts != entry.facts {
+            self.found(Looked::EventChanged { id: row.id });
+            return;
+        }
+        self.hear_of_deletion(&row);
+        let names_people = || {
+            KINDS_THAT_NAME_PEOPLE
+                .iter()
+                .any(|kind| kind.as_str() == row.kind)
+        };
+        if now.words == entry.words {
+            self.result.events += 1;
+        } else if row.detail.is_empty()
+            && names_people()
+            && let Some(user) = row.user
+        {
+            self.blanked.push((row.id, user));
+        } else {
+            self.found(Looked::EventChanged { id: row.id });
         }
     }
 
-    pub(super) fn end(mut self) -> LookedOver {
+    fn hear_of_deletion(&mut self, row: &AuditRow) {
+        if row.kind == AuditEventKind::UserDeleted.as_str()
+            && let Some(user) = &row.user
+        {
+            self.deleted.insert(user.clone());
+        }
+    }
+
+    /// An event behind the newest seal.
+    pub(super) fn behind(&mut self, row: &AuditRow) {
+        self.hear_of_deletion(row);
+        self.result.unsealed += 1;
+        let at = audit_event_time(row.id);
+        self.result.unsealed_since.get_or_insert(at);
+    }
+
+    /// Events that are to be looked for once more, the first few.
+    pub(super) fn missing_ids(&self) -> Vec<i64> {
+        let missing = self.missing.iter().take(FINDINGS_TOLD);
+        missing.map(|entry| entry.id).collect()
+    }
+
+    /// `again` is what was found of those.
+    pub(super) fn end(mut self, again: Vec<AuditRow>) -> LookedOver {
+        again.into_iter().for_each(|row| self.event(row));
+        for entry in std::mem::take(&mut self.missing) {
+            match self.take(&entry) {
+                Some(row) => self.hold(&entry, row),
+                None => self.found(Looked::EventMissing { id: entry.id }),
+            }
+        }
         for (id, user) in std::mem::take(&mut self.blanked) {
-            match self.against.deleted.contains(&user) {
+            match self.deleted.contains(&user) {
                 true => self.result.blanked += 1,
                 false => self.found(Looked::WordsMissing { id }),
             }
         }
-        let may_wait = self.against.now.before(SEALED_WITHIN);
-        for id in std::mem::take(&mut self.waiting).into_keys() {
-            match audit_event_time(id) > may_wait {
-                true => self.result.unsealed += 1,
-                false => self.found(Looked::EventPutIn { id }),
+        let may_wait = self.against.now.before(LATE + LATE_SLACK);
+        for (id, rows) in std::mem::take(&mut self.waiting) {
+            for row in rows {
+                match audit_event_time(id) > may_wait {
+                    true => self.behind(&row),
+                    false => self.found(Looked::EventPutIn { id }),
+                }
             }
         }
         if let Some((number, _)) = self.against.kept_head

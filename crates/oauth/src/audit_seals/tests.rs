@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use std::collections::HashSet;
+use std::time::Duration;
 
 use base::Random as _;
+use store::{Store, audit_event_time};
 use testkit::SeededRandom;
 
 use super::look_over::Looking;
@@ -40,12 +42,16 @@ fn now() -> Timestamp {
     Timestamp::from_unix_ms(100 * 3_600_000)
 }
 
+fn entries(sealer: &AuditSealer, rows: &[AuditRow]) -> Vec<AuditSealEntry> {
+    rows.iter().map(|row| sealer.entry(row)).collect()
+}
+
 fn log(sealer: &AuditSealer) -> Log {
     let rows: Vec<_> = (1..=60).map(row).collect();
     let mut seals: Vec<AuditSeal> = Vec::new();
     for rows in rows.chunks(7) {
         let at = Timestamp::from_unix_ms(rows[rows.len() - 1].at);
-        seals.push(sealer.seal(seals.last(), rows, at));
+        seals.push(sealer.seal(seals.last(), entries(sealer, rows), at));
     }
     Log { rows, seals }
 }
@@ -54,18 +60,16 @@ fn look(sealer: &AuditSealer, log: &Log, against: LookOver) -> LookedOver {
     let mut rows = log.rows.clone();
     rows.sort_by_key(|row| row.id);
     let mut looking = Looking::new(sealer, against);
+    let mut rows = rows.into_iter().peekable();
     for seal in &log.seals {
         looking.seal(seal);
-        let to = seal.to_id().max(looking.read_to);
-        for row in &rows {
-            if row.id > looking.read_to && row.id <= to {
-                looking.event(row.clone());
-            }
+        while let Some(row) = rows.next_if(|row| row.id <= seal.to_id()) {
+            looking.event(row);
         }
-        looking.read_to = to;
         looking.hold_events(seal);
     }
-    looking.end()
+    rows.for_each(|row| looking.behind(&row));
+    looking.end(Vec::new())
 }
 
 fn against(log: &Log) -> LookOver {
@@ -74,7 +78,6 @@ fn against(log: &Log) -> LookOver {
         now: now(),
         kept: Some(400 * DAY),
         kept_head: Some((last.number, last.head.clone())),
-        deleted: HashSet::new(),
     }
 }
 
@@ -98,7 +101,7 @@ fn tamper(log: &mut Log, random: &SeededRandom) -> &'static str {
     random.fill(&mut dice);
     let at = usize::from(dice[1]) % log.rows.len();
     let seal = usize::from(dice[2]) % log.seals.len();
-    match dice[0] % 12 {
+    match dice[0] % 16 {
         0 => {
             log.rows[at].detail.push('x');
             "words changed"
@@ -157,6 +160,46 @@ fn tamper(log: &mut Log, random: &SeededRandom) -> &'static str {
             log.rows.retain(|row| row.id < first);
             "the end cut off"
         }
+        11 => {
+            // Another one with the same id, before or behind the true one.
+            let mut double = log.rows[at].clone();
+            double.detail.push('x');
+            log.rows.insert(at + usize::from(dice[3] % 2), double);
+            "a second event with the same id"
+        }
+        12 => {
+            let double = log.rows[at].clone();
+            log.rows.push(double);
+            "the same event twice"
+        }
+        13 => {
+            // Put where a node that serves looks for what is new, which then seals it.
+            let sealer = sealer(1);
+            let mut put_in = log.rows[at % 50].clone();
+            put_in.id += 1;
+            let put_in = [put_in];
+            let last = log.seals.last().unwrap();
+            let seal = sealer.seal(Some(last), entries(&sealer, &put_in), now());
+            log.seals.push(seal);
+            log.rows.extend(put_in);
+            "an old event put under a new seal"
+        }
+        14 => {
+            // The seals from here on taken away, so that a node that serves makes new ones.
+            let sealer = sealer(1);
+            log.rows.last_mut().unwrap().detail.push('x');
+            let seals = log.seals.split_off(seal);
+            let first = seals[0].entries[0].id;
+            let rows: Vec<_> = log
+                .rows
+                .iter()
+                .filter(|row| row.id >= first)
+                .cloned()
+                .collect();
+            let seal = sealer.seal(log.seals.last(), entries(&sealer, &rows), now());
+            log.seals.push(seal);
+            "sealed anew by a node that serves"
+        }
         _ => {
             // All from here on sealed anew, under a key that is not ours.
             let forger = sealer(9);
@@ -165,7 +208,7 @@ fn tamper(log: &mut Log, random: &SeededRandom) -> &'static str {
             for old in &log.seals[seal..] {
                 let held = |row: &&AuditRow| old.entries.iter().any(|entry| entry.id == row.id);
                 let rows: Vec<_> = log.rows.iter().filter(held).cloned().collect();
-                seals.push(forger.seal(seals.last(), &rows, old.made_at));
+                seals.push(forger.seal(seals.last(), entries(&forger, &rows), old.made_at));
             }
             log.seals = seals;
             "sealed anew"
@@ -186,7 +229,7 @@ fn each_of_ten_thousand_random_changes_is_found() {
         assert!(looked.found > 0, "{kind} in turn {turn} was not noticed");
         kinds.insert(kind);
     }
-    assert_eq!(kinds.len(), 12);
+    assert_eq!(kinds.len(), 16);
 }
 
 #[test]
@@ -214,6 +257,7 @@ fn the_first_bad_record_is_named() {
     };
     let looked = look(&sealer, &cut, unaware);
     assert_eq!(looked.found, 0, "only a head kept elsewhere tells");
+    assert!(!looked.is_head_compared);
 }
 
 #[test]
@@ -238,26 +282,52 @@ fn what_retention_and_deleted_people_leave_behind_fits_and_the_same_by_hand_does
         "{looked:?}"
     );
 
+    // Person 0 is deleted; words of what is no matter of theirs stay.
     let mut blanked = whole.clone();
-    let alices: Vec<_> = (0..60)
-        .filter(|at| blanked.rows[*at].user.as_deref() == Some("usr_3"))
-        .collect();
-    for at in &alices {
+    let theirs = |row: &AuditRow| row.user.as_deref() == Some("usr_0") && row.kind == "user_added";
+    let named: Vec<_> = (0..60).filter(|at| theirs(&blanked.rows[*at])).collect();
+    for at in &named {
         blanked.rows[*at].detail.clear();
     }
-    let deleted = LookOver {
-        deleted: HashSet::from(["usr_3".to_owned()]),
-        ..against(&whole)
+    let looked = look(&sealer, &blanked, against(&whole));
+    let first = Looked::WordsMissing {
+        id: whole.rows[named[0]].id,
     };
-    let looked = look(&sealer, &blanked, deleted);
-    assert_eq!((looked.found, looked.blanked), (0, alices.len() as u64));
+    assert_eq!(looked.findings[0], first);
+    let mut deletion = row(61);
+    deletion.kind = "user_deleted".to_owned();
+    deletion.user = Some("usr_0".to_owned());
+    blanked.rows.push(deletion.clone());
     let looked = look(&sealer, &blanked, against(&whole));
     assert_eq!(
-        looked.findings[0],
-        Looked::WordsMissing {
-            id: whole.rows[alices[0]].id
-        }
+        (looked.found, looked.blanked),
+        (0, named.len() as u64),
+        "{looked:?}"
     );
+    let of_another_kind = (0..60)
+        .find(|at| blanked.rows[*at].kind == "token_refreshed")
+        .unwrap();
+    blanked.rows[of_another_kind].user = Some("usr_0".to_owned());
+    blanked.rows[of_another_kind].detail.clear();
+    let looked = look(&sealer, &blanked, against(&whole));
+    assert_eq!(looked.found, 1, "{looked:?}");
+}
+
+#[test]
+fn an_event_that_was_committed_late_fits_and_two_with_one_id_do() {
+    let sealer = sealer(1);
+    let mut log = log(&sealer);
+    let last = log.seals.last().unwrap().clone();
+    let mut late = row(60);
+    late.id -= 1 << 21;
+    let mut double = row(60);
+    double.detail = "of another node".to_owned();
+    let both = [late, double];
+    let seal = sealer.seal(Some(&last), entries(&sealer, &both), now());
+    log.seals.push(seal);
+    log.rows.extend(both);
+    let looked = look(&sealer, &log, against(&log));
+    assert_eq!((looked.found, looked.events), (0, 62), "{looked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,10 +352,10 @@ async fn nodes_that_seal_at_once_seal_each_event_once_and_what_is_kept_of_it_fit
     };
     let mut nodes = Vec::new();
     for _ in 0..4 {
-        let (store, sealer) = (store.clone(), sealer.clone());
+        let mut sealing = Sealing::new(sealer.clone(), store.clone());
         nodes.push(tokio::spawn(async move {
             for _ in 0..20 {
-                sealer.seal_new(&store, now, MARGIN).await.unwrap();
+                sealing.turn(now, MARGIN).await.unwrap();
             }
         }));
     }
@@ -295,22 +365,48 @@ async fn nodes_that_seal_at_once_seal_each_event_once_and_what_is_kept_of_it_fit
     for node in nodes {
         node.await.unwrap();
     }
-    sealer.seal_new(&store, now, MARGIN).await.unwrap();
-    let looked = sealer
-        .look_over(
-            &store,
-            LookOver {
-                now,
-                ..LookOver::default()
-            },
-        )
-        .await
-        .unwrap();
+    let mut sealing = Sealing::new(sealer.clone(), store.clone());
+    sealing.turn(now, LATE).await.unwrap();
+    let look = || async {
+        let against = LookOver {
+            now,
+            ..LookOver::default()
+        };
+        sealer.look_over(&store, against).await.unwrap()
+    };
+    let looked = look().await;
     assert_eq!(
         (looked.found, looked.events, looked.unsealed),
         (0, 200, 0),
         "{looked:?}"
     );
-    let last = store.find_last_audit_seal().await.unwrap().unwrap();
-    assert_eq!(looked.head, Some((last.number, last.head)));
+    let last = &store.list_newest_audit_seals(1).await.unwrap()[0];
+    assert_eq!(looked.head, Some((last.number, last.head.clone())));
+    store.insert_audit_event(event(300)).await.unwrap();
+    let looked = look().await;
+    assert_eq!((looked.found, looked.unsealed), (0, 1), "{looked:?}");
+    assert_eq!(
+        looked.unsealed_since,
+        Some(now.after(Duration::from_millis(300)))
+    );
+    assert!(sealing.turn(now, MARGIN).await.unwrap().is_some());
+    assert!(
+        sealing.turn(now, MARGIN).await.unwrap().is_none(),
+        "nothing is new"
+    );
+    assert_eq!(look().await.unsealed, 0);
+    let newest = store.list_newest_audit_seals(1).await.unwrap()[0].clone();
+    let last_event = now.after(Duration::from_millis(300));
+    assert_eq!(audit_event_time(newest.to_id()), last_event);
+
+    // The same process finds itself without the seals that it made: it seals nothing anew.
+    let url = DatabaseUrl::Sqlite(folder.path().join("emptied.db"));
+    let emptied = Store::open(StoreOptions::new(url), &clock).await.unwrap();
+    emptied.insert_audit_event(event(400)).await.unwrap();
+    sealing.store = emptied.clone();
+    let refused = sealing.turn(now, MARGIN).await;
+    assert!(matches!(refused, Err(SealingError::Gone(number)) if number == newest.number));
+    assert_eq!(emptied.list_newest_audit_seals(1).await.unwrap(), []);
+    sealing.store = store.clone();
+    assert!(sealing.turn(now, MARGIN).await.unwrap().is_none());
 }

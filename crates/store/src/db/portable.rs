@@ -268,7 +268,7 @@ async fn load(
     }
     let mut again = 0;
     if let (Some(reason), Some(before)) = (reason, before) {
-        again = deleted_users::delete_again(target, &deleted).await?;
+        again = deleted_users::delete_again(target, &deleted, now).await?;
         let mut restored = epoch::read(target).await?.epoch;
         restored.number = restored.number.max(before.epoch.number);
         let sql = "UPDATE epoch SET number = $1 WHERE id = 1";

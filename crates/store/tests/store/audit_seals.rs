@@ -1,13 +1,8 @@
-use std::time::Duration;
-
 use domain::{AuditEventKind, AuditSeal, AuditSealEntry};
-use store::{AuditRow, Store};
+use store::AuditRow;
 
 use crate::databases::{on_every_database, on_every_store};
 use crate::fixture::{at, event};
-
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// A seal over `rows`; what its digests mean is not for the store.
 fn seal(number: i64, rows: &[AuditRow]) -> AuditSeal {
@@ -22,60 +17,75 @@ fn seal(number: i64, rows: &[AuditRow]) -> AuditSeal {
                 words: [255; 16],
             })
             .collect(),
-        previous: format!("head {}", number - 1),
+        previous: match number {
+            1 => String::new(),
+            _ => format!("head {}", number - 1),
+        },
         head: format!("head {number}"),
     }
 }
 
-async fn unsealed(store: &Store, margin: Duration) -> Vec<AuditRow> {
-    store
-        .list_unsealed_audit_rows(at(1_000_000), margin, 1000)
-        .await
-        .unwrap()
-}
-
 #[tokio::test]
-async fn events_come_under_a_seal_once_and_of_two_seals_with_one_number_one_is_written() {
-    on_every_database(|database| async move {
-        let store = database.open().await;
-        assert_eq!(store.find_last_audit_seal().await.unwrap(), None);
-        // Ids as the store makes them, one each millisecond.
-        let many = "WITH RECURSIVE many (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM many WHERE i < 2500)
-            INSERT INTO audit_event (id, at, kind, detail) SELECT i * 2097152, i, 'of_a_newer_release', 'x' FROM many";
-        database.tamper(many).await;
-        for (number, expected) in [(1, 1000), (2, 1000), (3, 500)] {
-            let rows = unsealed(&store, HOUR).await;
-            assert_eq!(rows.len(), expected);
-            assert!(rows.is_sorted_by_key(|row| row.id));
-            assert_eq!(rows[0].kind, "of_a_newer_release");
-            let seal = seal(number, &rows);
-            assert!(store.insert_audit_seal(seal.clone()).await.unwrap());
-            assert!(!store.insert_audit_seal(seal.clone()).await.unwrap(), "another node was quicker");
-            assert_eq!(store.find_last_audit_seal().await.unwrap(), Some(seal));
-        }
-        assert_eq!(unsealed(&store, HOUR).await, []);
-        let listed = store.list_audit_seals(1, 10).await.unwrap();
-        let numbers: Vec<_> = listed.iter().map(|seal| seal.number).collect();
-        assert_eq!(numbers, [2, 3]);
-        store.close().await;
+async fn of_two_seals_with_one_number_one_is_written_and_none_behind_one_that_is_not_there() {
+    on_every_store(|store| async move {
+        store
+            .insert_audit_event(event(AuditEventKind::SignInRefused))
+            .await
+            .unwrap();
+        let rows = store.audit_page(0, 10).await.unwrap().rows;
+        let insert = |seal: AuditSeal| store.insert_audit_seal(seal);
+        assert!(
+            !insert(seal(2, &rows)).await.unwrap(),
+            "the first is not there"
+        );
+        assert!(insert(seal(1, &rows)).await.unwrap());
+        assert!(
+            !insert(seal(1, &rows)).await.unwrap(),
+            "another node was quicker"
+        );
+        let mut elsewhere = seal(2, &rows);
+        elsewhere.previous = "another head".to_owned();
+        assert!(!insert(elsewhere).await.unwrap());
+        assert!(insert(seal(2, &rows)).await.unwrap());
+        assert_eq!(
+            store.list_audit_seals(0, 10).await.unwrap(),
+            [seal(1, &rows), seal(2, &rows)]
+        );
+        assert_eq!(
+            store.list_newest_audit_seals(1).await.unwrap(),
+            [seal(2, &rows)]
+        );
+        let id = rows[0].id;
+        assert_eq!(store.list_audit_seals_over(id, id).await.unwrap().len(), 2);
+        assert_eq!(
+            store.list_audit_seals_over(id + 1, i64::MAX).await.unwrap(),
+            []
+        );
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_event_that_was_committed_late_is_found_within_the_margin() {
+async fn events_come_page_by_page_and_those_with_one_id_together() {
     on_every_database(|database| async move {
         let store = database.open().await;
-        let early = "INSERT INTO audit_event (id, at, kind, detail) VALUES (100000 * 2097152, 100000, 'x', 'early')";
-        let late = "INSERT INTO audit_event (id, at, kind, detail) VALUES (97000 * 2097152, 97000, 'x', 'late')";
-        database.tamper(early).await;
-        let rows = unsealed(&store, SECOND).await;
-        assert!(store.insert_audit_seal(seal(1, &rows)).await.unwrap());
-        database.tamper(late).await;
-        assert_eq!(unsealed(&store, SECOND).await, [], "further back than is looked");
-        let found = unsealed(&store, 5 * SECOND).await;
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].detail, "late");
+        let many = "WITH RECURSIVE many (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM many WHERE i < 2500)
+            INSERT INTO audit_event (id, at, kind, detail) SELECT i / 3, i, 'of_a_newer_release', 'x' FROM many";
+        database.tamper(many).await;
+        for limit in [1, 2, 3, 10, 1000, 5000] {
+            let (mut next, mut read) = (Some(i64::MIN), Vec::new());
+            while let Some(from) = next {
+                let page = store.audit_page(from, limit).await.unwrap();
+                assert!(page.rows.len() <= limit.max(3));
+                read.extend(page.rows.iter().map(|row| row.id));
+                next = page.next;
+            }
+            // Where a page has less room than an id has events, not all of them come.
+            if limit > 3 {
+                assert_eq!(read.len(), 2500, "{limit}");
+            }
+            assert!(read.is_sorted());
+        }
         store.close().await;
     })
     .await;
@@ -84,11 +94,13 @@ async fn an_event_that_was_committed_late_is_found_within_the_margin() {
 #[tokio::test]
 async fn seals_leave_with_their_events_and_the_last_of_them_stays() {
     on_every_store(|store| async move {
+        let mut from = 0;
         for number in 1..=6 {
             let mut one = event(AuditEventKind::SignInRefused);
             one.at = at(number);
             store.insert_audit_event(one).await.unwrap();
-            let rows = unsealed(&store, HOUR).await;
+            let rows = store.audit_page(from, 10).await.unwrap().rows;
+            from = rows[0].id + 1;
             assert!(store.insert_audit_seal(seal(number, &rows)).await.unwrap());
         }
         let numbers = || async {

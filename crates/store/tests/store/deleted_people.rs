@@ -427,8 +427,20 @@ async fn a_restored_backup_of_before_does_not_bring_a_deleted_person_back() {
                 .await
                 .unwrap();
             assert!(restored.find_user(&alice.user.id).await.unwrap().is_some());
-            assert_eq!(restored.delete_again(deleted.clone()).await.unwrap(), 1);
-            assert_eq!(restored.delete_again(deleted.clone()).await.unwrap(), 0);
+            assert_eq!(
+                restored
+                    .delete_again(deleted.clone(), at(5000))
+                    .await
+                    .unwrap(),
+                1
+            );
+            assert_eq!(
+                restored
+                    .delete_again(deleted.clone(), at(5000))
+                    .await
+                    .unwrap(),
+                0
+            );
             restored
         } else {
             store

@@ -158,10 +158,18 @@ impl Node {
     /// # Errors
     /// When it does not for long, with what it logged.
     pub async fn wait_for_log(&self, words: &str) -> anyhow::Result<()> {
+        self.wait_for_log_behind(0, words).await
+    }
+
+    /// The same, of what it has logged behind a [length](Self::log_length).
+    ///
+    /// # Errors
+    /// When it does not for long, with what it logged.
+    pub async fn wait_for_log_behind(&self, length: usize, words: &str) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            if log.contains(words) {
+            if log.get(length..).is_some_and(|log| log.contains(words)) {
                 return Ok(());
             }
             if begun.elapsed() > LIMIT {
@@ -169,6 +177,12 @@ impl Node {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// How long what it has logged so far is, in bytes.
+    pub fn log_length(&self) -> usize {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.len()
     }
 
     /// The last lines of what it logged.

@@ -76,6 +76,7 @@ async fn a_node_alone_revives_nothing_and_signs_nobody_out_however_its_clock_is_
     for jump in jumps() {
         let revoked = one.revoked().await;
         let mut honest = one.approved().await;
+        let mut logged = one.node.log_length();
         clock.set(jump);
         // What has ended by the moved clock has ended, and what goes back is not believed.
         let status = one.call(&honest.access).await;
@@ -89,13 +90,15 @@ async fn a_node_alone_revives_nothing_and_signs_nobody_out_however_its_clock_is_
         one.check_goes_on(&mut honest).await;
         if jump.abs() >= DAY {
             let words = if jump > 0 { BELIEVED } else { BACK };
-            one.node.wait_for_log(words).await.unwrap();
+            one.node.wait_for_log_behind(logged, words).await.unwrap();
         }
+        logged = one.node.log_length();
         clock.set(0);
         one.check_refused(&revoked).await;
         one.check_goes_on(&mut honest).await;
         if jump >= DAY {
-            one.node.wait_for_log(TAKEN_BACK).await.unwrap();
+            let told = one.node.wait_for_log_behind(logged, TAKEN_BACK).await;
+            told.unwrap();
         }
         if jump.abs() >= HOUR {
             // Killed, started by the wrong clock, and again by the right one.
