@@ -34,6 +34,7 @@ async fn the_caller_s_token_cookies_and_forgeries_never_reach_the_upstream() {
         .with_header("forwarded", "for=1.2.3.4")
         .with_header("x-forwarded-for", "1.2.3.4")
         .with_header("portcullis-identity", "forged")
+        .with_header("portcullis_identity", "forged")
         .with_header("x-user", "root")
         .with_header("dpop", "proof")
         .with_header("proxy-authorization", "Basic canary")

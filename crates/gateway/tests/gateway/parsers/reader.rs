@@ -69,7 +69,7 @@ impl Reader {
         }
     }
 
-    /// Whether the last bit of its numbers is nobody's: serde_json reads fast unless told to read exactly.
+    /// Whether the last bits of its numbers are nobody's: serde_json reads fast unless told to read exactly.
     pub fn rounds(&self) -> bool {
         matches!(self, Self::Serde)
     }
