@@ -172,13 +172,15 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend(text.bytes());
 }
 
+/// The count behind the letter of a value, and where what it counts begins.
+fn counted(text: &[u8]) -> Option<(usize, usize)> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let count = std::str::from_utf8(&text[1..colon]).ok()?.parse().ok()?;
+    Some((count, colon + 1))
+}
+
 /// How long the value is that `text` begins with.
 fn value_end(text: &[u8]) -> Option<usize> {
-    let counted = |text: &[u8]| -> Option<(usize, usize)> {
-        let colon = text.iter().position(|byte| *byte == b':')?;
-        let count = std::str::from_utf8(&text[1..colon]).ok()?.parse().ok()?;
-        Some((count, colon + 1))
-    };
     match text.first()? {
         b'n' | b't' | b'f' => Some(1),
         b'd' => (text.len() >= 17).then_some(17),
@@ -199,20 +201,33 @@ fn value_end(text: &[u8]) -> Option<usize> {
 
 /// Whether two values differ in nothing but the last three bits of numbers, in which serde_json rounds as it pleases.
 fn nearly(one: &[u8], other: &[u8]) -> bool {
-    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
-    if same == one.len() && same == other.len() {
-        return true;
+    nearly_end(one, other) == Some(one.len()) && one.len() == other.len()
+}
+
+/// How long the value is that both begin with, nearly. Numbers are of one length, so both are.
+fn nearly_end(one: &[u8], other: &[u8]) -> Option<usize> {
+    let end = value_end(one)?;
+    match one.first()? {
+        b'd' => {
+            let bits = |text: &[u8]| {
+                let digits = std::str::from_utf8(text.get(1..17)?).ok()?;
+                u64::from_str_radix(digits, 16).ok()
+            };
+            let near = other.first() == Some(&b'd') && bits(one)?.abs_diff(bits(other)?) < 8;
+            near.then_some(end)
+        }
+        kind @ (b'a' | b'o') => {
+            let (count, mut at) = counted(one)?;
+            if other.get(..at)? != &one[..at] {
+                return None;
+            }
+            for _ in 0..count * if *kind == b'o' { 2 } else { 1 } {
+                at += nearly_end(one.get(at..)?, other.get(at..)?)?;
+            }
+            Some(at)
+        }
+        _ => (other.get(..end)? == &one[..end]).then_some(end),
     }
-    let bits = |text: &[u8], at: usize| {
-        let digits = text.get(at + 1..at + 17)?;
-        u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-    };
-    // The difference lies within a number, whose `d` stands not far before it; a digit or a name may be that letter too.
-    (same.saturating_sub(16)..=same).any(|at| {
-        one.get(at) == Some(&b'd')
-            && matches!((bits(one, at), bits(other, at)), (Some(a), Some(b)) if a.abs_diff(b) < 8)
-            && nearly(&one[at + 17..], &other[at + 17..])
-    })
 }
 
 mod tests {
@@ -220,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_last_bits_of_a_number_are_forgiven_and_nothing_else() {
-        let text = |digits: &str| format!("o1:s6:taskIdd{digits}s1:dn").into_bytes();
+        let text = |digits: &str| format!("o2:s6:taskIdd{digits}s1:dn").into_bytes();
         for (one, other, forgiven) in [
             ("000fffffffffffff", "0010000000000000", true),
             ("3fdddddddddddddd", "3fddddddddddddde", true),
