@@ -12,6 +12,7 @@ use serde_json::Value;
 use testkit::Connection;
 use testkit::person::{Code, Person, registration_body, text};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::doors::{Ask, Doors, Heard, Map};
 use super::ledger::{Broken, Chain, Ledger, keep};
@@ -31,9 +32,13 @@ const LOOKED_AT: usize = 8;
 pub enum Pace {
     /// One request after the other.
     Full,
-    /// After each round a client rests as long as the round took.
+    /// Half as many rounds as a client manages one after the other: what it manages is measured at the start, and the pace kept
+    /// whatever else the machine does.
     Half,
 }
+
+/// How long is measured what a client manages.
+const MEASURED_FOR: Duration = Duration::from_secs(10);
 
 /// A running load.
 pub struct Load {
@@ -76,12 +81,19 @@ impl Load {
             };
             let end = Arc::clone(&load.end);
             load.workers.spawn(async move {
-                while !end.load(Ordering::Relaxed) {
-                    let begun = Instant::now();
+                let begun = Instant::now();
+                let mut rounds = 0;
+                while !end.load(Ordering::Relaxed)
+                    && (pace == Pace::Full || begun.elapsed() < MEASURED_FOR)
+                {
                     worker.round().await;
-                    if pace == Pace::Half {
-                        tokio::time::sleep(begun.elapsed()).await;
-                    }
+                    rounds += 1;
+                }
+                let mut turns = tokio::time::interval(begun.elapsed() / rounds.max(1) * 2);
+                turns.set_missed_tick_behavior(MissedTickBehavior::Skip);
+                while !end.load(Ordering::Relaxed) {
+                    turns.tick().await;
+                    worker.round().await;
                 }
             });
         }
