@@ -70,7 +70,7 @@ async fn people_and_clients_are_added_beside_a_running_authority() {
         "{}",
         users.stdout
     );
-    assert!(!users.stdout.contains("bob"), "{}", users.stdout);
+    assert!(!users.stdout.contains("bob@"), "{}", users.stdout);
 
     let add = [
         "clients",
