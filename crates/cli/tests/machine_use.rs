@@ -102,7 +102,7 @@ async fn people_and_clients_are_added_beside_a_running_authority() {
 }
 
 async fn until_all_is_sealed(home: &Home) {
-    let sealed = Instant::now() + Duration::from_secs(20);
+    let sealed = Instant::now() + Duration::from_secs(60);
     loop {
         let ran = home.run(&["audit", "verify"]).await;
         assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);

@@ -8,6 +8,7 @@ mod sqlite;
 mod witness;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base::{Secret, Timestamp};
 use sqlx::any::AnyRow;
@@ -170,6 +171,14 @@ impl Database {
                 writes_waiting: sqlite.writer.waiting(),
             },
             Self::Postgres(postgres) => postgres.load(),
+        }
+    }
+
+    /// See [`crate::Store::commit_takes`].
+    pub(crate) fn commit_takes(&self) -> Duration {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.writer.commit_takes(),
+            Self::Postgres(_) => Duration::ZERO,
         }
     }
 

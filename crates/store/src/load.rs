@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::Store;
 
 /// How busy the database is at one moment.
@@ -18,6 +20,12 @@ pub enum StoreLoad {
 }
 
 impl Store {
+    /// How long the one writer of SQLite took for its last commit, or takes for the present one: whoever can wait keeps out of
+    /// the way on a disk that is slow. Nothing on PostgreSQL, where nobody waits for another's commit.
+    pub fn commit_takes(&self) -> Duration {
+        self.database().commit_takes()
+    }
+
     /// How busy the database is. Asks nobody, so it is known even when nothing answers.
     pub fn load(&self) -> StoreLoad {
         self.database().load()

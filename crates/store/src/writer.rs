@@ -27,7 +27,51 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Queued>>,
     closing: Arc<Notify>,
     metric: Arc<WriterMetric>,
+    pace: Arc<Pace>,
     task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How long commits take.
+#[derive(Debug, Default)]
+struct Pace(Mutex<Commits>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Commits {
+    /// The present one.
+    began: Option<Instant>,
+    /// How long the last one took, and when it ended.
+    last: Option<(Duration, Instant)>,
+}
+
+/// After this long the last commit says nothing of the next one.
+const PACE_HOLDS: Duration = Duration::from_secs(15);
+
+impl Pace {
+    fn change(&self, change: impl FnOnce(&mut Commits)) -> Commits {
+        let mut commits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut commits);
+        *commits
+    }
+
+    fn begins(&self) {
+        self.change(|commits| commits.began = Some(Instant::now()));
+    }
+
+    fn ends(&self) {
+        self.change(|commits| {
+            let took = commits.began.take().map(|began| began.elapsed());
+            commits.last = took.map(|took| (took, Instant::now()));
+        });
+    }
+
+    fn takes(&self) -> Duration {
+        let commits = self.change(|_| {});
+        let present = commits.began.map(|began| began.elapsed());
+        let last = commits
+            .last
+            .filter(|(_, ended)| ended.elapsed() < PACE_HOLDS);
+        present.max(last.map(|(took, _)| took)).unwrap_or_default()
+    }
 }
 
 impl Writer {
@@ -35,11 +79,19 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let closing = Arc::new(Notify::new());
         let metric = Arc::new(metric);
-        let task = tokio::spawn(run(conn, jobs, Arc::clone(&closing), Arc::clone(&metric)));
+        let pace = Arc::new(Pace::default());
+        let task = tokio::spawn(run(
+            conn,
+            jobs,
+            Arc::clone(&closing),
+            Arc::clone(&metric),
+            Arc::clone(&pace),
+        ));
         Self {
             queue,
             closing,
             metric,
+            pace,
             task: Mutex::new(Some(task)),
         }
     }
@@ -75,6 +127,11 @@ impl Writer {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
+    /// How long the last commit took, or the present one has taken when that is longer.
+    pub(crate) fn commit_takes(&self) -> Duration {
+        self.pace.takes()
+    }
+
     /// Finishes what waits, refuses what comes after, and closes the connection.
     pub(crate) async fn close(&self) {
         self.closing.notify_one();
@@ -96,6 +153,7 @@ async fn run(
     mut jobs: mpsc::Receiver<Box<dyn Queued>>,
     closing: Arc<Notify>,
     metric: Arc<WriterMetric>,
+    pace: Arc<Pace>,
 ) {
     let mut group = Vec::with_capacity(GROUP_JOBS_MAX);
     loop {
@@ -118,7 +176,10 @@ async fn run(
             group.push(job);
         }
         let began = Instant::now();
-        match commit_group(&mut conn, &mut group).await {
+        pace.begins();
+        let committed = commit_group(&mut conn, &mut group).await;
+        pace.ends();
+        match committed {
             Ok(()) if group.is_empty() => {}
             Ok(()) => metric.committed(group.len(), began.elapsed()),
             Err(NotCommitted) => metric.failed(),

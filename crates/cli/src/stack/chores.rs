@@ -18,6 +18,8 @@ use crate::handshake::{self, Sighting};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10 * 60);
 const SEALED_EVERY: Duration = Duration::from_secs(5);
+const SLOW_COMMIT: Duration = Duration::from_millis(500);
+const SEALED_AT_LEAST_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How long after a later event one may be committed that was begun before it. Later ones are looked for each hour.
 const MARGIN: Duration = Duration::from_secs(10);
 const SEAL_TOLD_EVERY: Duration = Duration::from_secs(3600);
@@ -109,14 +111,22 @@ pub async fn keys(authority: Authority, clock: Arc<dyn Clock>) {
 /// Puts the audit log under seal as it grows, and tells the log what the newest seal is: whoever keeps the lines of the log
 /// elsewhere can show later that the audit log was not written anew.
 pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Clock>) {
-    let mut sealing = Sealing::new(sealer, store);
+    let mut sealing = Sealing::new(sealer, store.clone());
+    let mut sealed_at = clock.now();
     let mut late = Every::new(Arc::clone(&clock), LATE);
     let mut told = Every::new(Arc::clone(&clock), SEAL_TOLD_EVERY);
     let mut newest = None;
     let mut failing = false;
     loop {
+        tokio::time::sleep(SEALED_EVERY).await;
+        // On a disk that takes long to sync others would wait for this, and longer than they may.
+        let now = clock.now();
+        if store.commit_takes() > SLOW_COMMIT && now.since(sealed_at) < SEALED_AT_LEAST_EVERY {
+            continue;
+        }
+        sealed_at = now;
         let margin = if late.is_due() { LATE } else { MARGIN };
-        match sealing.turn(clock.now(), margin).await {
+        match sealing.turn(now, margin).await {
             Ok(seal) => {
                 newest = seal.or(newest);
                 failing = false;
@@ -137,7 +147,6 @@ pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Cl
                 "the audit log is under seal up to here"
             );
         }
-        tokio::time::sleep(SEALED_EVERY).await;
     }
 }
 
