@@ -74,8 +74,13 @@ impl Doors {
     }
 
     /// Whether a token that was had at `since` is far from its end.
-    pub(super) fn lives(&self, since: Instant) -> bool {
+    pub(super) fn lives_long(&self, since: Instant) -> bool {
         since.elapsed() < self.map.tokens_live / 2
+    }
+
+    /// Whether it can still be asked about.
+    pub(super) fn lives(&self, since: Instant) -> bool {
+        since.elapsed() <= self.map.tokens_live * 5 / 6
     }
 
     /// Asks until there is an answer other than "later"; nothing after `HONEST_LIMIT`, which is a broken promise.

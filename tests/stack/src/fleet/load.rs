@@ -131,7 +131,7 @@ impl Load {
         let tokens: Vec<String> = self.ledger.with(|entries| {
             let newest = entries.chains.iter().rev().take(LOOKED_AT);
             newest
-                .filter(|chain| doors.lives(chain.access.1))
+                .filter(|chain| doors.lives_long(chain.access.1))
                 .map(|chain| chain.access.0.clone())
                 .collect()
         });
@@ -229,7 +229,7 @@ impl Worker {
         while self.kept.len() > KEPT_MAX {
             self.kept.pop_front();
         }
-        self.kept.retain(|(_, since)| self.doors.lives(*since));
+        self.kept.retain(|(_, since)| self.doors.lives_long(*since));
         // The oldest and one from the middle: what an earlier key signed, and an earlier release.
         for index in [0, self.kept.len() / 2] {
             if let Some((token, since)) = self.kept.get(index).cloned() {
