@@ -1,6 +1,7 @@
 use base::Timestamp;
 use domain::{AuditEvent, AuditEventKind, ClientId, GrantId, ServerSlug, UserId};
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use crate::bulk::BulkStatement;
 use crate::conn::{Conn, fetch_optional};
@@ -38,29 +39,30 @@ impl Conn {
     }
 }
 
-/// As [`Store::continue_audit_log`], on a connection that is no store yet.
-pub(crate) async fn go_on_behind_the_last(
-    connection: &mut AnyConnection,
-) -> Result<(), StoreError> {
-    let sql = "SELECT MAX(id) FROM audit_event";
-    if let Some(row) = fetch_optional(connection, sql, Args::default().finish()?).await?
-        && let Some(last) = RowReader::new(&row, "audit_event").optional_int(0)?
+const LAST: &str = "SELECT MAX(id) FROM audit_event";
+
+fn found_last(row: Option<&AnyRow>) -> Result<(), StoreError> {
+    if let Some(row) = row
+        && let Some(last) = RowReader::new(row, "audit_event").optional_int(0)?
     {
         event_id::found(last);
     }
     Ok(())
 }
 
+/// As [`Store::continue_audit_log`], on a connection that is no store yet.
+pub(crate) async fn go_on_behind_the_last(
+    connection: &mut AnyConnection,
+) -> Result<(), StoreError> {
+    let row = fetch_optional(connection, LAST, Args::default().finish()?).await?;
+    found_last(row.as_ref())
+}
+
 impl Store {
     /// Goes on behind the last event that is there.
     pub(crate) async fn continue_audit_log(&self) -> Result<(), StoreError> {
-        let sql = "SELECT MAX(id) FROM audit_event";
-        if let Some(row) = self.fetch_optional(sql, Args::default()).await?
-            && let Some(last) = RowReader::new(&row, "audit_event").optional_int(0)?
-        {
-            event_id::found(last);
-        }
-        Ok(())
+        let row = self.fetch_optional(LAST, Args::default()).await?;
+        found_last(row.as_ref())
     }
 
     /// Writes an event that goes with no other change, such as a refused sign-in.

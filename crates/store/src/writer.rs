@@ -57,11 +57,14 @@ impl Pace {
         self.change(|commits| commits.began = Some(Instant::now()));
     }
 
-    fn ends(&self) {
-        self.change(|commits| {
-            let took = commits.began.take().map(|began| began.elapsed());
-            commits.last = took.map(|took| (took, Instant::now()));
+    /// Gives how long it took.
+    fn ends(&self) -> Duration {
+        let ended = Instant::now();
+        let commits = self.change(|commits| {
+            let took = commits.began.take().map(|began| ended - began);
+            commits.last = took.map(|took| (took, ended));
         });
+        commits.last.map_or(Duration::ZERO, |(took, _)| took)
     }
 
     fn takes(&self) -> Duration {
@@ -175,13 +178,12 @@ async fn run(
         {
             group.push(job);
         }
-        let began = Instant::now();
         pace.begins();
         let committed = commit_group(&mut conn, &mut group).await;
-        pace.ends();
+        let took = pace.ends();
         match committed {
             Ok(()) if group.is_empty() => {}
-            Ok(()) => metric.committed(group.len(), began.elapsed()),
+            Ok(()) => metric.committed(group.len(), took),
             Err(NotCommitted) => metric.failed(),
         }
         for job in group.drain(..) {

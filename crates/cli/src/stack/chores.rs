@@ -137,10 +137,7 @@ pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Cl
             }
             Err(_) => {}
         }
-        if newest.is_some()
-            && told.is_due()
-            && let Some(seal) = newest.take()
-        {
+        if let Some(seal) = newest.take_if(|_| told.is_due()) {
             tracing::info!(
                 seal = seal.number,
                 head = seal.head,

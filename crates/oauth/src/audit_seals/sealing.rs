@@ -47,7 +47,6 @@ pub struct Sealing {
     last: Option<AuditSeal>,
     /// The newest event that was seen under a seal.
     newest: Option<i64>,
-    begun: bool,
 }
 
 impl Sealing {
@@ -58,7 +57,6 @@ impl Sealing {
             store,
             last: None,
             newest: None,
-            begun: false,
         }
     }
 
@@ -105,12 +103,11 @@ impl Sealing {
     /// Hears of the seals that other nodes made, and that ours are there.
     async fn catch_up(&mut self) -> Result<(), SealingError> {
         let seals = match &self.last {
-            None if !self.begun => {
+            None => {
                 let mut seals = self.store.list_newest_audit_seals(NEWEST).await?;
                 seals.reverse();
                 seals
             }
-            None => self.store.list_audit_seals(0, EVENTS).await?,
             Some(last) => {
                 let seals = self.store.list_audit_seals(last.number - 1, EVENTS).await?;
                 if seals.first().is_none_or(|first| first.head != last.head) {
@@ -119,7 +116,6 @@ impl Sealing {
                 seals
             }
         };
-        self.begun = true;
         for seal in seals {
             self.see(seal);
         }
