@@ -15,7 +15,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base::{Timestamp, base64url};
 use http::{HeaderMap, HeaderValue};
 use portcullis_authz::{
-    Caller, Expected, Inventory, ListKind, ListStepUp, VerifyingKeys, decide, first_policy,
+    Caller, Expected, Inventory, ListKind, ListStepUp, Policy, Role, RoleScopes, RuleClient,
+    RuleEffect, RuleWhat, RuleWho, SubjectRule, VerifyingKeys, Viewer, decide, first_policy,
     read_call, verify_access_token, visible,
 };
 use wire::mcp::{
@@ -52,8 +53,7 @@ fn main() {
         client: "cli_1".into(),
         grant: "gra_1".into(),
         scopes: ScopeSet::parse_lenient("todo:read todo:write"),
-        roles: Vec::new(),
-        steps_up: false,
+        ..Caller::default()
     };
     report("read_call and decide, 100 tools", || {
         decide(&policy, black_box(&caller), &read_call(&message))
@@ -76,6 +76,17 @@ fn main() {
             })
             .count()
     });
+    let ruled = with_rules(&policy);
+    report("decide, with 3 roles and 50 rules", || {
+        decide(&ruled, black_box(&caller), &read_call(&message))
+    });
+    report("a list of 200 tools, with 3 roles and 50 rules", || {
+        let viewer = Viewer::new(&ruled, black_box(&caller), ListStepUp::Auto);
+        let names = inventory.tools.iter().chain(&inventory.tools);
+        names
+            .filter(|tool| viewer.sees(ListKind::Tools, tool.identity()))
+            .count()
+    });
     let large = format!(
         r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":"{}"}}]}}}}"#,
         "0123456789abcdef ".repeat(60_000)
@@ -85,6 +96,43 @@ fn main() {
     });
 
     verification();
+}
+
+/// Each tenth rule speaks of the caller, the others of somebody else.
+fn with_rules(policy: &Policy) -> Policy {
+    let role = |name: &str, scopes| Role {
+        id: format!("rol_{name}"),
+        name: name.to_owned(),
+        title: String::new(),
+        scopes,
+    };
+    let rules = (0..50).map(|index| SubjectRule {
+        id: format!("rul_{index}"),
+        effect: RuleEffect::Deny,
+        who: match index % 10 {
+            0 => RuleWho::Anyone,
+            _ => RuleWho::Person(format!("usr_{index}")),
+        },
+        client: RuleClient::Any,
+        what: RuleWhat::Tools([format!("delete_{index}")].into()),
+        note: String::new(),
+    });
+    Policy {
+        roles: vec![
+            role(
+                "reader",
+                RoleScopes::Only(ScopeSet::parse_lenient("todo:read")),
+            ),
+            role(
+                "writer",
+                RoleScopes::Only(ScopeSet::parse_lenient("todo:read todo:write")),
+            ),
+            role("owner", RoleScopes::All),
+        ],
+        default_role: Some("rol_writer".to_owned()),
+        subject_rules: rules.collect(),
+        ..policy.clone()
+    }
 }
 
 fn inventory() -> Inventory {

@@ -1,19 +1,63 @@
 use wire::oauth::ScopeSet;
 
 /// Who calls, through which client, with what: all of it from a verified token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Caller {
     /// The `sub`.
     pub subject: String,
     /// The `client_id`.
     pub client: String,
+    /// Whether an admin registered this client. What registered itself is believed nothing but its id.
+    pub client_vouched: bool,
     /// The `grant_id`.
     pub grant: String,
     /// The scopes of the token, as granted; implied ones are added by `decide`.
     pub scopes: ScopeSet,
-    /// Ids of roles and groups.
+    /// Ids of the roles that this person was given at this server, directly or through a group.
     pub roles: Vec<String>,
+    /// Ids of the groups that this person is in, of those that the policy names.
+    pub groups: Vec<String>,
     /// Whether this client is known to widen its scopes when it is asked to. Only such clients are shown what lies
     /// behind a step-up. Nothing proves it of a self-registered client, so it is false for those.
     pub steps_up: bool,
+}
+
+/// What rules look at, when a token is issued and at each of its calls alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallerFacts<'a> {
+    /// The `sub`: a person, or a machine that acts for itself.
+    pub subject: &'a str,
+    /// The `client_id`.
+    pub client: &'a str,
+    /// See [`Caller::client_vouched`].
+    pub client_vouched: bool,
+    /// See [`Caller::roles`].
+    pub roles: &'a [String],
+    /// See [`Caller::groups`].
+    pub groups: &'a [String],
+}
+
+impl Caller {
+    /// What rules look at.
+    pub fn facts(&self) -> CallerFacts<'_> {
+        CallerFacts {
+            subject: &self.subject,
+            client: &self.client,
+            client_vouched: self.client_vouched,
+            roles: &self.roles,
+            groups: &self.groups,
+        }
+    }
+}
+
+impl CallerFacts<'_> {
+    /// A machine has what an admin gave it, and no roles.
+    pub(crate) fn acts_for_itself(&self) -> bool {
+        self.subject == self.client
+    }
+
+    /// Whether somebody stands behind the client: an admin, or the host of its document.
+    pub(crate) fn is_vouched_for(&self) -> bool {
+        self.client_vouched || self.client.starts_with("https://")
+    }
 }

@@ -38,6 +38,13 @@ pub enum DenialReason {
     /// The URI has dot segments or characters that no URI has, so a template that it matches says nothing about where
     /// it leads.
     UnsafeUri,
+    /// None of this person's roles permits a scope that it needs.
+    NotPermitted,
+    /// A condition on its arguments is not met.
+    ConditionNotMet,
+    /// A condition on its arguments cannot be judged: an argument is missing or of another type, or the token says
+    /// nothing of what it is compared with.
+    ConditionUnclear,
 }
 
 impl Decision {
@@ -65,6 +72,9 @@ impl DenialReason {
             Self::ScopeNotObtainable => "scope_not_obtainable",
             Self::UnknownMethod => "unknown_method",
             Self::UnsafeUri => "unsafe_uri",
+            Self::NotPermitted => "not_permitted",
+            Self::ConditionNotMet => "condition_not_met",
+            Self::ConditionUnclear => "condition_unclear",
         }
     }
 }

@@ -50,8 +50,7 @@ pub fn first_policy(slug: &str, inventory: &Inventory, overrides: &[(String, Sco
                 let entry = Entry {
                     requirement,
                     title: plain_text(tool, TITLE_CHARS_MAX),
-                    description: String::new(),
-                    fingerprint: None,
+                    ..Entry::default()
                 };
                 policy.tools.insert((*tool).to_owned(), entry);
             }
@@ -214,6 +213,7 @@ fn insert(policy: &mut Policy, definition: &Definition, scopes: ScopeSet) {
         title,
         description,
         fingerprint: Some(fingerprint(definition)),
+        ..Entry::default()
     };
     policy
         .entries_mut(definition.kind())

@@ -4,40 +4,55 @@
 
 mod call;
 mod caller;
+mod check;
 mod client_assertion;
+mod condition;
 mod decide;
+mod decimal;
 mod decision;
+mod decision_table;
 mod feed_message;
 mod fingerprint;
 mod first_policy;
+mod grantable;
 mod harm;
+mod input_schema;
 mod inventory;
 mod policy;
 mod revoked;
+mod role;
 mod rule;
 mod snapshot;
+mod standing;
 mod step_up;
+mod subject_rule;
 mod uri_template;
 mod verify;
 mod verifying_keys;
 mod visible;
 
 pub use call::{Call, ListKind, read_call};
-pub use caller::Caller;
+pub use caller::{Caller, CallerFacts};
+pub use check::{PolicyMistake, check};
 pub use client_assertion::{
     ASSERTION_LEEWAY, ASSERTION_LIFETIME_MAX, AssertionRefusal, ExpectedAssertion,
     UnverifiedAssertion, VerifiedAssertion, read_assertion, verify_client_assertion,
 };
+pub use condition::{Condition, Operator};
 pub use decide::decide;
 pub use decision::{Decision, DenialReason};
+pub use decision_table::{DecisionRow, DecisionTable, decision_table};
 pub use feed_message::{FeedMessage, FeedSlice};
 pub use fingerprint::fingerprint;
 pub use first_policy::first_policy;
+pub use grantable::{Grantable, ScopeWithheld, grantable};
 pub use inventory::{Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};
 pub use policy::{Entry, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use revoked::revoked;
+pub use role::{Role, RoleScopes};
 pub use snapshot::{FeedSnapshot, Revocations, ServerSnapshot};
 pub use step_up::challenge_scopes;
+pub use subject_rule::{RuleClient, RuleEffect, RuleWhat, RuleWho, SubjectRule};
 pub use verify::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
 pub use verifying_keys::{CLIENT_KEYS_MAX, VerifyingKeys};
-pub use visible::{ListStepUp, visible};
+pub use visible::{ListStepUp, Viewer, visible};

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use wire::oauth::{Scope, ScopeSet};
 
-use crate::ListKind;
+use crate::{Condition, ListKind, Role, RuleWho, SubjectRule};
 
 /// Who may call what at one MCP server. Plain data; the default is no.
 ///
@@ -25,6 +25,15 @@ pub struct Policy {
     pub resource_templates: BTreeMap<String, Entry>,
     /// Prompts by name.
     pub prompts: BTreeMap<String, Entry>,
+    /// What people may have here. While there is none, everybody who may sign in may have every declared scope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
+    /// The id of the role of whoever was given none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_role: Option<String>,
+    /// Who may or may not have what, through which client, whatever the roles say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subject_rules: Vec<SubjectRule>,
 }
 
 /// Whether decisions are enforced.
@@ -66,8 +75,8 @@ pub enum Risk {
     Critical,
 }
 
-/// One tool, resource, template or prompt that the policy knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One tool, resource, template or prompt that the policy knows. By default it is nobody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// What a caller needs.
@@ -80,10 +89,16 @@ pub struct Entry {
     /// What its definition looked like when it was mapped, see [`crate::fingerprint`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// An admin decided on it: what a server says of itself changes nothing any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// What must be true of the arguments of each call, all of it. For tools only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 /// What a caller needs for an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
     /// A valid token suffices.
@@ -91,6 +106,7 @@ pub enum Requirement {
     /// All the scopes of at least one of these sets. An empty list is met by nobody.
     AnyOf(Vec<ScopeSet>),
     /// Nobody.
+    #[default]
     Denied,
 }
 
@@ -132,6 +148,22 @@ impl Policy {
             ListKind::ResourceTemplates => &mut self.resource_templates,
             ListKind::Prompts => &mut self.prompts,
         }
+    }
+
+    /// The ids of the groups that its rules speak of.
+    pub fn named_groups(&self) -> BTreeSet<&str> {
+        let rules = self.subject_rules.iter();
+        rules
+            .filter_map(|rule| match &rule.who {
+                RuleWho::Group(group) => Some(group.as_str()),
+                RuleWho::Anyone | RuleWho::Person(_) | RuleWho::Role(_) => None,
+            })
+            .collect()
+    }
+
+    /// The role with this id.
+    pub fn role(&self, id: &str) -> Option<&Role> {
+        self.roles.iter().find(|role| role.id == id)
     }
 
     /// The declaration of `scope`.

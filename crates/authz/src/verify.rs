@@ -12,7 +12,7 @@ use crate::verifying_keys::{Algorithm, VerifyingKeys};
 
 /// The longest token that is read, in bytes: a header line of 16 KiB is more than any server lets through.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
-/// The most roles that are read from a token.
+/// The most roles that are read from a token, and the most groups.
 const ROLES_MAX: usize = 64;
 /// The most that clocks may differ, whatever the setting says.
 const LEEWAY_MAX: Duration = Duration::from_secs(30);
@@ -119,9 +119,11 @@ impl VerifiedToken {
         Caller {
             subject: self.claims.sub.clone(),
             client: self.claims.client_id.clone(),
+            client_vouched: self.claims.client_vouched,
             grant: self.claims.grant_id.clone(),
             scopes: self.claims.scope.clone(),
             roles: self.claims.roles.clone(),
+            groups: self.claims.groups.clone(),
             steps_up: false,
         }
     }
@@ -244,25 +246,30 @@ fn read_claims(claims: &Object, latest: Timestamp) -> Result<AccessTokenClaims, 
             None => None,
             Some(_) => Some(seconds(claims, "auth_time")?),
         },
-        roles: roles(claims)?,
+        roles: ids(claims, "roles")?,
+        groups: ids(claims, "groups")?,
+        client_vouched: match claims.get("client_vouched") {
+            None => false,
+            Some(truth) => truth
+                .as_bool()
+                .ok_or(TokenRefusal::Claim("client_vouched"))?,
+        },
         cnf: None,
     })
 }
 
-fn roles(claims: &Object) -> Result<Vec<String>, TokenRefusal> {
-    let Some(roles) = claims.get("roles") else {
+fn ids(claims: &Object, name: &'static str) -> Result<Vec<String>, TokenRefusal> {
+    let Some(ids) = claims.get(name) else {
         return Ok(Vec::new());
     };
-    roles
-        .as_array()
-        .filter(|roles| roles.len() <= ROLES_MAX)
-        .and_then(|roles| {
-            roles
-                .iter()
-                .map(|role| role.as_str().map(str::to_owned))
+    ids.as_array()
+        .filter(|ids| ids.len() <= ROLES_MAX)
+        .and_then(|ids| {
+            ids.iter()
+                .map(|id| id.as_str().map(str::to_owned))
                 .collect()
         })
-        .ok_or(TokenRefusal::Claim("roles"))
+        .ok_or(TokenRefusal::Claim(name))
 }
 
 fn json_part(part: &str, name: &'static str) -> Result<Object, TokenRefusal> {

@@ -1,4 +1,5 @@
-use crate::{Call, Caller, Decision, ListKind, Policy, decide};
+use crate::decide::{Arguments, Judge};
+use crate::{Caller, Decision, ListKind, Policy};
 
 /// Whether what lies behind a step-up is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,8 +13,52 @@ pub enum ListStepUp {
     Never,
 }
 
-/// Whether an element of a list is shown: [`decide`] asked of the call that it offers, so that what is listed can be
-/// called, at once or after a step-up. In observe mode nothing is hidden.
+/// What one caller is shown of a list: what [`crate::decide`] says of the call that each element offers, so that what is
+/// listed can be called, at once or after a step-up, with some arguments at least. In observe mode nothing is hidden.
+pub struct Viewer<'a> {
+    judge: Judge<'a>,
+    steps_up: bool,
+}
+
+impl<'a> Viewer<'a> {
+    /// Finds out once what this caller may have at all.
+    pub fn new(policy: &'a Policy, caller: &'a Caller, list_step_up: ListStepUp) -> Self {
+        Self {
+            judge: Judge::of(policy, caller),
+            steps_up: match list_step_up {
+                ListStepUp::Auto => caller.steps_up,
+                ListStepUp::Always => true,
+                ListStepUp::Never => false,
+            },
+        }
+    }
+
+    /// Whether this element is shown.
+    pub fn sees(&self, kind: ListKind, identity: &str) -> bool {
+        if !self.judge.policy().enforced() {
+            return true;
+        }
+        match self.decision(kind, identity) {
+            Decision::Allowed { .. } => true,
+            Decision::Denied { .. } => false,
+            Decision::NeedsScope { .. } => self.steps_up,
+        }
+    }
+
+    /// What would be decided with the best arguments.
+    pub(crate) fn decision(&self, kind: ListKind, identity: &str) -> Decision {
+        let judge = &self.judge;
+        match kind {
+            ListKind::Tools => judge.tool(identity, Arguments::Any),
+            ListKind::Resources => judge.resource(identity),
+            ListKind::ResourceTemplates => judge.resource_completion(identity),
+            ListKind::Prompts => judge.prompt(identity),
+        }
+        .decision()
+    }
+}
+
+/// Whether one element of a list is shown, see [`Viewer`].
 pub fn visible(
     policy: &Policy,
     caller: &Caller,
@@ -21,25 +66,5 @@ pub fn visible(
     identity: &str,
     list_step_up: ListStepUp,
 ) -> bool {
-    if !policy.enforced() {
-        return true;
-    }
-    let call = match kind {
-        ListKind::Tools => Call::Tool {
-            name: identity,
-            arguments: None,
-        },
-        ListKind::Resources => Call::Resource { uri: identity },
-        ListKind::ResourceTemplates => Call::ResourceCompletion { uri: identity },
-        ListKind::Prompts => Call::Prompt { name: identity },
-    };
-    match decide(policy, caller, &call) {
-        Decision::Allowed { .. } => true,
-        Decision::Denied { .. } => false,
-        Decision::NeedsScope { .. } => match list_step_up {
-            ListStepUp::Auto => caller.steps_up,
-            ListStepUp::Always => true,
-            ListStepUp::Never => false,
-        },
-    }
+    Viewer::new(policy, caller, list_step_up).sees(kind, identity)
 }

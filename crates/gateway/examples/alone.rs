@@ -82,8 +82,7 @@ fn snapshot(origin: &str, key: &EcdsaKeyPair) -> FeedSnapshot {
     let entry = |requirement| Entry {
         requirement,
         title: "a tool".into(),
-        description: String::new(),
-        fingerprint: None,
+        ..Entry::default()
     };
     let read = ScopeSet::parse_lenient("echo:read");
     let tools = ["echo", "count"].map(|name| {

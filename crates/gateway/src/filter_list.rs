@@ -2,7 +2,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use authz::{ListKind, ListStepUp, visible};
+use authz::{ListKind, ListStepUp, Viewer};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Limited};
@@ -97,6 +97,7 @@ impl ListFilter {
                 "The MCP server behind this gateway answered with something that is no object",
             ));
         };
+        let viewer = self.viewer();
         let mut count = None;
         let mut is_list = false;
         for kind in ListKind::ALL {
@@ -104,7 +105,7 @@ impl ListFilter {
             match result.get_mut(kind.member()) {
                 Some(Json::Array(elements)) => {
                     let total = elements.len();
-                    elements.retain(|element| self.shows(kind, element));
+                    elements.retain(|element| shows(&viewer, kind, element));
                     is_list = true;
                     if asked == Some(kind) {
                         count = Some(ListCount {
@@ -127,22 +128,10 @@ impl ListFilter {
         Ok(count)
     }
 
-    fn shows(&self, kind: ListKind, element: &Json) -> bool {
-        let named_twice = element.as_object().is_some_and(|members| {
-            members
-                .iter()
-                .any(|(name, _)| is_twin(name, kind.identity_member()))
-        });
-        !named_twice
-            && kind.identity(element).is_some_and(|identity| {
-                visible(
-                    &self.in_force.server().policy,
-                    self.caller.caller(),
-                    kind,
-                    identity,
-                    ListStepUp::Auto,
-                )
-            })
+    /// By the snapshot that was in force when the call was judged.
+    fn viewer(&self) -> Viewer<'_> {
+        let policy = &self.in_force.server().policy;
+        Viewer::new(policy, self.caller.caller(), ListStepUp::Auto)
     }
 
     /// Whoever may not read a resource does not hear of it either: some servers tell everybody.
@@ -152,15 +141,7 @@ impl ListFilter {
         };
         let uri = told.params.as_ref().and_then(|params| params.str("uri"));
         told.method == method::NOTIFICATIONS_RESOURCES_UPDATED
-            && uri.is_some_and(|uri| {
-                !visible(
-                    &self.in_force.server().policy,
-                    self.caller.caller(),
-                    ListKind::Resources,
-                    uri,
-                    ListStepUp::Auto,
-                )
-            })
+            && uri.is_some_and(|uri| !self.viewer().sees(ListKind::Resources, uri))
     }
 
     /// Some readers take `Tools` for `tools`.
@@ -175,6 +156,18 @@ impl ListFilter {
             result.remove(&twin);
         }
     }
+}
+
+fn shows(viewer: &Viewer<'_>, kind: ListKind, element: &Json) -> bool {
+    let named_twice = element.as_object().is_some_and(|members| {
+        members
+            .iter()
+            .any(|(name, _)| is_twin(name, kind.identity_member()))
+    });
+    !named_twice
+        && kind
+            .identity(element)
+            .is_some_and(|identity| viewer.sees(kind, identity))
 }
 
 fn not_a_list(kind: ListKind) -> String {

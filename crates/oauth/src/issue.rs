@@ -57,6 +57,8 @@ pub(crate) fn access_token(
         grant_id: subject.grant.as_str().to_owned(),
         auth_time: subject.authenticated_at.map(Timestamp::unix_seconds),
         roles: Vec::new(),
+        groups: Vec::new(),
+        client_vouched: false,
         cnf: None,
     };
     authority.signing_keys().sign_access_token(&claims, now)

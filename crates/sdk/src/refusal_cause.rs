@@ -22,6 +22,9 @@ pub enum RefusalCause {
     ScopeNotObtainable,
     UnknownMethod,
     UnsafeUri,
+    NotPermitted,
+    ConditionNotMet,
+    ConditionUnclear,
     InvalidRequest,
     MalformedMessage,
     UnknownSession,
@@ -38,7 +41,7 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every cause there is.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::NoToken,
         Self::MalformedToken,
         Self::BadSignature,
@@ -55,6 +58,9 @@ impl RefusalCause {
         Self::ScopeNotObtainable,
         Self::UnknownMethod,
         Self::UnsafeUri,
+        Self::NotPermitted,
+        Self::ConditionNotMet,
+        Self::ConditionUnclear,
         Self::InvalidRequest,
         Self::MalformedMessage,
         Self::UnknownSession,
@@ -87,7 +93,10 @@ impl RefusalCause {
             | Self::DeniedByRule
             | Self::ScopeNotObtainable
             | Self::UnknownMethod
-            | Self::UnsafeUri => RefusalKind::Denied,
+            | Self::UnsafeUri
+            | Self::NotPermitted
+            | Self::ConditionNotMet
+            | Self::ConditionUnclear => RefusalKind::Denied,
             Self::InvalidRequest
             | Self::MalformedMessage
             | Self::UnknownSession
@@ -122,6 +131,9 @@ impl RefusalCause {
             Self::ScopeNotObtainable => "scope_not_obtainable",
             Self::UnknownMethod => "unknown_method",
             Self::UnsafeUri => "unsafe_uri",
+            Self::NotPermitted => "not_permitted",
+            Self::ConditionNotMet => "condition_not_met",
+            Self::ConditionUnclear => "condition_unclear",
             Self::InvalidRequest => "invalid_request",
             Self::MalformedMessage => "malformed_message",
             Self::UnknownSession => "unknown_session",
@@ -166,6 +178,9 @@ impl From<DenialReason> for RefusalCause {
             DenialReason::ScopeNotObtainable => Self::ScopeNotObtainable,
             DenialReason::UnknownMethod => Self::UnknownMethod,
             DenialReason::UnsafeUri => Self::UnsafeUri,
+            DenialReason::NotPermitted => Self::NotPermitted,
+            DenialReason::ConditionNotMet => Self::ConditionNotMet,
+            DenialReason::ConditionUnclear => Self::ConditionUnclear,
         }
     }
 }

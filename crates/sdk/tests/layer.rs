@@ -103,8 +103,7 @@ impl Rig {
         let needs = |scope: &str| Entry {
             requirement: Requirement::AnyOf(vec![ScopeSet::parse_lenient(scope)]),
             title: "a tool".into(),
-            description: String::new(),
-            fingerprint: None,
+            ..Entry::default()
         };
         let server = ServerSnapshot {
             slug: "notes".into(),

@@ -89,6 +89,8 @@ async fn token(
         grant_id: "gra_0123456789012345678901234567890123456789012".into(),
         auth_time: Some(now),
         roles: Vec::new(),
+        groups: Vec::new(),
+        client_vouched: false,
         cnf: None,
     };
     let payload = serde_json::to_vec(&claims).expect("claims are JSON");

@@ -18,8 +18,7 @@ fn caller(held: &str) -> Caller {
         client: "cli_1".into(),
         grant: "gra_1".into(),
         scopes: scopes(held),
-        roles: Vec::new(),
-        steps_up: false,
+        ..Caller::default()
     }
 }
 
@@ -36,9 +35,7 @@ fn declared(name: &str, risk: Risk, implies: &str) -> ScopeDeclaration {
 fn entry(requirement: Requirement) -> Entry {
     Entry {
         requirement,
-        title: String::new(),
-        description: String::new(),
-        fingerprint: None,
+        ..Entry::default()
     }
 }
 

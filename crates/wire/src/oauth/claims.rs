@@ -26,9 +26,15 @@ pub struct AccessTokenClaims {
     /// When the person signed in, in Unix seconds. Absent for machines.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auth_time: Option<i64>,
-    /// Ids of the roles and groups that this server's policy names; at most 64.
+    /// Ids of the roles that this person has at this server; at most 64.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub roles: Vec<String>,
+    /// Ids of the groups that this person is in, of those that this server's policy names; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub groups: Vec<String>,
+    /// Whether an admin registered the client, so that rules for unverified clients do not speak of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub client_vouched: bool,
     /// RFC 7800 confirmation; parsed and honoured when present.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cnf: Option<serde_json::Value>,

@@ -151,8 +151,7 @@ fn policy() -> Policy {
     let tool = |scopes: &str| Entry {
         requirement: Requirement::AnyOf(vec![ScopeSet::parse_lenient(scopes)]),
         title: "A tool".to_owned(),
-        description: String::new(),
-        fingerprint: None,
+        ..Entry::default()
     };
     Policy {
         scopes: vec![scope("todo:read"), scope("todo:write")],

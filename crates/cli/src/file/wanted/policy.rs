@@ -44,6 +44,7 @@ pub(super) fn read(said: &Server, path: &str, problems: &mut Problems<'_>) -> au
         resource_templates: entries("resource_templates", &said.policy.resource_templates),
         prompts: entries("prompts", &said.policy.prompts),
         scopes,
+        ..authz::Policy::default()
     }
 }
 
@@ -130,6 +131,7 @@ fn entry(
         title: said.title.clone(),
         description: said.description.clone(),
         fingerprint: said.fingerprint.clone(),
+        ..authz::Entry::default()
     }
 }
 

@@ -1,0 +1,237 @@
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+use wire::mcp::{Limits, parse_strict};
+
+use super::*;
+
+/// A policy as it is stored, with what the test puts in the place of one of its parts.
+fn checked(part: &str, value: &Value) -> Vec<String> {
+    let mut policy = json!({
+        "mode": "enforce", "default_scopes": "todo:read",
+        "scopes": [{"id": "todo:read", "name": "todo:read", "title": "See", "risk": "low"}],
+        "tools": {
+            "list_todos": {"requirement": {"any_of": ["todo:read"]}, "title": "List", "conditions": []},
+            "strange": {"requirement": "public", "title": "Strange"}
+        },
+        "resources": {}, "resource_templates": {},
+        "prompts": {"plan": {"requirement": "public", "title": "Plan", "conditions": []}},
+        "roles": [{"id": "rol_1", "name": "reader", "scopes": {"only": "todo:read"}}],
+        "default_role": "rol_1",
+        "subject_rules": [],
+    });
+    *policy.pointer_mut(part).unwrap() = value.clone();
+    let policy: Policy = serde_json::from_value(policy).unwrap();
+    let schema =
+        br#"{"type":"object","properties":{"list":{"type":"string","enum":["home","work"]},
+        "limit":{"type":"integer"},"open":{"type":"boolean"},"free":{}}}"#;
+    let schema = parse_strict(schema, &Limits::default()).unwrap();
+    let mistakes = check(&policy, |tool| (tool == "list_todos").then_some(&schema));
+    mistakes.iter().map(ToString::to_string).collect()
+}
+
+/// Each wrong value has its right twin.
+fn wrong_and_right(part: &str, cases: &[(Value, &str, Value)]) {
+    for (wrong, message, right) in cases {
+        let mistakes = checked(part, wrong);
+        let hit = mistakes.iter().any(|mistake| mistake.contains(message));
+        assert!(hit, "{wrong}: {mistakes:?}");
+        assert_eq!(checked(part, right), Vec::<String>::new(), "{right}");
+    }
+}
+
+#[test]
+fn a_condition_speaks_of_an_argument_that_the_tool_has_and_of_values_that_it_can_have() {
+    let on =
+        |argument: &str, operator: Value| json!([{"argument": argument, "operator": operator}]);
+    wrong_and_right(
+        "/tools/list_todos/conditions",
+        &[
+            (
+                on("/lst", json!({"equals": "home"})),
+                "has no argument /lst",
+                on("/list", json!({"equals": "home"})),
+            ),
+            (
+                on("list", json!({"equals": "home"})),
+                "no JSON Pointer",
+                on("/list", json!({"equals": "home"})),
+            ),
+            (
+                on("/list", json!({"equals": "hom"})),
+                "is never \"hom\"",
+                on("/list", json!({"one_of": ["home", "work"]})),
+            ),
+            (
+                on("/limit", json!({"equals": "5"})),
+                "compared with a string",
+                on("/limit", json!({"equals": 5})),
+            ),
+            (
+                on("/list", json!({"at_most": 5})),
+                "compared with a number",
+                on("/limit", json!({"at_most": 5})),
+            ),
+            (
+                on("/open", json!({"starts_with": "t"})),
+                "compared with a string",
+                on("/open", json!({"equals": true})),
+            ),
+            (
+                on("/free", json!({"equals": [1]})),
+                "only strings, numbers",
+                on("/free", json!({"equals": 1})),
+            ),
+            (
+                on("/free", json!({"one_of": []})),
+                "names no value",
+                on("/free", json!({"one_of": [1]})),
+            ),
+            (
+                on("/free", json!({"starts_with": ""})),
+                "starts with nothing",
+                on("/free", json!({"starts_with": "a"})),
+            ),
+            (
+                on("/free", json!({"equals_claim": "email"})),
+                "no claim",
+                on("/free", json!({"equals_claim": "sub"})),
+            ),
+        ],
+    );
+    let any = on("/whatever", json!({"equals": 1}));
+    assert_eq!(
+        checked(
+            "/tools/strange",
+            &json!({"requirement": "public", "title": "", "conditions": any})
+        ),
+        [""; 0]
+    );
+    let mistakes = checked("/prompts/plan/conditions", &any);
+    assert_eq!(
+        mistakes,
+        ["prompts.plan.conditions: only tools have arguments; remove the conditions"]
+    );
+}
+
+#[test]
+fn a_role_permits_scopes_that_there_are_and_has_a_name_of_its_own() {
+    let role =
+        |id: &str, name: &str, scopes: Value| json!({"id": id, "name": name, "scopes": scopes});
+    let reader = role("rol_1", "reader", json!("all"));
+    let right = json!([
+        reader,
+        role("rol_2", "writer", json!({"only": "todo:read"}))
+    ]);
+    let with = |second: Value| json!([reader, second]);
+    wrong_and_right(
+        "/roles",
+        &[
+            (
+                with(role("rol_1", "writer", json!("all"))),
+                "no id of its own",
+                right.clone(),
+            ),
+            (
+                with(role("usr_2", "writer", json!("all"))),
+                "no id of its own",
+                right.clone(),
+            ),
+            (
+                with(role("rol_2", "reader", json!("all"))),
+                "two roles",
+                right.clone(),
+            ),
+            (
+                with(role("rol_2", "W riter", json!("all"))),
+                "a role's name",
+                right.clone(),
+            ),
+            (
+                with(role("rol_2", "writer", json!({"only": "todo:rite"}))),
+                "todo:rite is no scope",
+                right.clone(),
+            ),
+        ],
+    );
+    let many = |count: usize| -> Value {
+        (1..=count)
+            .map(|index| role(&format!("rol_{index}"), &format!("r{index}"), json!("all")))
+            .collect()
+    };
+    wrong_and_right("/roles", &[(many(65), "more than 64", many(64))]);
+    wrong_and_right(
+        "/default_role",
+        &[(json!("rol_9"), "rol_9 is no role", json!("rol_1"))],
+    );
+}
+
+#[test]
+fn a_subject_rule_names_somebody_and_something() {
+    let rule = |id: &str, who: Value, client: Value, what: Value| json!([{"id": id, "effect": "deny", "who": who, "client": client, "what": what}]);
+    let (anyone, any, all) = (json!("anyone"), json!("any"), json!("all"));
+    let right = rule("rul_1", anyone.clone(), any.clone(), all.clone());
+    let who = |who: Value| rule("rul_1", who, any.clone(), all.clone());
+    let client = |client: Value| rule("rul_1", anyone.clone(), client, all.clone());
+    let what = |what: Value| rule("rul_1", anyone.clone(), any.clone(), what);
+    wrong_and_right(
+        "/subject_rules",
+        &[
+            (
+                rule("1", anyone.clone(), any.clone(), all.clone()),
+                "no id of its own",
+                right,
+            ),
+            (
+                who(json!({"role": "rol_2"})),
+                "rol_2 is no role",
+                who(json!({"role": "rol_1"})),
+            ),
+            (
+                who(json!({"group": "admins"})),
+                "no id of a group",
+                who(json!({"group": "grp_1"})),
+            ),
+            (
+                who(json!({"person": ""})),
+                "names nobody",
+                who(json!({"person": "usr_1"})),
+            ),
+            (
+                client(json!({"id": ""})),
+                "names no client",
+                client(json!({"id": "cli_1"})),
+            ),
+            (
+                client(json!({"verified_host": "https://claude.ai"})),
+                "no host name",
+                client(json!({"verified_host": "claude.ai"})),
+            ),
+            (
+                client(json!({"verified_host": "Claude.ai"})),
+                "no host name",
+                client(json!({"verified_host": "*.claude.ai:8443"})),
+            ),
+            (
+                what(json!({"scopes": ""})),
+                "names no scope",
+                what(json!({"scopes": "todo:read"})),
+            ),
+            (
+                what(json!({"scopes": "todo:rite"})),
+                "todo:rite is no scope",
+                what(json!({"scopes": "todo:read"})),
+            ),
+            (
+                what(json!({"tools": []})),
+                "names no tool",
+                what(json!({"tools": ["list_todos"]})),
+            ),
+            (
+                what(json!({"tools": ["list_todo"]})),
+                "no tool of this server",
+                what(json!({"tools": ["list_todos"]})),
+            ),
+        ],
+    );
+}

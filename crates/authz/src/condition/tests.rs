@@ -1,0 +1,122 @@
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+use wire::mcp::{Limits, parse_strict};
+
+use super::*;
+
+const FACTS: CallerFacts<'static> = CallerFacts {
+    subject: "usr_alice",
+    client: "cli_1",
+    client_vouched: false,
+    roles: &[],
+    groups: &[],
+};
+
+fn judged(argument: &str, operator: Value, arguments: &str) -> Outcome {
+    let condition: Condition =
+        serde_json::from_value(json!({"argument": argument, "operator": operator})).unwrap();
+    let arguments = parse_strict(arguments.as_bytes(), &Limits::default()).unwrap();
+    condition.judge(Some(&arguments), &FACTS)
+}
+
+#[test]
+fn each_operator_says_yes_no_and_that_it_cannot_tell() {
+    use Outcome::{Met, NotMet, Unclear};
+    for (operator, arguments, expected) in [
+        (json!({"equals": "home"}), r#"{"x":"home"}"#, Met),
+        (json!({"equals": "home"}), r#"{"x":"Home"}"#, NotMet),
+        (json!({"equals": "home"}), r#"{"x":["home"]}"#, Unclear),
+        (json!({"equals": "home"}), r#"{"y":"home"}"#, Unclear),
+        (json!({"equals": 100}), r#"{"x":1e2}"#, Met),
+        (json!({"equals": 100}), r#"{"x":"100"}"#, Unclear),
+        (json!({"equals": true}), r#"{"x":true}"#, Met),
+        (json!({"equals": true}), r#"{"x":"true"}"#, Unclear),
+        (json!({"equals": true}), r#"{"x":1}"#, Unclear),
+        (json!({"one_of": ["a", 1]}), r#"{"x":1.0}"#, Met),
+        (json!({"one_of": ["a", 1]}), r#"{"x":"b"}"#, NotMet),
+        (json!({"one_of": ["a", 1]}), r#"{"x":null}"#, Unclear),
+        (json!({"one_of": []}), r#"{"x":"a"}"#, Unclear),
+        (json!({"starts_with": "team-"}), r#"{"x":"team-a"}"#, Met),
+        (
+            json!({"starts_with": "team-"}),
+            r#"{"x":"my team-a"}"#,
+            NotMet,
+        ),
+        (
+            json!({"starts_with": "team-"}),
+            r#"{"x":{"team-":1}}"#,
+            Unclear,
+        ),
+        (json!({"at_most": 10}), r#"{"x":10}"#, Met),
+        (
+            json!({"at_most": 10}),
+            r#"{"x":10.000000000000000000001}"#,
+            NotMet,
+        ),
+        (json!({"at_most": 10}), r#"{"x":1e400}"#, NotMet),
+        (json!({"at_most": 10}), r#"{"x":"1"}"#, Unclear),
+        (json!({"equals_claim": "sub"}), r#"{"x":"usr_alice"}"#, Met),
+        (json!({"equals_claim": "sub"}), r#"{"x":"usr_bob"}"#, NotMet),
+        (
+            json!({"equals_claim": "client_id"}),
+            r#"{"x":"cli_1"}"#,
+            Met,
+        ),
+        (
+            json!({"equals_claim": "email"}),
+            r#"{"x":"usr_alice"}"#,
+            Unclear,
+        ),
+    ] {
+        assert_eq!(
+            judged("/x", operator.clone(), arguments),
+            expected,
+            "{operator} {arguments}"
+        );
+    }
+}
+
+#[test]
+fn a_path_that_climbs_out_of_its_beginning_does_not_begin_so() {
+    for (path, expected) in [
+        ("/home/alice/notes.txt", Outcome::Met),
+        ("/home/alice/my notes.txt", Outcome::Met),
+        ("/home/alice/..notes", Outcome::Met),
+        ("/home/alice/../bob", Outcome::NotMet),
+        ("/home/alice/%2e%2e/bob", Outcome::NotMet),
+        ("/home/alice/..", Outcome::NotMet),
+        ("/home/alice/./x", Outcome::NotMet),
+        ("/home/alice", Outcome::NotMet),
+    ] {
+        let arguments = json!({"x": path}).to_string();
+        let operator = json!({"starts_with": "/home/alice/"});
+        assert_eq!(judged("/x", operator, &arguments), expected, "{path}");
+    }
+}
+
+#[test]
+fn an_argument_is_found_as_rfc_6901_section_4_says() {
+    let arguments = r#"{"a":{"b":["x","y"]},"c/d":"z","~":"t","01":"n"}"#;
+    for (pointer, value, expected) in [
+        ("/a/b/1", "y", Outcome::Met),
+        ("/a/b/0", "y", Outcome::NotMet),
+        ("/a/b/2", "y", Outcome::Unclear),
+        ("/a/b/01", "y", Outcome::Unclear),
+        ("/c~1d", "z", Outcome::Met),
+        ("/~0", "t", Outcome::Met),
+        ("/~", "t", Outcome::Unclear),
+        ("/~2", "t", Outcome::Unclear),
+        ("/01", "n", Outcome::Met),
+        ("a", "x", Outcome::Unclear),
+        ("", "x", Outcome::Unclear),
+    ] {
+        let outcome = judged(pointer, json!({"equals": value}), arguments);
+        assert_eq!(outcome, expected, "{pointer}");
+    }
+    let condition = Condition {
+        argument: "/a".into(),
+        operator: Operator::AtMost(1.into()),
+    };
+    assert_eq!(condition.judge(None, &FACTS), Outcome::Unclear);
+}
