@@ -86,6 +86,12 @@ pub enum AuditEventKind {
     Unknown,
     UserChanged,
     ClientChanged,
+    RoleGiven,
+    RoleTaken,
+    GroupAdded,
+    GroupRemoved,
+    GroupJoined,
+    GroupLeft,
 }
 
 impl AuditEventKind {
@@ -139,6 +145,12 @@ impl AuditEventKind {
             Self::Unknown => "unknown",
             Self::UserChanged => "user_changed",
             Self::ClientChanged => "client_changed",
+            Self::RoleGiven => "role_given",
+            Self::RoleTaken => "role_taken",
+            Self::GroupAdded => "group_added",
+            Self::GroupRemoved => "group_removed",
+            Self::GroupJoined => "group_joined",
+            Self::GroupLeft => "group_left",
         }
     }
 
@@ -148,7 +160,7 @@ impl AuditEventKind {
     }
 
     /// Every kind.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 52] = [
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -195,5 +207,11 @@ impl AuditEventKind {
         Self::UserDeleted,
         Self::UserChanged,
         Self::ClientChanged,
+        Self::RoleGiven,
+        Self::RoleTaken,
+        Self::GroupAdded,
+        Self::GroupRemoved,
+        Self::GroupJoined,
+        Self::GroupLeft,
     ];
 }

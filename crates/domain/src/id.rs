@@ -65,6 +65,11 @@ text_id!(
     ResourceServerId,
     "prs_"
 );
+text_id!(
+    /// A group of people.
+    GroupId,
+    "grp_"
+);
 impl GrantId {
     /// A new one that sorts by the time it was made: `gra_`, the milliseconds in 12 hexadecimal digits, and 128
     /// random bits. New rows then stand together in an index, and a commit of many writes few pages.

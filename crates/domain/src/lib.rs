@@ -10,6 +10,7 @@ mod client_secret;
 mod client_trust;
 mod consent;
 mod former_origin;
+mod group;
 mod id;
 mod login_session;
 mod mcp_server;
@@ -32,9 +33,10 @@ pub use client_secret::ClientSecret;
 pub use client_trust::{ClientTrust, TrustDecision};
 pub use consent::Consent;
 pub use former_origin::FormerOrigin;
+pub use group::{Group, RoleHolder};
 pub use id::{
-    ClientId, GrantId, KeyId, ResourceServerId, ServerSlug, ServiceTokenId, SessionId, SlugError,
-    UserId,
+    ClientId, GrantId, GroupId, KeyId, ResourceServerId, ServerSlug, ServiceTokenId, SessionId,
+    SlugError, UserId,
 };
 pub use login_session::LoginSession;
 pub use mcp_server::{

@@ -44,6 +44,7 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
         .into_iter()
         .map(|(user, until)| (user.as_str().to_owned(), until))
         .collect();
+    let subjects = authority.store().list_subject_cut_offs(now).await?;
     let servers = authority
         .servers()
         .values()
@@ -75,7 +76,13 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                         .filter(|cut_off| cut_off.server == server.slug)
                         .map(|cut_off| (cut_off.client.as_str().to_owned(), cut_off.issued_before))
                         .collect(),
-                    subjects: deleted.clone(),
+                    // Deletion last: it says more.
+                    subjects: subjects
+                        .iter()
+                        .filter(|cut_off| cut_off.server == server.slug)
+                        .map(|cut_off| (cut_off.user.as_str().to_owned(), cut_off.issued_before))
+                        .chain(deleted.clone())
+                        .collect(),
                     everybody: Some(authority.store().epoch().began_at),
                 },
                 documentation_url: server.settings.documentation_url.clone(),

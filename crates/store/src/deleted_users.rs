@@ -52,20 +52,26 @@ struct Deletion {
 }
 
 /// What a person has that nobody needs once they are gone; `$1` is their id.
-const THEIRS: [&str; 4] = [
+const THEIRS: [&str; 7] = [
     "DELETE FROM authorization_code WHERE user_id = $1",
     "DELETE FROM login_session WHERE user_id = $1",
     "DELETE FROM client_consent WHERE user_id = $1",
     "DELETE FROM service_token WHERE user_id = $1",
+    "DELETE FROM group_member WHERE user_id = $1",
+    "DELETE FROM given_role WHERE holder = $1",
+    "DELETE FROM subject_cut_off WHERE user_id = $1",
 ];
 
 /// The same for everybody who was deleted, in a database that is older than their deletion. All that was granted in it
 /// is ended by its new epoch.
-const OF_DELETED: [&str; 7] = [
+const OF_DELETED: [&str; 10] = [
     "DELETE FROM authorization_code WHERE user_id IN (SELECT id FROM deleted_user)",
     "DELETE FROM login_session WHERE user_id IN (SELECT id FROM deleted_user)",
     "DELETE FROM client_consent WHERE user_id IN (SELECT id FROM deleted_user)",
     "DELETE FROM service_token WHERE user_id IN (SELECT id FROM deleted_user)",
+    "DELETE FROM group_member WHERE user_id IN (SELECT id FROM deleted_user)",
+    "DELETE FROM given_role WHERE holder IN (SELECT id FROM deleted_user)",
+    "DELETE FROM subject_cut_off WHERE user_id IN (SELECT id FROM deleted_user)",
     "UPDATE audit_event SET detail = '' WHERE user_id IN (SELECT id FROM deleted_user) \
      AND kind IN ('user_added', 'user_disabled', 'user_enabled', 'setup_link_used', 'service_token_created', \
                   'service_token_revoked')",

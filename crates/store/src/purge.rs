@@ -43,7 +43,7 @@ macro_rules! ending {
 }
 
 /// What is spent once, or was refused, is kept for longer than it could be presented, whatever a setting says.
-const ENDINGS: [Ending; 19] = [
+const ENDINGS: [Ending; 20] = [
     // A code outlives its minute by a day, so that a replay is told from nonsense.
     ending!("authorization_code", "digest", "expires_at < $1", 1),
     ending!("refresh_token", "digest", "expires_at < $1", 1),
@@ -65,6 +65,12 @@ const ENDINGS: [Ending; 19] = [
     ending!(
         "client_cut_off",
         "server, client_id",
+        "remembered_until < $1",
+        1
+    ),
+    ending!(
+        "subject_cut_off",
+        "server, user_id",
         "remembered_until < $1",
         1
     ),

@@ -1,5 +1,5 @@
 use authz::Policy;
-use domain::{AuditEvent, McpServer, OtherAddresses, ServerSlug};
+use domain::{AuditEvent, GroupId, McpServer, OtherAddresses, RoleHolder, ServerSlug};
 
 use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
@@ -113,6 +113,7 @@ impl Conn {
         policy: &str,
         event: &AuditEvent,
     ) -> Result<PublishOutcome, StoreError> {
+        let newly_named = self.newly_named_groups(slug, policy).await?;
         let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
                    WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
         let args = Args::with_capacity(3)
@@ -120,6 +121,11 @@ impl Conn {
             .text(policy)
             .int(expected_revision);
         if self.change(sql, args, event).await? {
+            // Their members' tokens do not say that they are in them.
+            for group in newly_named {
+                self.cut_off_holder(slug, &RoleHolder::Group(group), event.at)
+                    .await?;
+            }
             return Ok(PublishOutcome::Published(expected_revision + 1));
         }
         let sql =
@@ -129,6 +135,30 @@ impl Conn {
             Some(row) => PublishOutcome::Stale(RowReader::new(&row, "mcp_server").int(1)?),
             None => PublishOutcome::Unknown,
         })
+    }
+}
+
+impl Conn {
+    /// The groups that a new policy speaks of and the present one does not.
+    async fn newly_named_groups(
+        &mut self,
+        slug: &ServerSlug,
+        policy: &str,
+    ) -> Result<Vec<GroupId>, StoreError> {
+        let policy: Policy = serde_json::from_str(policy)
+            .map_err(|error| StoreError::Internal(format!("a policy is not readable: {error}")))?;
+        let mut named = policy.named_groups();
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT slug, policy FROM mcp_server WHERE slug = $1";
+        let args = Args::with_capacity(1).text(slug.as_str());
+        if let Some(row) = self.fetch_optional(sql, args).await? {
+            let present: Policy = RowReader::new(&row, "mcp_server").json(1)?;
+            let known = present.named_groups();
+            named.retain(|group| !known.contains(group));
+        }
+        Ok(named.into_iter().map(GroupId::from_text).collect())
     }
 }
 

@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use base::{Clock as _, SystemClock, Timestamp};
-use domain::{CallRecord, Client, ClientTrust, Consent, ServiceToken, TokenFamily, User};
+use domain::{CallRecord, Client, ClientTrust, Consent, Group, ServiceToken, TokenFamily, User};
 use serde_json::{Value, json};
-use store::{ActivityLog, SignInRecord, StoredAuditEvent};
+use store::{ActivityLog, GivenRole, SignInRecord, StoredAuditEvent};
 
 use super::Named;
 use super::json::JsonDocument;
@@ -59,6 +59,10 @@ impl Maintenance {
         document.member("authority", &json!(self.public_url().await?))?;
         document.member("exported_at", &time(SystemClock.now()))?;
         document.member("person", &profile(user))?;
+        let groups = store.list_groups_of(id).await?;
+        document.member("groups", &groups.iter().map(group).collect::<Value>())?;
+        let roles = store.list_given_roles(None, Some(id)).await?;
+        document.member("roles", &roles.iter().map(role).collect::<Value>())?;
         pages!(
             document,
             "sign_ins",
@@ -149,6 +153,15 @@ fn profile(user: &User) -> Value {
         "added_at": time(user.created_at),
         "disabled_at": optional_time(user.disabled_at),
     })
+}
+
+fn group(group: &Group) -> Value {
+    json!({"id": group.id.as_str(), "name": group.name})
+}
+
+/// Given to them directly.
+fn role(given: &GivenRole) -> Value {
+    json!({"server": given.server.as_str(), "role": given.role})
 }
 
 fn sign_in(session: &SignInRecord) -> Value {

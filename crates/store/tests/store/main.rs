@@ -28,6 +28,7 @@ mod opening;
 mod people;
 mod races;
 mod refused_meanwhile;
+mod roles_and_groups;
 mod servers;
 #[cfg(unix)]
 mod standby;
