@@ -23,6 +23,10 @@ pub enum WithheldReason {
     NotForThisClient,
     /// It was approved, and the MCP server has it no more.
     RemovedSince,
+    /// None of the person's roles permits it.
+    NotPermitted,
+    /// A rule denies it to this person or through this client.
+    DeniedByRule,
 }
 
 impl WithheldReason {
@@ -33,6 +37,8 @@ impl WithheldReason {
             Self::NotApproved => "not_approved",
             Self::NotForThisClient => "not_for_this_client",
             Self::RemovedSince => "removed_since",
+            Self::NotPermitted => "not_permitted",
+            Self::DeniedByRule => "denied_by_rule",
         }
     }
 
@@ -43,6 +49,10 @@ impl WithheldReason {
             Self::NotApproved => "the person did not approve it",
             Self::NotForThisClient => "this client may not have it",
             Self::RemovedSince => "it was approved, and the MCP server has it no more",
+            Self::NotPermitted => "none of the person's roles permits it",
+            Self::DeniedByRule => {
+                "a rule of the MCP server denies it to this person or application"
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::client_identity::ClientProof;
 use crate::look_alike::NameCaution;
 use crate::master_key::mac_of_parts;
 use crate::session::SignedIn;
+use crate::standing::Standing;
 use crate::{Authority, AuthorizationRequest, Error, SealedRequest, ServerContext};
 use crate::{answer, token_text};
 
@@ -35,6 +36,9 @@ pub struct Question {
     pub expected_email: Option<String>,
     /// What it asks for, in the policy's order.
     pub scopes: Vec<AskedScope>,
+    /// Of these, what this person may not have through this client as things are. It is approved all the same: when it
+    /// is given to them, the client gets it without another question.
+    pub withheld: Vec<WithheldScope>,
     /// When this person last approved this client at this return address.
     pub approved_before: Option<Timestamp>,
     /// Nothing has to be asked: see [`crate::next_step::NextStep::GoOn`].
@@ -107,6 +111,7 @@ pub async fn question(
     let before = consent_before(authority, server, request, &client, signed_in).await?;
     let proof = ClientProof::of(&client, &request.redirect_uri);
     let goes_on = goes_on(request, &proof, before.as_ref(), signed_in);
+    let standing = standing(authority, server, request, signed_in).await?;
     let policy = &server.server.policy;
     let entries: Vec<&Entry> = policy
         .tools
@@ -146,6 +151,7 @@ pub async fn question(
             .clone()
             .filter(|_| request.expects_other_than(signed_in)),
         scopes,
+        withheld: standing.withheld(server, &request.scopes),
         approved_before: before.map(|consent| consent.approved_at),
         goes_on,
     })
@@ -258,6 +264,7 @@ async fn complete(
             .union(&scopes),
         approved_at: now,
     };
+    let standing = standing(authority, server, request, signed_in).await?;
     authority
         .client_documents()
         .keep(&client)
@@ -274,7 +281,10 @@ async fn complete(
         redirect_uri: consent.redirect_uri.clone(),
         code_challenge: request.challenge()?,
         scopes: scopes.clone(),
-        withheld: withheld(server, request, &scopes),
+        withheld: withheld(server, request, &scopes)
+            .into_iter()
+            .chain(standing.withheld(server, &scopes))
+            .collect(),
         authenticated_at: signed_in.session.authenticated_at,
         grant: GrantId::at(now, authority.random()),
         issued_at: now,
@@ -378,6 +388,17 @@ async fn client_still_good(
         ));
     }
     Ok(client)
+}
+
+async fn standing(
+    authority: &Authority,
+    server: &ServerContext,
+    request: &AuthorizationRequest,
+    signed_in: &SignedIn,
+) -> Result<Standing, Refusal> {
+    let user = signed_in.user.id.as_str();
+    let standing = Standing::of(authority, server, user, &request.client).await;
+    Ok(standing.map_err(Error::from)?)
 }
 
 async fn consent_before(

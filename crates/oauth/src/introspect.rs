@@ -117,7 +117,12 @@ fn active(
         scope: scope.clone(),
         reason: WithheldReason::RemovedSince,
     });
-    let withheld_scopes = grant.withheld.iter().cloned().chain(removed);
+    // What roles withheld when it was approved may be given by now.
+    let kept = grant
+        .withheld
+        .iter()
+        .filter(|withheld| !claims.scope.contains(&withheld.scope));
+    let withheld_scopes: Vec<_> = kept.cloned().chain(removed).map(entry).collect();
     IntrospectionResponse {
         active: true,
         scope: Some(claims.scope.intersection(&server.declared_scopes)),
@@ -133,7 +138,7 @@ fn active(
         auth_time: claims.auth_time,
         roles: claims.roles,
         access_token: None,
-        withheld_scopes: withheld_scopes.map(entry).collect(),
+        withheld_scopes,
     }
 }
 

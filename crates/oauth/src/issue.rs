@@ -5,6 +5,7 @@ use domain::{GrantId, TokenFamily};
 use wire::oauth::{AccessTokenClaims, Scope, ScopeSet, TokenResponse};
 
 use crate::server_metadata::OFFLINE_ACCESS;
+use crate::standing::Standing;
 use crate::{Authority, ServerContext};
 
 /// For whom an access token is, and under which approval.
@@ -31,13 +32,14 @@ impl<'a> From<&'a TokenFamily> for TokenSubject<'a> {
     }
 }
 
-/// Mints and signs an access token with `scopes`.
+/// Mints and signs an access token with `scopes`, which says what else is known of who asks.
 ///
 /// Spec: RFC 9068 section 2.2.
 pub(crate) fn access_token(
     authority: &Authority,
     server: &ServerContext,
     subject: TokenSubject<'_>,
+    standing: &Standing,
     scopes: &ScopeSet,
     lifetime: Duration,
     now: Timestamp,
@@ -49,16 +51,19 @@ pub(crate) fn access_token(
         sub: subject.subject.to_owned(),
         aud: server.server.resource.clone(),
         exp: now.after(lifetime).unix_seconds(),
-        // Within the second in which an epoch began, a token must not look like one from before.
-        iat: now.max(authority.store().epoch().began_at).unix_seconds(),
+        // Within the second in which an epoch began, or a role was given, a token must not look like one from before.
+        iat: now
+            .max(authority.store().epoch().began_at)
+            .max(standing.not_before.unwrap_or(now))
+            .unix_seconds(),
         jti: base64url(token_id),
         client_id: subject.client.to_owned(),
         scope: scopes.clone(),
         grant_id: subject.grant.as_str().to_owned(),
         auth_time: subject.authenticated_at.map(Timestamp::unix_seconds),
-        roles: Vec::new(),
-        groups: Vec::new(),
-        client_vouched: false,
+        roles: standing.roles.clone(),
+        groups: standing.groups.clone(),
+        client_vouched: standing.client_vouched,
         cnf: None,
     };
     authority.signing_keys().sign_access_token(&claims, now)

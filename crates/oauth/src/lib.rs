@@ -54,6 +54,8 @@ mod parameters;
 /// Argon2id, and which passwords may be set.
 pub mod password;
 mod password_pool;
+/// Publishing a policy.
+pub mod policy;
 mod prompt;
 /// Dynamic client registration (RFC 7591).
 pub mod register;
@@ -65,6 +67,8 @@ mod resource_indicator;
 pub mod resource_server;
 /// Revocation (RFC 7009).
 pub mod revoke;
+/// Groups, and who has which role.
+pub mod roles;
 mod seal;
 mod server_context;
 /// Authorization server metadata (RFC 8414).
@@ -79,6 +83,7 @@ pub mod setup;
 pub mod sign_in;
 mod signer;
 mod signing_keys;
+mod standing;
 mod throttle;
 /// The token endpoint.
 pub mod token;

@@ -9,6 +9,7 @@ use store::{InsertServiceToken, RevokeServiceToken, Store, StoreError};
 use wire::oauth::ScopeSet;
 
 use crate::issue::{self, TokenSubject};
+use crate::standing::Standing;
 use crate::{Authority, Error, ServerContext, revoke, token_text};
 
 /// The longest that a service token may live.
@@ -219,7 +220,9 @@ pub async fn exchange(
     if found.user_disabled {
         return Err(refused("the service token's owner is disabled"));
     }
-    let scopes = token.scopes.intersection(&server.declared_scopes);
+    let id = ClientId::from_text(token.id.as_str());
+    let standing = Standing::of(authority, server, token.subject(), &id).await?;
+    let scopes = standing.grantable(server, &token.scopes).granted;
     let lifetime = EXCHANGED_LIFETIME
         .min(server.server.settings.access_token_lifetime())
         .min(token.expires_at.since(now));
@@ -230,7 +233,7 @@ pub async fn exchange(
         authenticated_at: None,
     };
     Ok(issue::access_token(
-        authority, server, subject, &scopes, lifetime, now,
+        authority, server, subject, &standing, &scopes, lifetime, now,
     ))
 }
 

@@ -5,6 +5,7 @@ use wire::oauth::CodeVerifier;
 
 use crate::client_auth::{AuthenticatedClient, ClientCredentials, Holder};
 use crate::issue::{self, TokenSubject};
+use crate::standing::Standing;
 use crate::token::{Issued, IssuedKind};
 use crate::{Authority, Error, Parameters, ServerContext, token_text};
 
@@ -63,7 +64,8 @@ pub(crate) async fn redeem(
     // Everything is minted before the write: a token that loses the race is thrown away, and nobody waits for a
     // signature inside the writer.
     let settings = &server.server.settings;
-    let scopes = code.scopes.intersection(&server.declared_scopes);
+    let standing = Standing::of(authority, server, code.user.as_str(), &code.client).await?;
+    let scopes = standing.grantable(server, &code.scopes).granted;
     let family_expires_at = now.after(settings.family_lifetime());
     let refresh_text = random_token(authority.random(), token_text::REFRESH_TOKEN);
     let refresh = RefreshToken {
@@ -82,7 +84,9 @@ pub(crate) async fn redeem(
         authenticated_at: Some(code.authenticated_at),
     };
     let lifetime = settings.access_token_lifetime();
-    let access_token = issue::access_token(authority, server, subject, &scopes, lifetime, now);
+    let access_token = issue::access_token(
+        authority, server, subject, &standing, &scopes, lifetime, now,
+    );
     let issued = Issued {
         response: issue::token_response(server, access_token, refresh_text, scopes.clone()),
         kind: IssuedKind::CodeRedeemed,

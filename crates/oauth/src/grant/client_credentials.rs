@@ -6,6 +6,7 @@ use wire::oauth::ScopeSet;
 use crate::client_auth::ClientCredentials;
 use crate::issue::{self, TokenSubject};
 use crate::server_metadata::OFFLINE_ACCESS;
+use crate::standing::Standing;
 use crate::token::{Issued, IssuedKind};
 use crate::{Authority, Error, Parameters, ServerContext};
 
@@ -34,7 +35,10 @@ pub(crate) async fn issue(
         }
     };
     server.check_resources(form.all("resource"), now)?;
-    let (scopes, withheld) = granted(server, service_scopes, form.get("scope"))?;
+    let (scopes, mut withheld) = granted(server, service_scopes, form.get("scope"))?;
+    let standing = Standing::of(authority, server, client.id.as_str(), &client.id).await?;
+    withheld.extend(standing.withheld(server, &scopes));
+    let scopes = standing.grantable(server, &scopes).granted;
 
     let lifetime = server.server.settings.access_token_lifetime();
     let grant = ServiceGrant {
@@ -53,7 +57,9 @@ pub(crate) async fn issue(
         grant: &grant.id,
         authenticated_at: None,
     };
-    let access_token = issue::access_token(authority, server, subject, &scopes, lifetime, now);
+    let access_token = issue::access_token(
+        authority, server, subject, &standing, &scopes, lifetime, now,
+    );
     let issued = Issued {
         response: issue::without_refresh_token(access_token, lifetime, scopes.clone()),
         kind: IssuedKind::ActsForItself,

@@ -7,6 +7,7 @@ use wire::oauth::ScopeSet;
 
 use crate::client_auth::{ClientCredentials, Holder};
 use crate::master_key::mac_of_parts;
+use crate::standing::Standing;
 use crate::token::{Issued, IssuedKind};
 use crate::{Authority, Error, Parameters, ServerContext, issue, token_text};
 
@@ -54,7 +55,7 @@ pub(crate) async fn refresh(
 
     match judge(&state, server.server.settings.strict_rotation, now) {
         Verdict::Rotate => rotate(authority, server, form, presented, state, now).await,
-        Verdict::Repeat => repeat(authority, server, form, presented, &state, now),
+        Verdict::Repeat => repeat(authority, server, form, presented, &state, now).await,
         Verdict::Refuse(reason) => Err(refused(reason)),
         Verdict::Reuse => {
             end_reused_family(authority, server, &state.family, now).await?;
@@ -124,7 +125,8 @@ async fn rotate(
         &salt,
         IssuedKind::Refreshed,
         now,
-    )?;
+    )
+    .await?;
     let successor_text = issued.response.refresh_token.as_deref().unwrap_or_default();
     let successor = RefreshToken {
         digest: Digest::of(successor_text),
@@ -158,7 +160,7 @@ async fn rotate(
                 return Err(refused("the refresh token went away"));
             };
             match judge(&state, server.server.settings.strict_rotation, now) {
-                Verdict::Repeat => repeat(authority, server, form, presented, &state, now),
+                Verdict::Repeat => repeat(authority, server, form, presented, &state, now).await,
                 Verdict::Reuse => {
                     end_reused_family(authority, server, &state.family, now).await?;
                     Err(reused(
@@ -179,7 +181,7 @@ async fn rotate(
     }
 }
 
-fn repeat(
+async fn repeat(
     authority: &Authority,
     server: &ServerContext,
     form: &Parameters<'_>,
@@ -200,13 +202,14 @@ fn repeat(
         IssuedKind::RefreshRepeated,
         now,
     )
+    .await
 }
 
 #[allow(
     clippy::too_many_arguments,
     reason = "one call of the two differs in one argument"
 )]
-fn mint(
+async fn mint(
     authority: &Authority,
     server: &ServerContext,
     form: &Parameters<'_>,
@@ -218,6 +221,9 @@ fn mint(
 ) -> Result<Issued, Error> {
     let family = &state.family;
     let scopes = narrowed(server, &family.scopes, form.get("scope"))?;
+    // What was approved stays approved; what of it this person may have is as it is now.
+    let standing = Standing::of(authority, server, family.user.as_str(), &family.client).await?;
+    let scopes = standing.grantable(server, &scopes).granted;
     let successor = successor(
         authority,
         &family.id,
@@ -229,6 +235,7 @@ fn mint(
         authority,
         server,
         family.into(),
+        &standing,
         &scopes,
         server.server.settings.access_token_lifetime(),
         now,

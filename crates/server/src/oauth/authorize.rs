@@ -263,7 +263,11 @@ fn consent_page(
         user_email: signed_in.user.email.as_str(),
         expected_email: question.expected_email.as_deref(),
         scopes,
-        withheld: Vec::new(),
+        withheld: question
+            .withheld
+            .iter()
+            .map(|withheld| (withheld.scope.as_str(), withheld.reason.in_words()))
+            .collect(),
         form_action: &format!("/servers/{}/authorize", server.slug()),
         sealed_request: &sealed.text,
         csrf: &consent_token(app, sealed, signed_in),

@@ -1,0 +1,112 @@
+use authz::{CallerFacts, Grantable, ScopeWithheld};
+use base::Timestamp;
+use domain::{ClientId, ClientRegistration, WithheldReason, WithheldScope};
+use store::StoreError;
+use wire::oauth::ScopeSet;
+
+use crate::{Authority, ServerContext};
+
+/// The most ids of one kind that stand in a token.
+const IDS_MAX: usize = 64;
+
+/// Who asks, through which client, with the roles and groups that count at this server now.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    subject: String,
+    client: String,
+    pub client_vouched: bool,
+    pub roles: Vec<String>,
+    pub groups: Vec<String>,
+    /// No token may be dated before: an older one would be refused.
+    pub not_before: Option<Timestamp>,
+}
+
+impl Standing {
+    /// Reads what the store knows; nothing while the policy has neither roles nor rules.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of(
+        authority: &Authority,
+        server: &ServerContext,
+        subject: &str,
+        client: &ClientId,
+    ) -> Result<Self, StoreError> {
+        let policy = &server.server.policy;
+        let mut standing = Self {
+            subject: subject.to_owned(),
+            client: client.as_str().to_owned(),
+            client_vouched: false,
+            roles: Vec::new(),
+            groups: Vec::new(),
+            not_before: None,
+        };
+        if policy.roles.is_empty() && policy.subject_rules.is_empty() {
+            return Ok(standing);
+        }
+        standing.client_vouched = is_vouched_for(authority, server, client).await?;
+        if subject == client.as_str() {
+            return Ok(standing);
+        }
+        let given = authority
+            .store()
+            .standing_of(&server.server.slug, subject)
+            .await?;
+        let named = policy.named_groups();
+        standing.not_before = given.cut_off;
+        standing.roles = given.roles;
+        standing.roles.retain(|id| policy.role(id).is_some());
+        standing.roles.truncate(IDS_MAX);
+        standing.groups = given.groups;
+        standing.groups.retain(|id| named.contains(id.as_str()));
+        standing.groups.truncate(IDS_MAX);
+        Ok(standing)
+    }
+
+    /// Which of the scopes `asked` may stand in a token, and why the others may not.
+    pub fn grantable(&self, server: &ServerContext, asked: &ScopeSet) -> Grantable {
+        let facts = CallerFacts {
+            subject: &self.subject,
+            client: &self.client,
+            client_vouched: self.client_vouched,
+            roles: &self.roles,
+            groups: &self.groups,
+        };
+        authz::grantable(&server.server.policy, &facts, asked)
+    }
+
+    /// Of the scopes `asked`, those that roles or rules withhold now.
+    pub fn withheld(&self, server: &ServerContext, asked: &ScopeSet) -> Vec<WithheldScope> {
+        let withheld = self.grantable(server, asked).withheld.into_iter();
+        withheld
+            .filter_map(|(scope, reason)| {
+                let reason = match reason {
+                    ScopeWithheld::NotPermitted => WithheldReason::NotPermitted,
+                    ScopeWithheld::DeniedByRule(_) => WithheldReason::DeniedByRule,
+                    ScopeWithheld::NotDeclared => return None,
+                };
+                Some(WithheldScope { scope, reason })
+            })
+            .collect()
+    }
+}
+
+/// Whether the client did not register itself.
+async fn is_vouched_for(
+    authority: &Authority,
+    server: &ServerContext,
+    client: &ClientId,
+) -> Result<bool, StoreError> {
+    // The host of a document vouches for it, and a service token was made by whom it belongs to.
+    if client.is_metadata_document() {
+        return Ok(false);
+    }
+    if client.as_str().starts_with("svt_") {
+        return Ok(true);
+    }
+    let found = authority
+        .store()
+        .find_client(&server.server.slug, client)
+        .await?;
+    Ok(found.is_some_and(|client| client.registration == ClientRegistration::PreRegistered))
+}
