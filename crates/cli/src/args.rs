@@ -15,6 +15,7 @@ use crate::keys::Schedule;
 use crate::mail::MailCommand;
 use crate::moving::MoveArguments;
 use crate::people::PeopleCommand;
+use crate::policy::{GroupsCommand, RolesCommand, RulesCommand};
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
@@ -95,6 +96,21 @@ pub enum Command {
     Servers {
         #[command(subcommand)]
         command: ServersCommand,
+    },
+    /// What people may have at an MCP server, by role
+    Roles {
+        #[command(subcommand)]
+        command: RolesCommand,
+    },
+    /// Groups of people, which are given roles and named in rules
+    Groups {
+        #[command(subcommand)]
+        command: GroupsCommand,
+    },
+    /// What somebody may or may not have, through which client, whatever their roles say
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
     },
     /// Write MCP servers, scopes, clients and people as one readable TOML file, without any secret
     Export {

@@ -39,6 +39,7 @@ mod own_memory;
 mod people;
 mod per_address;
 mod period;
+mod policy;
 mod port_holder;
 pub mod providers;
 mod public_url;
@@ -263,6 +264,24 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
         Command::People { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.people(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Roles { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.roles(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Groups { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.groups(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Rules { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.rules(command, &out).await;
             maintenance.close().await;
             ended?;
         }

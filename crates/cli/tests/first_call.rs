@@ -175,3 +175,93 @@ async fn a_stdio_server_is_protected_and_gets_its_variables() {
         .shutdown()
         .await;
 }
+
+/// Runs until it ends as wanted, for as long as a change may take to be felt.
+async fn felt(home: &Home, arguments: &[&str], code: i32) -> common::Ran {
+    let mut ran = home.run(arguments).await;
+    for _ in 0..5 {
+        if ran.code == code {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        ran = home.run(arguments).await;
+    }
+    assert_eq!(
+        ran.code, code,
+        "{arguments:?}: {} {}",
+        ran.stdout, ran.stderr
+    );
+    ran
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_and_a_rule_bind_whoever_is_signed_in_without_another_sign_in() {
+    let home = Home::new();
+    let stack = home.stack().await;
+    home.add_user().await;
+    for arguments in [
+        &[
+            "roles",
+            "add",
+            "todo",
+            "reader",
+            "--scope",
+            "todo:read",
+            "--default",
+        ][..],
+        &[
+            "roles",
+            "add",
+            "todo",
+            "editor",
+            "--scope",
+            "todo:read",
+            "--scope",
+            "todo:write",
+        ],
+    ] {
+        let ran = home.run(arguments).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    }
+
+    // All three scopes are asked for and approved; the default role permits one.
+    let listed = home.run_signing_in(&["tools"]).await;
+    assert_eq!(listed.code, 0, "{}", listed.stderr);
+    assert!(listed.stdout.contains("list_todos"), "{}", listed.stdout);
+    assert!(!listed.stdout.contains("add_todo"), "{}", listed.stdout);
+    let add = ["call", "add_todo", "title=Buy milk"];
+    let refused = home.run(&add).await;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    let unknown = home.run(&["call", "no_todo", "title=Buy milk"]).await;
+    assert_eq!(
+        refused.stderr.replace("add_todo", "no_todo"),
+        unknown.stderr,
+        "as if there were no such tool"
+    );
+
+    let given = home.run(&["roles", "give", "todo", "editor", EMAIL]).await;
+    assert_eq!(given.code, 0, "{}", given.stderr);
+    let added = felt(&home, &add, 0).await;
+    assert!(
+        !added.stderr.contains("sign"),
+        "signed in again: {}",
+        added.stderr
+    );
+
+    let clients = home.run(&["clients", "list", "--json"]).await.stdout;
+    let clients: serde_json::Value = serde_json::from_str(&clients).unwrap();
+    let client = clients[0]["id"].as_str().unwrap();
+    let rule = home
+        .run(&[
+            "rules", "add", "todo", "deny", "--client", client, "--tool", "add_todo",
+        ])
+        .await;
+    assert_eq!(rule.code, 0, "{}", rule.stderr);
+    felt(&home, &add, 1).await;
+    assert_eq!(home.run(&["call", "list_todos"]).await.code, 0);
+    let rule = rule.stdout.split_whitespace().next().unwrap();
+    let removed = home.run(&["rules", "remove", "todo", rule]).await;
+    assert_eq!(removed.code, 0, "{}", removed.stderr);
+    felt(&home, &add, 0).await;
+    stack.shutdown().await;
+}

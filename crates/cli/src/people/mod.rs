@@ -13,7 +13,7 @@ use base::{Clock as _, OsRandom, SystemClock};
 use clap::Subcommand;
 use domain::{EmailAddress, User, UserRole};
 
-use self::named::Named;
+pub(crate) use self::named::Named;
 use crate::failure::usage;
 use crate::maintenance::{Maintenance, PAGE, date, moment, table};
 use crate::terminal::Terminal;
@@ -148,7 +148,7 @@ impl Maintenance {
         })
     }
 
-    async fn person(&self, person: &Named) -> anyhow::Result<User> {
+    pub(crate) async fn person(&self, person: &Named) -> anyhow::Result<User> {
         let user = self.find_person(person).await?;
         user.ok_or_else(|| usage(format!("{person}: there is no such person")))
     }
