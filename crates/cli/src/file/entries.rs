@@ -18,6 +18,14 @@ pub(super) struct Policy {
     pub(super) resource_templates: BTreeMap<String, Entry>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) prompts: BTreeMap<String, Entry>,
+    /// What whoever was given no role has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) default_role: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) roles: Vec<authz::Role>,
+    /// Of people, groups and clients.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) rules: Vec<authz::SubjectRule>,
 }
 
 /// One scope, with the words of the consent page.
@@ -45,6 +53,12 @@ pub(super) struct Entry {
     pub(super) description: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fingerprint: Option<String>,
+    /// An admin decided on it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) pinned: bool,
+    /// On its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) conditions: Vec<authz::Condition>,
 }
 
 /// Access that no scope decides.
@@ -71,6 +85,9 @@ impl Policy {
             resources: entries(&policy.resources),
             resource_templates: entries(&policy.resource_templates),
             prompts: entries(&policy.prompts),
+            default_role: policy.default_role.clone(),
+            roles: policy.roles.clone(),
+            rules: policy.subject_rules.clone(),
         }
     }
 }
@@ -102,6 +119,8 @@ impl Entry {
             title: entry.title.clone(),
             description: entry.description.clone(),
             fingerprint: entry.fingerprint.clone(),
+            pinned: entry.pinned,
+            conditions: entry.conditions.clone(),
         }
     }
 }

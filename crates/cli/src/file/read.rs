@@ -178,6 +178,9 @@ fn policy(mut section: Section<'_, '_>, problems: &mut Problems<'_>) -> Policy {
         resources: entries(&mut section, "resources", problems),
         resource_templates: entries(&mut section, "resource_templates", problems),
         prompts: entries(&mut section, "prompts", problems),
+        default_role: section.text("default_role", problems),
+        roles: section.stored("roles", problems),
+        rules: section.stored("rules", problems),
     };
     section.finish(problems);
     policy
@@ -190,6 +193,8 @@ fn entry(mut section: Section<'_, '_>, problems: &mut Problems<'_>) -> Entry {
         title: section.needed_text("title", problems),
         description: section.text("description", problems).unwrap_or_default(),
         fingerprint: section.text("fingerprint", problems),
+        pinned: section.flag("pinned", problems),
+        conditions: section.stored("conditions", problems),
     };
     section.finish(problems);
     entry

@@ -1,8 +1,9 @@
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::{Error, StrDeserializer};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problems::{Problems, join};
 use crate::config::nearest;
@@ -123,6 +124,32 @@ impl<'d, 't> Section<'d, 't> {
         word(text)
             .map_err(|error| problems.say(&self.path_of(key), error))
             .ok()
+    }
+
+    /// A list of things whose shape is that of the policy as it is stored.
+    pub(super) fn stored<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<T> {
+        let Some(value) = self.value(key, problems) else {
+            return Vec::new();
+        };
+        let path = self.path_of(key);
+        let Some(list) = value.get_ref().as_array() else {
+            problems.say(&path, "must be a list of tables");
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for (index, one) in list.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            problems.note(&path, one.span().start);
+            match T::deserialize(ValueDeserializer::from(one.clone())) {
+                Ok(read) => all.push(read),
+                Err(error) => problems.say(&path, error.message()),
+            }
+        }
+        all
     }
 
     pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Self> {

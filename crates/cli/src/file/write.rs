@@ -134,6 +134,14 @@ id = "read"
 needs = ["todo:read"]
 title = "List"
 
+conditions = [{ argument = "/list", operator = { one_of = ["home", 1] } }]
+pinned = true
+
+[servers.todo.policy]
+default_role = "rol_1"
+roles = [{ id = "rol_1", name = "reader", scopes = { only = "todo:read" } }, { id = "rol_2", name = "all", scopes = "all" }]
+rules = [{ id = "rul_1", effect = "deny", who = { group = "grp_1" }, client = "unverified", what = { tools = ["list todos"] } }]
+
 [people."ann@example.com"]
 name = "Ann"
 owner = true

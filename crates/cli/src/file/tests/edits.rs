@@ -152,6 +152,8 @@ fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
                 title: "New".into(),
                 description: "With \"quotes\"".into(),
                 fingerprint: None,
+                pinned: false,
+                conditions: Vec::new(),
             };
             todo.policy.tools.insert(format!("tool {name}"), entry);
         }

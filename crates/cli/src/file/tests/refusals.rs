@@ -130,6 +130,33 @@ async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
         (
             "needs = [\"todo:write\"]",
             (
+                "needs = [\"todo:write\"]\nconditions = [{ argument = \"list\", operator = { equals = 1 } }]",
+                "servers.todo.policy.tools.add.conditions[0]",
+                "is no JSON Pointer",
+            ),
+            "needs = [\"todo:write\"]\nconditions = [{ argument = \"/list\", operator = { equals = 1 } }]",
+        ),
+        (
+            "needs = [\"todo:write\"]",
+            (
+                "needs = [\"todo:write\"]\nconditions = [{ argument = \"/list\", operator = { equal = 1 } }]",
+                "servers.todo.policy.tools.add.conditions[0]",
+                "unknown variant `equal`",
+            ),
+            "needs = [\"todo:write\"]\nconditions = [{ argument = \"/list\", operator = { one_of = [1] } }]",
+        ),
+        (
+            "default_scopes = \"todo:read\"",
+            (
+                "default_scopes = \"todo:read\"\ndefault_role = \"rol_9\"",
+                "servers.todo.policy.default_role",
+                "rol_9 is no role",
+            ),
+            "default_scopes = \"todo:read\"\ndefault_role = \"rol_1\"\nroles = [{ id = \"rol_1\", name = \"all\", scopes = \"all\" }]",
+        ),
+        (
+            "needs = [\"todo:write\"]",
+            (
                 "needs = [\"todo:erase\"]",
                 "servers.todo.policy.tools.add.needs",
                 "todo:erase is no scope of this server",

@@ -36,7 +36,7 @@ pub(super) fn read(said: &Server, path: &str, problems: &mut Problems<'_>) -> au
             })
             .collect()
     };
-    authz::Policy {
+    let wanted = authz::Policy {
         mode: said.policy.mode,
         default_scopes,
         tools: entries("tools", &said.policy.tools),
@@ -44,8 +44,14 @@ pub(super) fn read(said: &Server, path: &str, problems: &mut Problems<'_>) -> au
         resource_templates: entries("resource_templates", &said.policy.resource_templates),
         prompts: entries("prompts", &said.policy.prompts),
         scopes,
-        ..authz::Policy::default()
+        roles: said.policy.roles.clone(),
+        default_role: said.policy.default_role.clone(),
+        subject_rules: said.policy.rules.clone(),
+    };
+    for mistake in authz::check(&wanted, |_| None) {
+        problems.say(&format!("{policy}.{}", mistake.place), &mistake.message);
     }
+    wanted
 }
 
 fn scopes(said: &Server, path: &str, problems: &mut Problems<'_>) -> Vec<ScopeDeclaration> {
@@ -131,6 +137,8 @@ fn entry(
         title: said.title.clone(),
         description: said.description.clone(),
         fingerprint: said.fingerprint.clone(),
+        pinned: said.pinned,
+        conditions: said.conditions.clone(),
         ..authz::Entry::default()
     }
 }
