@@ -162,6 +162,12 @@ impl<'a> Judge<'a> {
         entry: &'a Entry,
         for_this_tool: bool,
     ) -> Ruling<'a> {
+        if !entry.state.is_accepted() {
+            return Ruling {
+                judgement: Judgement::Never(No::Because(DenialReason::Quarantined)),
+                rule: format!("{kind} {name}: quarantined"),
+            };
+        }
         let held = &self.caller.scopes;
         let judgement = judge(&self.standing, held, &entry.requirement, for_this_tool);
         let rule = match &judgement {

@@ -29,6 +29,8 @@ pub enum Decision {
 pub enum DenialReason {
     /// The policy does not know it.
     Unmapped,
+    /// Its definition changed and nobody has approved that.
+    Quarantined,
     /// A rule says nobody may.
     DeniedByRule,
     /// The scope it needs is not one this server declares.
@@ -68,6 +70,7 @@ impl DenialReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unmapped => "unmapped",
+            Self::Quarantined => "quarantined",
             Self::DeniedByRule => "denied_by_rule",
             Self::ScopeNotObtainable => "scope_not_obtainable",
             Self::UnknownMethod => "unknown_method",

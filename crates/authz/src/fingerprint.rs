@@ -3,7 +3,7 @@ use wire::mcp::Json;
 use wire::mcp::definition::Definition;
 
 /// What of a definition a person judges when approving it. Icons and `_meta` change nothing about it.
-const MEMBERS: &[&str] = &[
+pub(crate) const MEMBERS: &[&str] = &[
     "annotations",
     "arguments",
     "description",
@@ -21,10 +21,27 @@ pub fn fingerprint(definition: &Definition) -> String {
     let members: Vec<_> = MEMBERS
         .iter()
         .filter_map(|name| Some((*name, definition.json().get(name)?.clone())))
+        .map(|(name, value)| match name {
+            "annotations" => (name, without_time(value)),
+            _ => (name, value),
+        })
         .collect();
     let mut text = Vec::new();
     sorted(Json::Object(members.into_iter().collect())).write_to(&mut text);
     Digest::of(text).to_text()
+}
+
+/// A resource that changed is no other resource.
+fn without_time(mut annotations: Json) -> Json {
+    if let Some(members) = annotations.as_object_mut() {
+        members.remove("lastModified");
+    }
+    annotations
+}
+
+/// Whether both are there and say the same whatever the order of their members, or neither is.
+pub(crate) fn same_meaning(one: Option<&Json>, two: Option<&Json>) -> bool {
+    one == two || one.cloned().map(sorted) == two.cloned().map(sorted)
 }
 
 /// With the members of all objects in byte order.
@@ -55,6 +72,17 @@ mod tests {
     fn of(text: &str) -> String {
         let json = parse_strict(text.as_bytes(), &Limits::default()).unwrap();
         fingerprint(&Definition::read(ListKind::Tools, json).unwrap())
+    }
+
+    #[test]
+    fn when_a_resource_was_changed_last_is_no_part_of_what_it_is() {
+        let at = |time: &str| {
+            of(&format!(
+                r#"{{"name":"a","annotations":{{"priority":1,"lastModified":"{time}"}}}}"#
+            ))
+        };
+        assert_eq!(at("2026-01-01T00:00:00Z"), at("2026-02-01T00:00:00Z"));
+        assert_ne!(at(""), of(r#"{"name":"a","annotations":{"priority":2}}"#));
     }
 
     #[test]

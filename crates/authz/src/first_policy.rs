@@ -4,7 +4,11 @@ use wire::mcp::definition::Definition;
 use wire::oauth::{Scope, ScopeSet};
 
 use crate::harm::{self, Harm};
-use crate::{Entry, Inventory, ListKind, Policy, Requirement, Risk, ScopeDeclaration, fingerprint};
+use crate::look_alike::{KnownNames, NameFlag, is_invisible};
+use crate::{
+    Entry, EntryState, Inventory, ListKind, Policy, Requirement, Risk, ScopeDeclaration,
+    fingerprint,
+};
 
 /// The longest title that is kept, in characters.
 const TITLE_CHARS_MAX: usize = 100;
@@ -129,17 +133,7 @@ fn declarations(
     }
     let mut declarations: Vec<_> = needed
         .into_iter()
-        .map(|(name, harm)| ScopeDeclaration {
-            id: name.as_str().to_owned(),
-            title: title(slug, &name, generic),
-            risk: match harm {
-                Harm::Read => Risk::Low,
-                Harm::Write => Risk::Medium,
-                Harm::Destructive => Risk::High,
-            },
-            implies: ScopeSet::new(),
-            name,
-        })
+        .map(|(name, harm)| declaration(slug, name, harm, generic))
         .collect();
     declarations.sort_by_key(|declaration| declaration.risk);
     declarations
@@ -187,37 +181,75 @@ fn capitalised(text: &str) -> String {
     }
 }
 
-/// Names with characters that nobody sees are left unmapped: a person could not tell them from others.
+/// A name with characters that nobody sees, or that an eye takes for another one, is left unmapped: a person could not tell
+/// it from the other. Addresses are not read letter by letter; of them only what hides is left out.
 fn readable(definitions: &[Definition]) -> impl Iterator<Item = &Definition> {
-    definitions.iter().filter(|definition| {
-        let identity = definition.identity();
-        let hidden = |letter: char| letter.is_control() || is_invisible(letter);
-        identity.trim() == identity && !identity.chars().any(hidden)
+    let known: KnownNames<'_> = definitions.iter().map(Definition::identity).collect();
+    definitions.iter().filter(move |definition| {
+        let flags = known.grave_flags(definition.identity());
+        match definition.kind() {
+            ListKind::Tools | ListKind::Prompts => flags.is_empty(),
+            ListKind::Resources | ListKind::ResourceTemplates => {
+                !flags.contains(&NameFlag::Invisible)
+            }
+        }
     })
 }
 
 fn insert(policy: &mut Policy, definition: &Definition, scopes: ScopeSet) {
-    let title = definition
-        .title()
-        .or_else(|| definition.name())
-        .map(|title| plain_text(title, TITLE_CHARS_MAX))
-        .filter(|title| !title.is_empty())
-        .unwrap_or_else(|| plain_text(definition.identity(), TITLE_CHARS_MAX));
-    let description = definition
-        .description()
-        .and_then(|text| text.lines().find(|line| !line.trim().is_empty()))
-        .map(|line| plain_text(line, DESCRIPTION_CHARS_MAX))
-        .unwrap_or_default();
-    let entry = Entry {
-        requirement: Requirement::AnyOf(vec![scopes]),
-        title,
-        description,
-        fingerprint: Some(fingerprint(definition)),
-        ..Entry::default()
-    };
+    let entry = Entry::of(definition, Requirement::AnyOf(vec![scopes]));
     policy
         .entries_mut(definition.kind())
         .insert(definition.identity().to_owned(), entry);
+}
+
+impl Entry {
+    /// The entry of an element that is accepted as it is defined.
+    pub fn of(definition: &Definition, requirement: Requirement) -> Self {
+        let title = definition
+            .title()
+            .or_else(|| definition.name())
+            .map(|title| plain_text(title, TITLE_CHARS_MAX))
+            .filter(|title| !title.is_empty())
+            .unwrap_or_else(|| plain_text(definition.identity(), TITLE_CHARS_MAX));
+        let description = definition
+            .description()
+            .and_then(|text| text.lines().find(|line| !line.trim().is_empty()))
+            .map(|line| plain_text(line, DESCRIPTION_CHARS_MAX))
+            .unwrap_or_default();
+        Self {
+            requirement,
+            title,
+            description,
+            fingerprint: Some(fingerprint(definition)),
+            pinned: false,
+            state: EntryState::Accepted,
+        }
+    }
+}
+
+/// The general scope that `definition` would need, by what it says of itself and by its name: a suggestion for a person.
+pub fn suggested_scope(slug: &str, definition: &Definition) -> ScopeDeclaration {
+    let generic = GenericScopes::of(slug);
+    let harm = match definition.kind() {
+        ListKind::Tools => harm::of_tool(definition),
+        ListKind::Resources | ListKind::ResourceTemplates | ListKind::Prompts => Harm::Read,
+    };
+    declaration(slug, generic.for_harm(harm).clone(), harm, &generic)
+}
+
+fn declaration(slug: &str, name: Scope, harm: Harm, generic: &GenericScopes) -> ScopeDeclaration {
+    ScopeDeclaration {
+        id: name.as_str().to_owned(),
+        title: title(slug, &name, generic),
+        risk: match harm {
+            Harm::Read => Risk::Low,
+            Harm::Write => Risk::Medium,
+            Harm::Destructive => Risk::High,
+        },
+        implies: ScopeSet::new(),
+        name,
+    }
 }
 
 /// One line without characters that hide or reorder others, for pages that people decide on.
@@ -239,24 +271,6 @@ fn plain_text(text: &str, chars_max: usize) -> String {
     let mut short: String = words.chars().take(chars_max - 1).collect();
     short.push('…');
     short
-}
-
-/// Control characters, zero-width ones, and those that change the direction of text.
-fn is_invisible(letter: char) -> bool {
-    let spacing = matches!(letter, '\t' | '\n' | '\r');
-    (letter.is_control() && !spacing)
-        || matches!(
-            letter,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 use wire::mcp::definition::{self, Definition};
 use wire::mcp::json::{Json, Object};
 
-use crate::{ListKind, Policy, fingerprint};
+use crate::{
+    DefinitionChange, EntryState, ListKind, Policy, Severity, definition_changes, fingerprint,
+    severity,
+};
 
 /// The most elements that are read of one kind.
 const ELEMENTS_MAX: usize = 10_000;
@@ -94,7 +97,22 @@ pub struct InventoryChanges {
     /// Mapped, no longer listed.
     pub missing: Vec<(ListKind, String)>,
     /// Listed with another definition than when it was mapped.
-    pub changed: Vec<(ListKind, String)>,
+    pub changed: Vec<Drifted>,
+}
+
+/// An element that is not as it was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drifted {
+    /// Of which list.
+    pub kind: ListKind,
+    /// Its name, URI or URI template.
+    pub identity: String,
+    /// What differs; nothing when nobody knows how it was.
+    pub changes: Vec<DefinitionChange>,
+    /// The gravest of the differences; what is not known is grave.
+    pub severity: Severity,
+    /// Whether it is hidden and denied now. Otherwise the new definition is the accepted one.
+    pub quarantined: bool,
 }
 
 impl InventoryChanges {
@@ -104,36 +122,63 @@ impl InventoryChanges {
     }
 }
 
-/// Holds a policy against a later inventory. The policy that comes back maps nothing new and forgets nothing; it only
-/// remembers the fingerprints that it lacked.
-pub fn merge_inventory(policy: &Policy, inventory: &Inventory) -> (Policy, InventoryChanges) {
+/// Holds a policy against a later inventory; `accepted` knows how elements were defined when they were accepted. The policy
+/// that comes back maps nothing new and forgets nothing. It remembers the fingerprints that it lacked, quarantines what
+/// changed gravely and accepts what did not. Nothing here lifts a quarantine, also not the old definition coming back:
+/// a server that shows one face to us and another to people would lift its own.
+pub fn merge_inventory(
+    policy: &Policy,
+    inventory: &Inventory,
+    accepted: impl Fn(ListKind, &str) -> Option<Definition>,
+) -> (Policy, InventoryChanges) {
     let mut policy = policy.clone();
     let mut changes = InventoryChanges::default();
+    let quarantine_from = policy.quarantine_from;
     for kind in ListKind::ALL {
         let listed = inventory.of_kind(kind);
         let entries = policy.entries_mut(kind);
         for definition in listed {
-            let named = || (kind, definition.identity().to_owned());
-            let Some(entry) = entries.get_mut(definition.identity()) else {
-                changes.new.push(named());
+            let identity = definition.identity();
+            let Some(entry) = entries.get_mut(identity) else {
+                changes.new.push((kind, identity.to_owned()));
                 continue;
             };
             let now = fingerprint(definition);
-            match &entry.fingerprint {
-                None => entry.fingerprint = Some(now),
-                Some(then) if *then != now => changes.changed.push(named()),
-                Some(_) => {}
+            let then = match &entry.fingerprint {
+                None => {
+                    entry.fingerprint = Some(now);
+                    continue;
+                }
+                Some(then) if *then == now => continue,
+                Some(then) => then,
+            };
+            let before = accepted(kind, identity).filter(|before| fingerprint(before) == *then);
+            let differences = match &before {
+                Some(before) => definition_changes(before, definition),
+                None => Vec::new(),
+            };
+            let severity = severity(&differences).unwrap_or(Severity::High);
+            if quarantine_from.reaches(severity) {
+                entry.state = EntryState::Quarantined;
+            } else if entry.state.is_accepted() {
+                entry.fingerprint = Some(now);
             }
+            changes.changed.push(Drifted {
+                kind,
+                identity: identity.to_owned(),
+                changes: differences,
+                severity,
+                quarantined: !entry.state.is_accepted(),
+            });
         }
-        let is_listed = |identity: &str| {
-            listed
-                .iter()
-                .any(|definition| definition.identity() == identity)
-        };
         changes.missing.extend(
             entries
                 .keys()
-                .filter(|identity| !is_listed(identity))
+                .filter(|identity| {
+                    listed
+                        .binary_search_by(|definition| definition.identity().cmp(identity))
+                        .is_err()
+                })
                 .map(|identity| (kind, identity.clone())),
         );
     }

@@ -11,6 +11,7 @@ mod decide;
 mod decimal;
 mod decision;
 mod decision_table;
+mod drift;
 mod feed_message;
 mod fingerprint;
 mod first_policy;
@@ -18,6 +19,7 @@ mod grantable;
 mod harm;
 mod input_schema;
 mod inventory;
+mod look_alike;
 mod policy;
 mod revoked;
 mod role;
@@ -42,12 +44,17 @@ pub use condition::{Condition, Operator};
 pub use decide::decide;
 pub use decision::{Decision, DenialReason};
 pub use decision_table::{DecisionRow, DecisionTable, decision_table};
+pub use drift::{
+    ChangeKind, DefinitionChange, QuarantineFrom, Severity, definition_changes, renamed_from,
+    severity,
+};
 pub use feed_message::{FeedMessage, FeedSlice};
 pub use fingerprint::fingerprint;
-pub use first_policy::first_policy;
+pub use first_policy::{first_policy, suggested_scope};
 pub use grantable::{Grantable, ScopeWithheld, grantable};
-pub use inventory::{Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};
-pub use policy::{Entry, Mode, Policy, Requirement, Risk, ScopeDeclaration};
+pub use inventory::{Drifted, Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};
+pub use look_alike::{KnownNames, NameFlag, as_seen, mixes_alphabets};
+pub use policy::{Entry, EntryState, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use revoked::revoked;
 pub use role::{Role, RoleScopes};
 pub use snapshot::{FeedSnapshot, Revocations, ServerSnapshot};

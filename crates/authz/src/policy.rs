@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wire::oauth::{Scope, ScopeSet};
 
-use crate::{Condition, ListKind, Role, RuleWho, SubjectRule};
+use crate::{Condition, ListKind, QuarantineFrom, Role, RuleWho, SubjectRule};
 
 /// Who may call what at one MCP server. Plain data; the default is no.
 ///
@@ -34,6 +34,9 @@ pub struct Policy {
     /// Who may or may not have what, through which client, whatever the roles say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subject_rules: Vec<SubjectRule>,
+    /// From which severity on a changed element waits for a person.
+    #[serde(default, skip_serializing_if = "QuarantineFrom::is_default")]
+    pub quarantine_from: QuarantineFrom,
 }
 
 /// Whether decisions are enforced.
@@ -95,6 +98,27 @@ pub struct Entry {
     /// What must be true of the arguments of each call, all of it. For tools only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Whether it is as it was accepted.
+    #[serde(default, skip_serializing_if = "EntryState::is_accepted")]
+    pub state: EntryState,
+}
+
+/// Whether an entry is as somebody accepted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// It is; its requirement decides.
+    #[default]
+    Accepted,
+    /// Its definition has become another one: hidden and denied until somebody approves that.
+    Quarantined,
+}
+
+impl EntryState {
+    /// Whether its requirement decides.
+    pub fn is_accepted(&self) -> bool {
+        *self == Self::Accepted
+    }
 }
 
 /// What a caller needs for an entry.
@@ -164,6 +188,24 @@ impl Policy {
     /// The role with this id.
     pub fn role(&self, id: &str) -> Option<&Role> {
         self.roles.iter().find(|role| role.id == id)
+    }
+
+    /// As somebody wrote it who saw `before` without its states: what they did not write stays as it was, a requirement
+    /// that they changed is theirs, and another fingerprint is their word that they looked.
+    pub fn written_over(mut self, before: &Self) -> Self {
+        self.quarantine_from = before.quarantine_from;
+        for kind in ListKind::ALL {
+            for (identity, entry) in self.entries_mut(kind) {
+                let Some(old) = before.entries(kind).get(identity) else {
+                    continue;
+                };
+                entry.pinned |= old.requirement != entry.requirement;
+                if entry.fingerprint == old.fingerprint {
+                    entry.state = old.state;
+                }
+            }
+        }
+        self
     }
 
     /// The declaration of `scope`.

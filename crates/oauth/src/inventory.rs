@@ -84,7 +84,7 @@ fn next_policy(
     if current.is_blank() {
         return (fresh, InventoryChanges::default());
     }
-    let (mut policy, mut changes) = merge_inventory(current, inventory);
+    let (mut policy, mut changes) = merge_inventory(current, inventory, |_, _| None);
     for (tool, scopes) in overrides {
         if let Some(entry) = fresh.tools.get(tool) {
             policy.tools.insert(tool.clone(), entry.clone());
@@ -100,9 +100,11 @@ fn next_policy(
                 policy.default_scopes.insert(scope.clone());
             }
         }
-        let settled = |(kind, name): &(ListKind, String)| *kind == ListKind::Tools && name == tool;
-        changes.new.retain(|change| !settled(change));
-        changes.changed.retain(|change| !settled(change));
+        let settled = |kind: ListKind, name: &String| kind == ListKind::Tools && name == tool;
+        changes.new.retain(|(kind, name)| !settled(*kind, name));
+        changes
+            .changed
+            .retain(|one| !settled(one.kind, &one.identity));
     }
     (policy, changes)
 }

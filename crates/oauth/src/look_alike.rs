@@ -1,5 +1,4 @@
-mod letters;
-
+use authz::as_seen;
 use domain::Client;
 use known_clients::KnownClient;
 use wire::oauth::{RedirectUri, RedirectUriKind};
@@ -65,18 +64,6 @@ fn plain_letters(name: &str) -> String {
         .filter(char::is_ascii_alphanumeric)
         .map(|character| character.to_ascii_lowercase())
         .collect()
-}
-
-/// What an eye sees of a name: look-alikes are one letter, and what is no letter is nothing.
-///
-/// Spec: after Unicode Technical Standard 39 section 4, with the few letters that product names are made of.
-fn as_seen(name: &str) -> String {
-    let letters: String = name
-        .chars()
-        .flat_map(char::to_lowercase)
-        .filter_map(letters::as_seen)
-        .collect();
-    letters.replace("rn", "m").replace("vv", "w")
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub enum RefusalCause {
     UnknownServiceToken,
     InsufficientScope,
     Unmapped,
+    Quarantined,
     DeniedByRule,
     ScopeNotObtainable,
     UnknownMethod,
@@ -41,7 +42,7 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every cause there is.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::NoToken,
         Self::MalformedToken,
         Self::BadSignature,
@@ -54,6 +55,7 @@ impl RefusalCause {
         Self::UnknownServiceToken,
         Self::InsufficientScope,
         Self::Unmapped,
+        Self::Quarantined,
         Self::DeniedByRule,
         Self::ScopeNotObtainable,
         Self::UnknownMethod,
@@ -90,6 +92,7 @@ impl RefusalCause {
             | Self::UnknownServiceToken => RefusalKind::Unauthenticated,
             Self::InsufficientScope => RefusalKind::NeedsScope,
             Self::Unmapped
+            | Self::Quarantined
             | Self::DeniedByRule
             | Self::ScopeNotObtainable
             | Self::UnknownMethod
@@ -127,6 +130,7 @@ impl RefusalCause {
             Self::UnknownServiceToken => "unknown_service_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::Unmapped => "unmapped",
+            Self::Quarantined => "quarantined",
             Self::DeniedByRule => "denied_by_rule",
             Self::ScopeNotObtainable => "scope_not_obtainable",
             Self::UnknownMethod => "unknown_method",
@@ -174,6 +178,7 @@ impl From<DenialReason> for RefusalCause {
     fn from(reason: DenialReason) -> Self {
         match reason {
             DenialReason::Unmapped => Self::Unmapped,
+            DenialReason::Quarantined => Self::Quarantined,
             DenialReason::DeniedByRule => Self::DeniedByRule,
             DenialReason::ScopeNotObtainable => Self::ScopeNotObtainable,
             DenialReason::UnknownMethod => Self::UnknownMethod,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use wire::oauth::Scope;
 
 use super::*;
-use crate::{ListKind, ListStepUp, Mode, Requirement, Risk, ScopeDeclaration, visible};
+use crate::{EntryState, ListKind, ListStepUp, Mode, Requirement, Risk, ScopeDeclaration, visible};
 
 fn scopes(text: &str) -> ScopeSet {
     ScopeSet::parse_lenient(text)
@@ -372,7 +372,17 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         1 => Just(Requirement::Denied),
         6 => proptest::collection::vec(any_scopes(), 0..4).prop_map(Requirement::AnyOf),
     ]
-    .prop_map(entry)
+    .prop_flat_map(|requirement| {
+        let state = prop_oneof![
+            4 => Just(EntryState::Accepted),
+            1 => Just(EntryState::Quarantined),
+        ];
+        (Just(requirement), state)
+    })
+    .prop_map(|(requirement, state)| Entry {
+        state,
+        ..entry(requirement)
+    })
 }
 
 fn any_entries(
@@ -499,12 +509,39 @@ proptest! {
         let caller = Caller { scopes: held, ..caller("") };
         for (name, entry) in &policy.tools {
             let expected = match &entry.requirement {
+                _ if entry.state == EntryState::Quarantined => false,
                 Requirement::Public => true,
                 Requirement::Denied => false,
                 Requirement::AnyOf(sets) => sets.iter().any(|set| set.is_subset(&all)),
             };
             let call = Call::Tool { name, arguments: None };
             prop_assert_eq!(decide(&policy, &caller, &call).is_allowed(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_quarantined_is_never_visible_and_never_allowed_whatever_a_caller_holds(
+        policy in any_policy(), kind in prop::sample::select(&ListKind::ALL[..]), steps_up in any::<bool>(),
+    ) {
+        let caller = Caller { scopes: policy.declared_scopes(), steps_up, ..caller("") };
+        for (name, entry) in policy.entries(kind) {
+            let calls = match kind {
+                ListKind::Tools => vec![Call::Tool { name, arguments: None }],
+                ListKind::Resources => vec![Call::Resource { uri: name }, Call::ResourceCompletion { uri: name },
+                    Call::Subscription { uris: vec![name] }],
+                ListKind::ResourceTemplates => vec![Call::ResourceCompletion { uri: name }],
+                ListKind::Prompts => vec![Call::Prompt { name }, Call::PromptCompletion { name }],
+            };
+            if entry.state == EntryState::Quarantined {
+                for call in calls {
+                    let denied = matches!(
+                        decide(&policy, &caller, &call),
+                        Decision::Denied { reason: DenialReason::Quarantined, .. }
+                    );
+                    prop_assert!(denied, "{:?}", call);
+                }
+                prop_assert!(!visible(&policy, &caller, kind, name, ListStepUp::Always));
+            }
         }
     }
 
@@ -519,6 +556,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_quarantined_tool_is_denied_and_its_accepted_twin_is_not() {
+    let mut policy = policy();
+    let caller = caller("todo:read");
+    let call = Call::Tool {
+        name: "list_todos",
+        arguments: None,
+    };
+    assert!(decide(&policy, &caller, &call).is_allowed());
+    policy.tools.get_mut("list_todos").unwrap().state = EntryState::Quarantined;
+    let decision = decide(&policy, &caller, &call);
+    let Decision::Denied { reason, rule } = decision else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(reason.as_str(), "quarantined");
+    assert_eq!(rule, "tool list_todos: quarantined");
+    assert!(!visible(
+        &policy,
+        &caller,
+        ListKind::Tools,
+        "list_todos",
+        ListStepUp::Always
+    ));
 }
 
 #[test]

@@ -96,7 +96,9 @@ fn mapped(policy: &Policy, inventory: &Inventory, changes: &InventoryChanges) ->
     Mapped {
         tools: inventory.tools.len(),
         hidden: names(&changes.new),
-        changed: names(&changes.changed),
+        changed: (changes.changed.iter())
+            .map(|drifted| drifted.identity.clone())
+            .collect(),
         scopes: scopes(policy),
         also: counted
             .into_iter()

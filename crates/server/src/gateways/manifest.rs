@@ -102,7 +102,9 @@ async fn publish(
     Ok(ManifestAnswer {
         tools: found.tools.len(),
         hidden: names(published.changes.new),
-        changed: names(published.changes.changed),
+        changed: (published.changes.changed.into_iter())
+            .map(|drifted| drifted.identity)
+            .collect(),
     })
 }
 

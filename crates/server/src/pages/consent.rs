@@ -97,7 +97,7 @@ pub fn consent(page: &ConsentPage<'_>) -> String {
 
 impl ConsentPage<'_> {
     fn name_mixes_alphabets(&self) -> bool {
-        text::mixes_alphabets(self.client_name)
+        authz::mixes_alphabets(self.client_name)
     }
 
     fn is_trusted(&self) -> bool {

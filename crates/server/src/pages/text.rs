@@ -64,32 +64,6 @@ pub fn address(text: &str) -> String {
         .collect()
 }
 
-/// Whether a name mixes Latin letters with look-alikes of other alphabets, as `Cl\u{430}ude` with a Cyrillic а does.
-pub fn mixes_alphabets(text: &str) -> bool {
-    let latin = text.chars().any(|character| {
-        character.is_ascii_alphabetic() || matches!(character, '\u{c0}'..='\u{24f}')
-    });
-    latin
-        && text.chars().any(|character| {
-            matches!(
-                character,
-                '\u{370}'..='\u{3ff}'        // Greek
-                | '\u{400}'..='\u{52f}'      // Cyrillic
-                | '\u{531}'..='\u{58f}'      // Armenian
-                | '\u{13a0}'..='\u{13ff}'    // Cherokee
-                | '\u{1c80}'..='\u{1c8f}'    // Cyrillic
-                | '\u{1f00}'..='\u{1fff}'    // Greek
-                | '\u{2c80}'..='\u{2cff}'    // Coptic
-                | '\u{2de0}'..='\u{2dff}'    // Cyrillic
-                | '\u{a4d0}'..='\u{a4ff}'    // Lisu
-                | '\u{a640}'..='\u{a69f}'    // Cyrillic
-                | '\u{ab70}'..='\u{abbf}'    // Cherokee
-                | '\u{ff21}'..='\u{ff5a}'    // full-width Latin
-                | '\u{1d400}'..='\u{1d7ff}'  // mathematical letters
-            )
-        })
-}
-
 /// Characters that show nothing, change the order of others, or show whatever the font's maker liked.
 fn is_unreadable(character: char) -> bool {
     character.is_control()
@@ -177,26 +151,5 @@ mod tests {
         assert!(shown.starts_with("bank.example.") && shown.ends_with(".evil.example"));
         assert_eq!(shown.chars().count(), ADDRESS_CHARACTERS_MAX + 1);
         assert_eq!(address("https://a.example/mcp"), "https://a.example/mcp");
-    }
-
-    #[test]
-    fn latin_beside_its_look_alikes_is_a_mix_and_one_alphabet_is_not() {
-        for mixed in [
-            "Cl\u{430}ude",
-            "\u{391}pple",
-            "\u{1d402}laude x",
-            "Curs\u{585}r",
-        ] {
-            assert!(mixes_alphabets(mixed), "{mixed}");
-        }
-        for single in [
-            "Claude",
-            "Üben",
-            "\u{42f}\u{43d}\u{434}\u{435}\u{43a}\u{441}",
-            "日本語 App",
-            "",
-        ] {
-            assert!(!mixes_alphabets(single), "{single}");
-        }
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn read(said: &Server, path: &str, problems: &mut Problems<'_>) -> au
         roles: said.policy.roles.clone(),
         default_role: said.policy.default_role.clone(),
         subject_rules: said.policy.rules.clone(),
+        ..authz::Policy::default()
     };
     for mistake in authz::check(&wanted, |_| None) {
         problems.say(&format!("{policy}.{}", mistake.place), &mistake.message);

@@ -1,0 +1,186 @@
+use wire::mcp::Json;
+use wire::mcp::definition::Definition;
+use wire::mcp::json::Object;
+
+use super::schema::{Side, compare_schemas};
+use super::{ChangeKind, DefinitionChange};
+use crate::fingerprint::{MEMBERS, same_meaning};
+
+/// The hints by which clients decide whether to ask the person. With what each means when it is missing (MCP schema,
+/// `ToolAnnotations`).
+const FLIPPING: &[(&str, bool)] = &[
+    ("readOnlyHint", false),
+    ("destructiveHint", true),
+    ("openWorldHint", true),
+];
+/// Nobody is asked, or not asked, because of these.
+const HINTS: &[&str] = &["idempotentHint", "audience", "priority", "lastModified"];
+
+/// What differs between two definitions of one element, in the order of their members; nothing when both have the same
+/// [`crate::fingerprint`].
+pub fn definition_changes(before: &Definition, after: &Definition) -> Vec<DefinitionChange> {
+    let mut changes = Vec::new();
+    for member in MEMBERS {
+        let path = format!("/{member}");
+        let old = before.json().get(member);
+        let new = after.json().get(member);
+        if same_meaning(old, new) {
+            continue;
+        }
+        match *member {
+            "annotations" => annotations(&path, old, new, &mut changes),
+            "arguments" => prompt_arguments(&path, old, new, &mut changes),
+            "inputSchema" => compare_schemas(Side::Input, &path, old, new, &mut changes),
+            "outputSchema" => compare_schemas(Side::Output, &path, old, new, &mut changes),
+            "description" | "title" | "name" => words(&path, old, new, &mut changes),
+            _ => changes.push(DefinitionChange::new(ChangeKind::Unclear, &path, old, new)),
+        }
+    }
+    changes
+}
+
+/// What a model or a person reads. Layout is white space of ASCII alone: other kinds hide things.
+pub(super) fn words(
+    path: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    if same_meaning(old, new) {
+        return;
+    }
+    let laid_out = |text: Option<&Json>| -> Option<Vec<String>> {
+        let text = text?.as_str()?;
+        Some(text.split_ascii_whitespace().map(str::to_owned).collect())
+    };
+    let kind = match (laid_out(old), laid_out(new)) {
+        (Some(old), Some(new)) if old == new => ChangeKind::Layout,
+        _ => ChangeKind::Wording,
+    };
+    changes.push(DefinitionChange::new(kind, path, old, new));
+}
+
+fn annotations(
+    path: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    let none = Object::new();
+    let (Some(before), Some(after)) = (object(old, &none), object(new, &none)) else {
+        changes.push(DefinitionChange::new(ChangeKind::Unclear, path, old, new));
+        return;
+    };
+    for name in names(before, after) {
+        let path = format!("{path}/{}", pointer(name));
+        let (old, new) = (before.get(name), after.get(name));
+        if same_meaning(old, new) {
+            continue;
+        }
+        let default = FLIPPING.iter().find(|(hint, _)| *hint == name);
+        let kind = match default {
+            Some((_, default)) => {
+                let meant = |said: Option<&Json>| match said {
+                    None => Some(*default),
+                    Some(said) => said.as_bool(),
+                };
+                match (meant(old), meant(new)) {
+                    // Said what was meant before, or no more.
+                    (Some(old), Some(new)) if old == new => ChangeKind::Hint,
+                    _ => ChangeKind::AnnotationFlipped,
+                }
+            }
+            None if HINTS.contains(&name) => ChangeKind::Hint,
+            None => {
+                words(&path, old, new, changes);
+                continue;
+            }
+        };
+        changes.push(DefinitionChange::new(kind, &path, old, new));
+    }
+}
+
+/// The arguments of a prompt stand in a list, each with its name.
+fn prompt_arguments(
+    path: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    let (Some(before), Some(after)) = (named(old), named(new)) else {
+        changes.push(DefinitionChange::new(ChangeKind::Unclear, path, old, new));
+        return;
+    };
+    let none = Object::new();
+    for name in names(&before, &after) {
+        let path = format!("{path}/{}", pointer(name));
+        let (old, new) = (before.get(name), after.get(name));
+        let (old_members, new_members) = match (old, new) {
+            (None, _) => {
+                changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
+                continue;
+            }
+            (_, None) => {
+                changes.push(DefinitionChange::new(ChangeKind::Narrowed, &path, old, new));
+                continue;
+            }
+            (old, new) => match (object(old, &none), object(new, &none)) {
+                (Some(old), Some(new)) => (old, new),
+                _ => continue,
+            },
+        };
+        for member in names(old_members, new_members) {
+            let path = format!("{path}/{}", pointer(member));
+            let (old, new) = (old_members.get(member), new_members.get(member));
+            if same_meaning(old, new) {
+                continue;
+            }
+            let required = |said: Option<&Json>| said.and_then(Json::as_bool).unwrap_or(false);
+            match member {
+                "required" => {
+                    let kind = match required(new) && !required(old) {
+                        true => ChangeKind::Narrowed,
+                        false => ChangeKind::Widened,
+                    };
+                    changes.push(DefinitionChange::new(kind, &path, old, new));
+                }
+                _ => words(&path, old, new, changes),
+            }
+        }
+    }
+}
+
+/// By name; `None` when it is no list of objects with one name each.
+fn named(list: Option<&Json>) -> Option<Object> {
+    let Some(list) = list else {
+        return Some(Object::new());
+    };
+    let mut by_name = Object::new();
+    for argument in list.as_array()? {
+        let name = argument.as_object()?.str("name")?;
+        if by_name.insert(name, argument.clone()).is_some() {
+            return None;
+        }
+    }
+    Some(by_name)
+}
+
+/// What is missing is empty; `None` when it is no object.
+pub(super) fn object<'a>(value: Option<&'a Json>, none: &'a Object) -> Option<&'a Object> {
+    match value {
+        None => Some(none),
+        Some(value) => value.as_object(),
+    }
+}
+
+/// The names of the members of both, each once.
+pub(super) fn names<'a>(one: &'a Object, two: &'a Object) -> impl Iterator<Item = &'a str> {
+    let first = one.iter().map(|(name, _)| name.as_str());
+    let rest = two.iter().map(|(name, _)| name.as_str());
+    first.chain(rest.filter(|name| one.get(name).is_none()))
+}
+
+/// One step of a JSON pointer (RFC 6901 section 3).
+pub(super) fn pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,260 @@
+use std::collections::BTreeSet;
+
+use wire::mcp::Json;
+use wire::mcp::json::Object;
+
+use super::compare::{names, object, pointer, words};
+use super::{ChangeKind, DefinitionChange};
+use crate::fingerprint::same_meaning;
+
+/// Whose values a schema is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// What is sent to the server.
+    Input,
+    /// What comes from it.
+    Output,
+}
+
+/// A bound that is raised takes less.
+const LOWER_BOUNDS: &[&str] = &[
+    "minimum",
+    "exclusiveMinimum",
+    "minLength",
+    "minItems",
+    "minProperties",
+    "minContains",
+];
+/// A bound that is raised takes more.
+const UPPER_BOUNDS: &[&str] = &[
+    "maximum",
+    "exclusiveMaximum",
+    "maxLength",
+    "maxItems",
+    "maxProperties",
+    "maxContains",
+];
+/// A schema stands there; without it everything is taken.
+const SUBSCHEMAS: &[&str] = &[
+    "items",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "propertyNames",
+];
+/// Named schemas that say nothing where they stand.
+const DEFINITIONS: &[&str] = &["$defs", "definitions"];
+/// Every type that JSON Schema knows; `integer` is among the numbers.
+const TYPES: &[&str] = &[
+    "array", "boolean", "integer", "null", "number", "object", "string",
+];
+
+/// What differs between two schemas (JSON Schema 2020-12). A keyword that is not understood counts as words: a model reads
+/// it. References are compared as text and never fetched.
+pub(super) fn compare_schemas(
+    side: Side,
+    path: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    if same_meaning(old, new) {
+        return;
+    }
+    let none = Object::new();
+    let as_object = |schema| match takes_all(schema) {
+        true => Some(&none),
+        false => object(schema, &none),
+    };
+    let (Some(before), Some(after)) = (as_object(old), as_object(new)) else {
+        // To or from `false`, which takes nothing.
+        let kind = match (old.and_then(Json::as_bool), new.and_then(Json::as_bool)) {
+            (_, Some(false)) => ChangeKind::Narrowed,
+            (Some(false), _) => ChangeKind::Widened,
+            _ => ChangeKind::Unclear,
+        };
+        changes.push(DefinitionChange::new(kind, path, old, new));
+        return;
+    };
+    for keyword in names(before, after) {
+        let path = format!("{path}/{}", pointer(keyword));
+        let (old, new) = (before.get(keyword), after.get(keyword));
+        if same_meaning(old, new) {
+            continue;
+        }
+        let mut push = |kind| changes.push(DefinitionChange::new(kind, &path, old, new));
+        match keyword {
+            "type" => push(widened_or_narrowed(types(old), types(new))),
+            "required" => push(required(before, old, new)),
+            "enum" => push(values(old, new)),
+            "properties" | "patternProperties" => properties(side, &path, old, new, changes),
+            "uniqueItems" => push(match new.and_then(Json::as_bool) {
+                Some(true) => ChangeKind::Narrowed,
+                _ => ChangeKind::Widened,
+            }),
+            "allOf" | "anyOf" | "prefixItems" => {
+                in_order(side, &path, old, new, changes);
+            }
+            name if LOWER_BOUNDS.contains(&name) => push(bound(1.0, old, new)),
+            name if UPPER_BOUNDS.contains(&name) => push(bound(-1.0, old, new)),
+            schema if SUBSCHEMAS.contains(&schema) => {
+                compare_schemas(side, &path, old, new, changes);
+            }
+            definitions if DEFINITIONS.contains(&definitions) => {
+                let (Some(old), Some(new)) = (object(old, &none), object(new, &none)) else {
+                    push(ChangeKind::Unclear);
+                    continue;
+                };
+                for name in names(old, new) {
+                    let path = format!("{path}/{}", pointer(name));
+                    match (old.get(name), new.get(name)) {
+                        (Some(old), Some(new)) => {
+                            compare_schemas(side, &path, Some(old), Some(new), changes);
+                        }
+                        (old, new) => {
+                            let kind = ChangeKind::Unclear;
+                            changes.push(DefinitionChange::new(kind, &path, old, new));
+                        }
+                    }
+                }
+            }
+            "$ref" | "$dynamicRef" | "$schema" | "$id" | "$anchor" | "not" | "if" | "then"
+            | "else" | "oneOf" | "contains" | "dependentRequired" | "dependentSchemas" => {
+                push(ChangeKind::Unclear);
+            }
+            // `description`, `title`, `default`, `examples`, `const`, `pattern`, `format` and whatever there may be.
+            _ => words(&path, old, new, changes),
+        }
+    }
+}
+
+fn takes_all(schema: Option<&Json>) -> bool {
+    schema.is_none_or(|schema| schema.as_bool() == Some(true))
+}
+
+/// More of one is wider, less of it narrower, something else is both.
+fn widened_or_narrowed(old: Option<BTreeSet<&str>>, new: Option<BTreeSet<&str>>) -> ChangeKind {
+    match (old, new) {
+        (Some(old), Some(new)) if new.is_subset(&old) => ChangeKind::Narrowed,
+        (Some(_), Some(_)) => ChangeKind::Widened,
+        _ => ChangeKind::Unclear,
+    }
+}
+
+fn types(said: Option<&Json>) -> Option<BTreeSet<&str>> {
+    let mut types: BTreeSet<&str> = match said {
+        None => TYPES.iter().copied().collect(),
+        Some(said) => match (said.as_str(), said.as_array()) {
+            (Some(one), _) => [one].into(),
+            (None, Some(several)) => several.iter().map(Json::as_str).collect::<Option<_>>()?,
+            (None, None) => return None,
+        },
+    };
+    if types.contains("number") {
+        types.insert("integer");
+    }
+    Some(types)
+}
+
+/// An argument that was known and must be given now is narrower; a new one is told as a property that is new.
+fn required(before: &Object, old: Option<&Json>, new: Option<&Json>) -> ChangeKind {
+    let list = |said: Option<&Json>| -> Option<BTreeSet<String>> {
+        let Some(said) = said else {
+            return Some(BTreeSet::new());
+        };
+        let names = said.as_array()?.iter();
+        names.map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    let (Some(old), Some(new)) = (list(old), list(new)) else {
+        return ChangeKind::Unclear;
+    };
+    let known = |name: &String| {
+        let properties = before.get("properties");
+        properties.is_some_and(|properties| properties.get(name).is_some())
+    };
+    match new.is_superset(&old) && new.difference(&old).all(known) {
+        true => ChangeKind::Narrowed,
+        false => ChangeKind::Widened,
+    }
+}
+
+/// Values of an `enum` are words: only fewer of them are nothing new.
+fn values(old: Option<&Json>, new: Option<&Json>) -> ChangeKind {
+    let list = |said: Option<&Json>| said.and_then(|said| Some(said.as_array()?.to_vec()));
+    match (old, new) {
+        (Some(_), None) => ChangeKind::Widened,
+        (None, Some(_)) => ChangeKind::Wording,
+        _ => match (list(old), list(new)) {
+            (Some(old), Some(new)) => match new.iter().all(|value| old.contains(value)) {
+                true => ChangeKind::Narrowed,
+                false => ChangeKind::Widened,
+            },
+            _ => ChangeKind::Unclear,
+        },
+    }
+}
+
+fn properties(
+    side: Side,
+    path: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    let none = Object::new();
+    let (Some(before), Some(after)) = (object(old, &none), object(new, &none)) else {
+        changes.push(DefinitionChange::new(ChangeKind::Unclear, path, old, new));
+        return;
+    };
+    for name in names(before, after) {
+        let path = format!("{path}/{}", pointer(name));
+        let (old, new) = (before.get(name), after.get(name));
+        match (old, new) {
+            (Some(_), Some(_)) => compare_schemas(side, &path, old, new, changes),
+            (None, _) => {
+                changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
+            }
+            // What comes back without it may be anything in its place.
+            (_, None) => {
+                let kind = match side {
+                    Side::Input => ChangeKind::Narrowed,
+                    Side::Output => ChangeKind::Widened,
+                };
+                changes.push(DefinitionChange::new(kind, &path, old, new));
+            }
+        }
+    }
+}
+
+fn in_order(
+    side: Side,
+    path: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    let list = |said: Option<&Json>| said.and_then(|said| Some(said.as_array()?.to_vec()));
+    match (list(old), list(new)) {
+        (Some(before), Some(after)) if before.len() == after.len() => {
+            for (index, (old, new)) in before.iter().zip(&after).enumerate() {
+                let path = format!("{path}/{index}");
+                compare_schemas(side, &path, Some(old), Some(new), changes);
+            }
+        }
+        _ => changes.push(DefinitionChange::new(ChangeKind::Unclear, path, old, new)),
+    }
+}
+
+/// A bound where there was none is narrower, as is a lower one that went up or an upper one (`direction` -1) that went down.
+fn bound(direction: f64, old: Option<&Json>, new: Option<&Json>) -> ChangeKind {
+    let number = |said: &Json| said.to_text().parse::<f64>().ok();
+    match (old, new) {
+        (None, _) => ChangeKind::Narrowed,
+        (_, None) => ChangeKind::Widened,
+        (Some(old), Some(new)) => match (number(old), number(new)) {
+            (Some(old), Some(new)) if (new - old) * direction > 0.0 => ChangeKind::Narrowed,
+            (Some(_), Some(_)) => ChangeKind::Widened,
+            _ => ChangeKind::Unclear,
+        },
+    }
+}
