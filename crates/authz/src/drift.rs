@@ -11,6 +11,8 @@ use wire::mcp::definition::Definition;
 
 pub use compare::definition_changes;
 
+/// The longest definition that is kept and compared, as JSON in bytes; how grave a change of a longer one is, nobody can tell.
+pub const DEFINITION_BYTES_MAX: usize = 64 * 1024;
 /// How much of a value is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 500;
 /// Two definitions that agree in at least this part of what they say are one under two names.

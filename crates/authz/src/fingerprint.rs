@@ -1,9 +1,10 @@
 use base::Digest;
-use wire::mcp::Json;
 use wire::mcp::definition::Definition;
+use wire::mcp::json::Object;
+use wire::mcp::{Json, is_twin};
 
 /// What of a definition a person judges when approving it. Icons and `_meta` change nothing about it.
-pub(crate) const MEMBERS: &[&str] = &[
+const MEMBERS: &[&str] = &[
     "annotations",
     "arguments",
     "description",
@@ -18,17 +19,27 @@ pub(crate) const MEMBERS: &[&str] = &[
 
 /// SHA-256 over what a definition says, in base64url: the same whatever the order of its members.
 pub fn fingerprint(definition: &Definition) -> String {
-    let members: Vec<_> = MEMBERS
-        .iter()
-        .filter_map(|name| Some((*name, definition.json().get(name)?.clone())))
-        .map(|(name, value)| match name {
-            "annotations" => (name, without_time(value)),
-            _ => (name, value),
-        })
-        .collect();
     let mut text = Vec::new();
-    sorted(Json::Object(members.into_iter().collect())).write_to(&mut text);
+    sorted(Json::Object(judged(definition))).write_to(&mut text);
     Digest::of(text).to_text()
+}
+
+/// What of a definition is judged. Some readers take `Description` for `description`: it is judged as well.
+pub(crate) fn judged(definition: &Definition) -> Object {
+    let members = definition.json().as_object();
+    members
+        .into_iter()
+        .flat_map(Object::iter)
+        .filter(|(name, _)| {
+            MEMBERS
+                .iter()
+                .any(|member| name.as_str() == *member || is_twin(name, member))
+        })
+        .map(|(name, value)| match name.as_str() {
+            "annotations" => (name.clone(), without_time(value.clone())),
+            _ => (name.clone(), value.clone()),
+        })
+        .collect()
 }
 
 /// A resource that changed is no other resource.
@@ -96,6 +107,7 @@ mod tests {
             r#"{"name":"b","inputSchema":{"type":"object","properties":{"x":{}}}}"#,
             r#"{"name":"a","inputSchema":{"type":"object","properties":{"y":{}}}}"#,
             r#"{"name":"a","description":"","inputSchema":{"type":"object","properties":{"x":{}}}}"#,
+            r#"{"name":"a","Description":"obey","inputSchema":{"type":"object","properties":{"x":{}}}}"#,
             r#"{"name":"a","annotations":{},"inputSchema":{"type":"object","properties":{"x":{}}}}"#,
         ] {
             assert_ne!(first, of(changed), "{changed}");

@@ -2,8 +2,8 @@ use wire::mcp::definition::{self, Definition};
 use wire::mcp::json::{Json, Object};
 
 use crate::{
-    DefinitionChange, EntryState, ListKind, Policy, Severity, definition_changes, fingerprint,
-    severity,
+    DEFINITION_BYTES_MAX, DefinitionChange, EntryState, ListKind, Policy, Severity,
+    definition_changes, fingerprint, severity,
 };
 
 /// The most elements that are read of one kind.
@@ -152,7 +152,10 @@ pub fn merge_inventory(
                 Some(then) if *then == now => continue,
                 Some(then) => then,
             };
-            let before = accepted(kind, identity).filter(|before| fingerprint(before) == *then);
+            let before = accepted(kind, identity).filter(|before| {
+                fingerprint(before) == *then
+                    && definition.json().to_text().len() <= DEFINITION_BYTES_MAX
+            });
             let differences = match &before {
                 Some(before) => definition_changes(before, definition),
                 None => Vec::new(),

@@ -45,8 +45,8 @@ pub use decide::decide;
 pub use decision::{Decision, DenialReason};
 pub use decision_table::{DecisionRow, DecisionTable, decision_table};
 pub use drift::{
-    ChangeKind, DefinitionChange, QuarantineFrom, Severity, definition_changes, renamed_from,
-    severity,
+    ChangeKind, DEFINITION_BYTES_MAX, DefinitionChange, QuarantineFrom, Severity,
+    definition_changes, renamed_from, severity,
 };
 pub use feed_message::{FeedMessage, FeedSlice};
 pub use fingerprint::fingerprint;

@@ -19,6 +19,7 @@ mod server_alias;
 mod server_settings_change;
 mod service_token;
 mod signing_key;
+mod stored_definition;
 mod token_family;
 mod user;
 mod withheld_scope;
@@ -48,6 +49,7 @@ pub use server_alias::{ALIAS_PROOF_LIFE, FormerResource, OtherAddresses, ServerA
 pub use server_settings_change::ServerSettingsChange;
 pub use service_token::{ServiceGrant, ServiceToken};
 pub use signing_key::{KeyAlgorithm, KeyPurpose, SigningKeyRecord};
+pub use stored_definition::{DefinitionState, StoredDefinition};
 pub use token_family::{FamilyEnd, RefreshToken, TokenFamily};
 pub use user::{EmailAddress, EmailError, User, UserRole};
 pub use withheld_scope::{WithheldReason, WithheldScope};

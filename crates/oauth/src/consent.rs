@@ -119,6 +119,8 @@ pub async fn question(
         .chain(policy.prompts.values())
         .chain(policy.resources.values())
         .chain(policy.resource_templates.values())
+        // What nobody can call is no reason to say yes.
+        .filter(|entry| entry.state.is_accepted())
         .collect();
     let scopes = policy
         .scopes

@@ -1,13 +1,29 @@
 //! What an upstream offers, put into the policy of its MCP server: by whoever looked at it, here or at a gateway elsewhere.
 
-use authz::{Inventory, InventoryChanges, ListKind, Policy, first_policy, merge_inventory};
+use std::collections::HashMap;
+
+use authz::{
+    Inventory, InventoryChanges, ListKind, Policy, fingerprint, first_policy, merge_inventory,
+};
 use base::Timestamp;
-use domain::{AuditEvent, AuditEventKind, McpServer, ServerSlug};
-use store::{PublishOutcome, Store, StoreError};
+use domain::{
+    AuditEvent, AuditEventKind, DefinitionState, McpServer, ServerSlug, StoredDefinition,
+};
+use store::{PublishOutcome, SeenDefinitions, Store, StoreError};
+use wire::mcp::definition::Definition;
 use wire::oauth::ScopeSet;
 
 /// How often a policy that somebody else saved meanwhile is read again.
 const TRIES_MAX: usize = 5;
+/// How many changed elements are compared with what they were; the others count as grave.
+const COMPARED_MAX: usize = 200;
+/// How many definitions one look writes; the next look writes the rest.
+const KEPT_AT_ONCE_MAX: usize = 1000;
+/// How many elements of a server wait for a person at once; others are hidden all the same, and not shown.
+const WAITING_MAX: usize = 1000;
+/// How many elements an event names.
+const NAMED_MAX: usize = 10;
+const NAME_CHARS_MAX: usize = 60;
 
 /// What came of an inventory.
 #[derive(Debug)]
@@ -31,7 +47,8 @@ pub enum InventoryError {
 }
 
 /// Maps `inventory` and publishes the policy if that changes it. The first one is mapped whole; `finish` may better its
-/// words. Of a later one, only tools among `overrides` are mapped.
+/// words. Of a later one, only tools among `overrides` are mapped; what changed gravely is quarantined, and its definition
+/// is kept for a person to look at, as those of new elements are.
 ///
 /// # Errors
 /// When the server is gone, or the store refuses.
@@ -46,11 +63,16 @@ pub async fn publish(
     for _ in 0..TRIES_MAX {
         let server = store.find_server(slug).await?;
         let server = server.ok_or_else(|| InventoryError::Gone(slug.clone()))?;
-        let (mut policy, changes) = next_policy(slug, &server.policy, inventory, overrides);
+        let accepted = accepted(store, &server, inventory).await?;
+        let (mut policy, changes) =
+            next_policy(slug, &server.policy, inventory, overrides, &accepted);
         if server.policy.is_blank() {
             finish(&server, &mut policy);
         }
-        if policy != server.policy {
+        let kept = store.list_definitions(slug).await?;
+        let seen = seen(&kept, &policy, inventory, now);
+        let published = (policy != server.policy).then_some(&policy);
+        if published.is_some() || !seen.is_empty() {
             let event = AuditEvent {
                 at: now,
                 kind: AuditEventKind::PolicyPublished,
@@ -58,10 +80,10 @@ pub async fn publish(
                 user: None,
                 client: None,
                 grant: None,
-                detail: format!("mapped at start: {} tools", policy.tools.len()),
+                detail: detail(&server.policy, &policy, &changes),
             };
             match store
-                .publish_policy(slug, server.policy_revision, &policy, event)
+                .publish_inventory(slug, server.policy_revision, published, seen, event)
                 .await?
             {
                 PublishOutcome::Published(_) => {}
@@ -74,17 +96,132 @@ pub async fn publish(
     Err(InventoryError::Contended(slug.clone()))
 }
 
+/// The accepted definitions of what is listed with another one now.
+async fn accepted(
+    store: &Store,
+    server: &McpServer,
+    inventory: &Inventory,
+) -> Result<HashMap<(ListKind, String), Definition>, StoreError> {
+    let mut found = HashMap::new();
+    for kind in ListKind::ALL {
+        for definition in inventory.of_kind(kind) {
+            let identity = definition.identity();
+            let entry = server.policy.entries(kind).get(identity);
+            let Some(then) = entry.and_then(|entry| entry.fingerprint.as_deref()) else {
+                continue;
+            };
+            if then == fingerprint(definition) || found.len() >= COMPARED_MAX {
+                continue;
+            }
+            let versions = store.list_versions(&server.slug, kind, identity).await?;
+            let accepted = versions.iter().find(|version| version.fingerprint == then);
+            if let Some(accepted) = accepted.and_then(StoredDefinition::read) {
+                found.insert((kind, identity.to_owned()), accepted);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What of `inventory` is to be kept, beside what is.
+fn seen(
+    kept: &[StoredDefinition],
+    policy: &Policy,
+    inventory: &Inventory,
+    now: Timestamp,
+) -> SeenDefinitions {
+    let mut known: HashMap<(ListKind, &str), Vec<&StoredDefinition>> = HashMap::new();
+    for one in kept {
+        let key = (one.kind, one.identity.as_str());
+        known.entry(key).or_default().push(one);
+    }
+    let mut seen = SeenDefinitions::default();
+    let mut waiting = kept
+        .iter()
+        .filter(|one| one.state == DefinitionState::Pending)
+        .count();
+    for kind in ListKind::ALL {
+        for definition in inventory.of_kind(kind) {
+            let identity = definition.identity();
+            let versions = known.remove(&(kind, identity)).unwrap_or_default();
+            let pending = versions
+                .iter()
+                .find(|one| one.state == DefinitionState::Pending);
+            let fingerprint = fingerprint(definition);
+            let this = versions.iter().find(|one| one.fingerprint == fingerprint);
+            let this = this.map(|one| one.state);
+            let entry = policy.entries(kind).get(identity);
+            let is_accepted =
+                entry.is_some_and(|entry| entry.fingerprint.as_ref() == Some(&fingerprint));
+            let wanted = match is_accepted {
+                true => Some(DefinitionState::Accepted),
+                // A no is not asked for again.
+                false if this == Some(DefinitionState::Rejected) => None,
+                false => Some(DefinitionState::Pending),
+            };
+            if pending.is_some() && wanted != Some(DefinitionState::Pending) {
+                seen.settled.push((kind, identity.to_owned()));
+            }
+            let Some(wanted) = wanted.filter(|wanted| this != Some(*wanted)) else {
+                continue;
+            };
+            let is_new = wanted == DefinitionState::Pending && pending.is_none();
+            if seen.kept.len() >= KEPT_AT_ONCE_MAX
+                || identity.contains('\0')
+                || (is_new && waiting >= WAITING_MAX)
+            {
+                continue;
+            }
+            waiting += usize::from(is_new);
+            seen.kept
+                .push(StoredDefinition::seen(definition, wanted, now));
+        }
+    }
+    // What is not listed any more cannot be approved.
+    let gone = known.into_values().flatten();
+    let gone = gone.filter(|one| one.state == DefinitionState::Pending);
+    seen.settled
+        .extend(gone.map(|one| (one.kind, one.identity.clone())));
+    seen
+}
+
+fn detail(before: &Policy, after: &Policy, changes: &InventoryChanges) -> String {
+    if before.is_blank() {
+        return format!("mapped at start: {} tools", after.tools.len());
+    }
+    let of = |quarantined: bool| {
+        let drifted = changes.changed.iter();
+        let names: Vec<String> = drifted
+            .filter(|one| one.quarantined == quarantined)
+            .take(NAMED_MAX)
+            .map(|one| one.identity.escape_debug().take(NAME_CHARS_MAX).collect())
+            .collect();
+        names.join(", ")
+    };
+    match (of(true), of(false)) {
+        (waiting, recorded) if waiting.is_empty() && recorded.is_empty() => {
+            format!("looked at again: {} tools", after.tools.len())
+        }
+        (waiting, recorded) if waiting.is_empty() => format!("changed: {recorded}"),
+        (waiting, recorded) if recorded.is_empty() => format!("quarantined: {waiting}"),
+        (waiting, recorded) => format!("quarantined: {waiting}; changed: {recorded}"),
+    }
+}
+
 fn next_policy(
     slug: &ServerSlug,
     current: &Policy,
     inventory: &Inventory,
     overrides: &[(String, ScopeSet)],
+    accepted: &HashMap<(ListKind, String), Definition>,
 ) -> (Policy, InventoryChanges) {
     let fresh = first_policy(slug.as_str(), inventory, overrides);
     if current.is_blank() {
         return (fresh, InventoryChanges::default());
     }
-    let (mut policy, mut changes) = merge_inventory(current, inventory, |_, _| None);
+    let (mut policy, mut changes) = merge_inventory(current, inventory, |kind, identity| {
+        accepted.get(&(kind, identity.to_owned())).cloned()
+    });
     for (tool, scopes) in overrides {
         if let Some(entry) = fresh.tools.get(tool) {
             policy.tools.insert(tool.clone(), entry.clone());

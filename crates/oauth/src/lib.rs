@@ -32,6 +32,7 @@ pub mod consent;
 pub mod csrf;
 #[doc(hidden)]
 pub mod doors;
+pub mod drift;
 mod error;
 mod find_client;
 mod grant;

@@ -66,6 +66,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
         usable_from(7, include_str!("../migrations/0011_deleted_users.sql")),
         usable_from(7, include_str!("../migrations/0012_audit_seals.sql")),
         usable_from(7, include_str!("../migrations/0013_roles_and_groups.sql")),
+        usable_from(7, include_str!("../migrations/0014_definitions.sql")),
     ],
 };
 

@@ -98,9 +98,13 @@ impl Conn {
         let args = Args::with_capacity(2).text(slug.as_str()).time(event.at);
         let removed = self.change(sql, args, event).await?;
         if removed {
-            let sql = "DELETE FROM server_alias WHERE server = $1";
-            self.execute(sql, Args::with_capacity(1).text(slug.as_str()))
-                .await?;
+            for sql in [
+                "DELETE FROM server_alias WHERE server = $1",
+                "DELETE FROM definition WHERE server = $1",
+            ] {
+                self.execute(sql, Args::with_capacity(1).text(slug.as_str()))
+                    .await?;
+            }
         }
         Ok(removed)
     }
@@ -128,13 +132,23 @@ impl Conn {
             }
             return Ok(PublishOutcome::Published(expected_revision + 1));
         }
+        Ok(match self.policy_revision(slug).await? {
+            Some(revision) => PublishOutcome::Stale(revision),
+            None => PublishOutcome::Unknown,
+        })
+    }
+
+    /// The revision in force; `None` when there is no such server.
+    pub(crate) async fn policy_revision(
+        &mut self,
+        slug: &ServerSlug,
+    ) -> Result<Option<i64>, StoreError> {
         let sql =
             "SELECT slug, policy_revision FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
         let args = Args::with_capacity(1).text(slug.as_str());
-        Ok(match self.fetch_optional(sql, args).await? {
-            Some(row) => PublishOutcome::Stale(RowReader::new(&row, "mcp_server").int(1)?),
-            None => PublishOutcome::Unknown,
-        })
+        let row = self.fetch_optional(sql, args).await?;
+        row.map(|row| RowReader::new(&row, "mcp_server").int(1))
+            .transpose()
     }
 }
 

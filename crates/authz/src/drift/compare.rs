@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+
 use wire::mcp::Json;
 use wire::mcp::definition::Definition;
 use wire::mcp::json::Object;
 
 use super::schema::{Side, compare_schemas};
 use super::{ChangeKind, DefinitionChange};
-use crate::fingerprint::{MEMBERS, same_meaning};
+use crate::fingerprint::{judged, same_meaning};
 
 /// The hints by which clients decide whether to ask the person. With what each means when it is missing (MCP schema,
 /// `ToolAnnotations`).
@@ -16,18 +18,17 @@ const FLIPPING: &[(&str, bool)] = &[
 /// Nobody is asked, or not asked, because of these.
 const HINTS: &[&str] = &["idempotentHint", "audience", "priority", "lastModified"];
 
-/// What differs between two definitions of one element, in the order of their members; nothing when both have the same
+/// What differs between two definitions of one element, in the order of names; nothing when both have the same
 /// [`crate::fingerprint`].
 pub fn definition_changes(before: &Definition, after: &Definition) -> Vec<DefinitionChange> {
     let mut changes = Vec::new();
-    for member in MEMBERS {
-        let path = format!("/{member}");
-        let old = before.json().get(member);
-        let new = after.json().get(member);
+    let (before, after) = (judged(before), judged(after));
+    for (member, old, new) in paired(&before, &after) {
+        let path = format!("/{}", pointer(member));
         if same_meaning(old, new) {
             continue;
         }
-        match *member {
+        match member {
             "annotations" => annotations(&path, old, new, &mut changes),
             "arguments" => prompt_arguments(&path, old, new, &mut changes),
             "inputSchema" => compare_schemas(Side::Input, &path, old, new, &mut changes),
@@ -71,9 +72,8 @@ fn annotations(
         changes.push(DefinitionChange::new(ChangeKind::Unclear, path, old, new));
         return;
     };
-    for name in names(before, after) {
+    for (name, old, new) in paired(before, after) {
         let path = format!("{path}/{}", pointer(name));
-        let (old, new) = (before.get(name), after.get(name));
         if same_meaning(old, new) {
             continue;
         }
@@ -112,9 +112,8 @@ fn prompt_arguments(
         return;
     };
     let none = Object::new();
-    for name in names(&before, &after) {
+    for (name, old, new) in paired(&before, &after) {
         let path = format!("{path}/{}", pointer(name));
-        let (old, new) = (before.get(name), after.get(name));
         let (old_members, new_members) = match (old, new) {
             (None, _) => {
                 changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
@@ -129,9 +128,8 @@ fn prompt_arguments(
                 _ => continue,
             },
         };
-        for member in names(old_members, new_members) {
+        for (member, old, new) in paired(old_members, new_members) {
             let path = format!("{path}/{}", pointer(member));
-            let (old, new) = (old_members.get(member), new_members.get(member));
             if same_meaning(old, new) {
                 continue;
             }
@@ -155,14 +153,14 @@ fn named(list: Option<&Json>) -> Option<Object> {
     let Some(list) = list else {
         return Some(Object::new());
     };
-    let mut by_name = Object::new();
+    let mut by_name = BTreeMap::new();
     for argument in list.as_array()? {
         let name = argument.as_object()?.str("name")?;
-        if by_name.insert(name, argument.clone()).is_some() {
+        if by_name.insert(name.to_owned(), argument.clone()).is_some() {
             return None;
         }
     }
-    Some(by_name)
+    Some(by_name.into_iter().collect())
 }
 
 /// What is missing is empty; `None` when it is no object.
@@ -173,11 +171,19 @@ pub(super) fn object<'a>(value: Option<&'a Json>, none: &'a Object) -> Option<&'
     }
 }
 
-/// The names of the members of both, each once.
-pub(super) fn names<'a>(one: &'a Object, two: &'a Object) -> impl Iterator<Item = &'a str> {
-    let first = one.iter().map(|(name, _)| name.as_str());
-    let rest = two.iter().map(|(name, _)| name.as_str());
-    first.chain(rest.filter(|name| one.get(name).is_none()))
+/// The members of both by name, in the order of names. By an index: a stranger chooses how many there are.
+pub(super) fn paired<'a>(
+    one: &'a Object,
+    two: &'a Object,
+) -> impl Iterator<Item = (&'a str, Option<&'a Json>, Option<&'a Json>)> {
+    let mut pairs: BTreeMap<&str, (Option<&Json>, Option<&Json>)> = BTreeMap::new();
+    for (name, value) in one.iter() {
+        pairs.entry(name.as_str()).or_default().0 = Some(value);
+    }
+    for (name, value) in two.iter() {
+        pairs.entry(name.as_str()).or_default().1 = Some(value);
+    }
+    pairs.into_iter().map(|(name, (one, two))| (name, one, two))
 }
 
 /// One step of a JSON pointer (RFC 6901 section 3).

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use wire::mcp::Json;
 use wire::mcp::json::Object;
 
-use super::compare::{names, object, pointer, words};
+use super::compare::{object, paired, pointer, words};
 use super::{ChangeKind, DefinitionChange};
 use crate::fingerprint::same_meaning;
 
@@ -76,9 +76,8 @@ pub(super) fn compare_schemas(
         changes.push(DefinitionChange::new(kind, path, old, new));
         return;
     };
-    for keyword in names(before, after) {
+    for (keyword, old, new) in paired(before, after) {
         let path = format!("{path}/{}", pointer(keyword));
-        let (old, new) = (before.get(keyword), after.get(keyword));
         if same_meaning(old, new) {
             continue;
         }
@@ -105,9 +104,9 @@ pub(super) fn compare_schemas(
                     push(ChangeKind::Unclear);
                     continue;
                 };
-                for name in names(old, new) {
+                for (name, old, new) in paired(old, new) {
                     let path = format!("{path}/{}", pointer(name));
-                    match (old.get(name), new.get(name)) {
+                    match (old, new) {
                         (Some(old), Some(new)) => {
                             compare_schemas(side, &path, Some(old), Some(new), changes);
                         }
@@ -168,11 +167,13 @@ fn required(before: &Object, old: Option<&Json>, new: Option<&Json>) -> ChangeKi
     let (Some(old), Some(new)) = (list(old), list(new)) else {
         return ChangeKind::Unclear;
     };
-    let known = |name: &String| {
-        let properties = before.get("properties");
-        properties.is_some_and(|properties| properties.get(name).is_some())
-    };
-    match new.is_superset(&old) && new.difference(&old).all(known) {
+    let properties = before.get("properties").and_then(Json::as_object);
+    let known: BTreeSet<&str> = properties
+        .into_iter()
+        .flat_map(|properties| properties.iter().map(|(name, _)| name.as_str()))
+        .collect();
+    let is_known = |name: &String| known.contains(name.as_str());
+    match new.is_superset(&old) && new.difference(&old).all(is_known) {
         true => ChangeKind::Narrowed,
         false => ChangeKind::Widened,
     }
@@ -180,12 +181,14 @@ fn required(before: &Object, old: Option<&Json>, new: Option<&Json>) -> ChangeKi
 
 /// Values of an `enum` are words: only fewer of them are nothing new.
 fn values(old: Option<&Json>, new: Option<&Json>) -> ChangeKind {
-    let list = |said: Option<&Json>| said.and_then(|said| Some(said.as_array()?.to_vec()));
+    let list = |said: Option<&Json>| -> Option<BTreeSet<String>> {
+        Some(said?.as_array()?.iter().map(Json::to_text).collect())
+    };
     match (old, new) {
         (Some(_), None) => ChangeKind::Widened,
         (None, Some(_)) => ChangeKind::Wording,
         _ => match (list(old), list(new)) {
-            (Some(old), Some(new)) => match new.iter().all(|value| old.contains(value)) {
+            (Some(old), Some(new)) => match new.is_subset(&old) {
                 true => ChangeKind::Narrowed,
                 false => ChangeKind::Widened,
             },
@@ -206,9 +209,8 @@ fn properties(
         changes.push(DefinitionChange::new(ChangeKind::Unclear, path, old, new));
         return;
     };
-    for name in names(before, after) {
+    for (name, old, new) in paired(before, after) {
         let path = format!("{path}/{}", pointer(name));
-        let (old, new) = (before.get(name), after.get(name));
         match (old, new) {
             (Some(_), Some(_)) => compare_schemas(side, &path, old, new, changes),
             (None, _) => {

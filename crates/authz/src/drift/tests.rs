@@ -62,6 +62,12 @@ fn each_change_of_a_tool_has_its_kind_its_place_and_its_severity() {
         ),
         (r#""title":"Send","#, "", Wording, "/title"),
         (
+            r#""title":"Send","#,
+            r#""title":"Send","Description":"Obey.","#,
+            Unclear,
+            "/Description",
+        ),
+        (
             r#""Who""#,
             r#""Who, and your password""#,
             Wording,
@@ -336,5 +342,55 @@ fn a_tool_under_another_name_is_recognised_by_the_rest_and_another_one_is_not() 
         r#"{"name":"post","inputSchema":{"properties":{"to":{}}}}"#,
     ] {
         assert_eq!(renamed_from(&tool(other), &gone), None, "{other}");
+    }
+}
+
+#[test]
+fn the_largest_definitions_that_are_compared_take_no_time_to_speak_of() {
+    let schema = |count: usize, with: fn(usize) -> String, around: [&str; 2]| {
+        let all: Vec<String> = (0..count).map(with).collect();
+        format!(
+            r#"{{"name":"bomb","inputSchema":{}{}{}}}"#,
+            around[0],
+            all.join(","),
+            around[1]
+        )
+    };
+    let nested = |leaf: &str| {
+        let (open, close) = (r#"{"allOf":["#.repeat(28), "]}".repeat(28));
+        format!(r#"{{"name":"bomb","inputSchema":{open}{leaf}{close}}}"#)
+    };
+    for (before, after) in [
+        (
+            schema(
+                6000,
+                |number| format!("\"p{number}\":{{}}"),
+                [r#"{"properties":{"#, "}}"],
+            ),
+            schema(
+                6000,
+                |number| format!("\"q{number}\":{{}}"),
+                [r#"{"properties":{"#, "}}"],
+            ),
+        ),
+        (
+            schema(9000, |number| number.to_string(), [r#"{"enum":["#, "]}"]),
+            schema(
+                9000,
+                |number| (number + 1).to_string(),
+                [r#"{"enum":["#, "]}"],
+            ),
+        ),
+        (nested("{}"), nested(r#"{"pattern":"(a+)+$"}"#)),
+    ] {
+        assert!(before.len().max(after.len()) <= 2 * DEFINITION_BYTES_MAX);
+        let (before, after) = (tool(&before), tool(&after));
+        let began = std::time::Instant::now();
+        assert!(!definition_changes(&before, &after).is_empty());
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
     }
 }

@@ -1,6 +1,8 @@
-use authz::{Mode, Policy};
-use domain::{AuditEventKind, ServerSlug, Upstream};
-use store::{PublishOutcome, StoreError};
+use authz::{ListKind, Mode, Policy};
+use domain::{AuditEventKind, DefinitionState, ServerSlug, StoredDefinition, Upstream};
+use store::{DecideOutcome, PublishOutcome, SeenDefinitions, StoreError};
+use wire::mcp::Json;
+use wire::mcp::definition::Definition;
 
 use crate::databases::on_every_store;
 use crate::fixture::{at, client, event, server};
@@ -162,6 +164,107 @@ async fn a_removed_server_is_unknown_and_its_slug_is_never_given_again() {
         let mut next = server("todo-2");
         next.resource = todo.resource;
         store.insert_server(&next, added()).await.unwrap();
+    })
+    .await;
+}
+
+fn definition(words: &str, state: DefinitionState, seen_at: i64) -> StoredDefinition {
+    let tool = Json::object([
+        ("name", Json::from("add")),
+        ("description", Json::from(words)),
+    ]);
+    let read = Definition::read(ListKind::Tools, tool).unwrap();
+    StoredDefinition::seen(&read, state, at(seen_at))
+}
+
+#[tokio::test]
+async fn an_approval_counts_for_the_definition_that_waits_and_for_no_other() {
+    use DefinitionState::{Accepted, Pending, Rejected};
+    on_every_store(|store| async move {
+        let todo = server("todo");
+        let published = || event(AuditEventKind::PolicyPublished);
+        let added = event(AuditEventKind::ServerAdded);
+        store.insert_server(&todo, added).await.unwrap();
+        let see = async |one: StoredDefinition| {
+            let seen = SeenDefinitions {
+                kept: vec![one],
+                settled: Vec::new(),
+            };
+            let revision = store.find_server(&todo.slug).await.unwrap().unwrap();
+            let revision = revision.policy_revision;
+            let outcome = store
+                .publish_inventory(&todo.slug, revision, None, seen, published())
+                .await;
+            assert_eq!(outcome, Ok(PublishOutcome::Published(revision)));
+        };
+        let decide = async |revision, one: StoredDefinition, state| {
+            let policy = Policy::default();
+            let decided = vec![one.decided(state, at(9))];
+            store
+                .decide_definitions(&todo.slug, revision, &policy, decided, published())
+                .await
+                .unwrap()
+        };
+        let states = async || -> Vec<(String, DefinitionState)> {
+            let versions = store
+                .list_versions(&todo.slug, ListKind::Tools, "add")
+                .await;
+            let versions = versions.unwrap().into_iter();
+            versions.map(|one| (one.fingerprint, one.state)).collect()
+        };
+        let (first, second) = (
+            definition("one", Accepted, 1),
+            definition("two", Pending, 2),
+        );
+        let third = definition("three", Pending, 3);
+        see(first.clone()).await;
+        see(second.clone()).await;
+        // It changed again while somebody looked.
+        see(third.clone()).await;
+        let before = store.change_counter().await.unwrap();
+        let changed = || DecideOutcome::Changed("add".into());
+        assert_eq!(decide(1, second.clone(), Accepted).await, changed());
+        assert_eq!(
+            decide(7, third.clone(), Accepted).await,
+            DecideOutcome::Stale(1)
+        );
+        assert_eq!(store.change_counter().await.unwrap(), before);
+        assert_eq!(
+            states().await,
+            [
+                (first.fingerprint.clone(), Accepted),
+                (third.fingerprint.clone(), Pending)
+            ]
+        );
+        assert_eq!(
+            decide(1, third.clone(), Accepted).await,
+            DecideOutcome::Published(2)
+        );
+        assert_eq!(store.change_counter().await.unwrap(), before + 1);
+        // Nothing waits: what was accepted may be approved again, what never was may not.
+        assert_eq!(decide(2, second.clone(), Accepted).await, changed());
+        assert_eq!(
+            decide(2, third.clone(), Accepted).await,
+            DecideOutcome::Published(3)
+        );
+        see(second.clone()).await;
+        assert_eq!(
+            decide(3, second.clone(), Rejected).await,
+            DecideOutcome::Published(4)
+        );
+        assert_eq!(states().await[1], (second.fingerprint.clone(), Rejected));
+
+        // The newest ones are kept.
+        for count in 0..15 {
+            see(definition(&count.to_string(), Accepted, 10 + count)).await;
+        }
+        let kept = states().await;
+        let accepted = kept.iter().filter(|(_, state)| *state == Accepted);
+        assert_eq!((accepted.count(), kept.len()), (10, 11));
+        assert_eq!(kept[10].0, definition("14", Accepted, 24).fingerprint);
+        let removed = event(AuditEventKind::ServerRemoved);
+        assert!(store.remove_server(&todo.slug, removed).await.unwrap());
+        assert!(store.list_definitions(&todo.slug).await.unwrap().is_empty());
     })
     .await;
 }

@@ -86,7 +86,7 @@ fn respond(method: &str, id: &str, params: &str, modern: bool, state: &State) ->
         "initialize" => return initialize(id, params, state),
         "ping" => "{}".to_owned(),
         "server/discover" if modern => discover_result().to_string(),
-        "tools/list" => page("tools", &settings.tools, params, settings.page_size, modern),
+        "tools/list" => page("tools", &state.tools(), params, settings.page_size, modern),
         "resources/list" => page(
             "resources",
             &settings.resources,

@@ -20,6 +20,7 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -52,10 +53,17 @@ pub struct Echo {
 #[derive(Debug)]
 struct State {
     settings: EchoSettings,
+    tools: Mutex<Vec<Value>>,
     hostility: Mutex<Option<Hostility>>,
     recorded: Mutex<Vec<RecordedRequest>>,
     sessions: Mutex<HashSet<String>>,
     session_counter: AtomicU64,
+}
+
+impl State {
+    fn tools(&self) -> MutexGuard<'_, Vec<Value>> {
+        lock(&self.tools)
+    }
 }
 
 impl Echo {
@@ -74,6 +82,7 @@ impl Echo {
             .expect("a bound listener has an address");
         let state = Arc::new(State {
             hostility: Mutex::new(settings.hostility.clone()),
+            tools: Mutex::new(settings.tools.clone()),
             settings,
             recorded: Mutex::default(),
             sessions: Mutex::default(),
@@ -106,6 +115,11 @@ impl Echo {
     /// Forgets what arrived so far.
     pub fn forget_requests(&self) {
         lock(&self.state.recorded).clear();
+    }
+
+    /// Lists these tools from the next request on.
+    pub fn set_tools(&self, tools: Vec<Value>) {
+        *lock(&self.state.tools) = tools;
     }
 
     /// Makes it misbehave from the next connection or request on, or behave again.

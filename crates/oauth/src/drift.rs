@@ -1,0 +1,317 @@
+//! What a person decides about the elements of an MCP server: yes or no to a definition that waits, or a requirement of
+//! their own.
+
+use authz::{Entry, EntryState, ListKind, Policy, Requirement, ScopeDeclaration, suggested_scope};
+use base::Timestamp;
+use domain::{
+    AuditEvent, AuditEventKind, DefinitionState, McpServer, ServerSlug, StoredDefinition,
+};
+use store::{DecideOutcome, PublishOutcome, Store, StoreError};
+use wire::mcp::Json;
+use wire::mcp::definition::Definition;
+use wire::oauth::ScopeSet;
+
+/// How often a policy that somebody else saved meanwhile is read again.
+const TRIES_MAX: usize = 5;
+
+/// One element of one definition: what a person looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookedAt {
+    /// Of which list.
+    pub kind: ListKind,
+    /// Its name, URI or URI template.
+    pub identity: String,
+    /// Of the definition.
+    pub fingerprint: String,
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Callers may use it, as its entry says; a new element gets the suggested scope.
+    Approve,
+    /// It stays hidden, and is not shown as waiting any more.
+    Reject,
+}
+
+/// Why nothing was decided.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says it")]
+pub enum DriftError {
+    #[error("the MCP server {0} is gone")]
+    Gone(ServerSlug),
+    #[error("nothing of {0} waits for a decision")]
+    NothingWaits(String),
+    #[error("{0} was changed again since it was looked at; look at it once more")]
+    Changed(String),
+    #[error("{scope} is no scope of this server; it has: {known}")]
+    UnknownScope { scope: String, known: String },
+    #[error("the policy of {0} is being changed by somebody else all the time")]
+    Contended(ServerSlug),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Decides about `looked_at`, all of it or nothing, and publishes the policy that follows; says its revision.
+///
+/// # Errors
+/// When one of them is not what waits, or the store refuses.
+pub async fn decide(
+    store: &Store,
+    now: Timestamp,
+    slug: &ServerSlug,
+    verdict: Verdict,
+    looked_at: &[LookedAt],
+) -> Result<i64, DriftError> {
+    for _ in 0..TRIES_MAX {
+        let server = find(store, slug).await?;
+        let mut policy = server.policy.clone();
+        let mut decided = Vec::new();
+        for one in looked_at {
+            let waiting = waiting(store, &server, one).await?;
+            decided.push(match verdict {
+                Verdict::Reject if waiting.state == DefinitionState::Pending => {
+                    waiting.decided(DefinitionState::Rejected, now)
+                }
+                Verdict::Reject => return Err(DriftError::NothingWaits(one.identity.clone())),
+                Verdict::Approve => {
+                    accept(slug, &mut policy, &waiting, store).await?;
+                    waiting.decided(DefinitionState::Accepted, now)
+                }
+            });
+        }
+        let names: Vec<String> = looked_at
+            .iter()
+            .take(10)
+            .map(|one| one.identity.escape_debug().take(60).collect())
+            .collect();
+        let word = match verdict {
+            Verdict::Approve => "approved",
+            Verdict::Reject => "rejected",
+        };
+        let event = event(now, slug, format!("{word}: {}", names.join(", ")));
+        match store
+            .decide_definitions(slug, server.policy_revision, &policy, decided, event)
+            .await?
+        {
+            DecideOutcome::Published(revision) => return Ok(revision),
+            DecideOutcome::Stale(_) => {}
+            DecideOutcome::Changed(identity) => return Err(DriftError::Changed(identity)),
+            DecideOutcome::Unknown => return Err(DriftError::Gone(slug.clone())),
+        }
+    }
+    Err(DriftError::Contended(slug.clone()))
+}
+
+/// Says what a tool needs, and pins it: no suggestion touches it any more. A new tool is accepted as it was looked at
+/// with that; one in quarantine stays there.
+///
+/// # Errors
+/// When there is no such tool, a scope is not declared, or the store refuses.
+pub async fn map(
+    store: &Store,
+    now: Timestamp,
+    slug: &ServerSlug,
+    tool: &str,
+    requirement: &Requirement,
+) -> Result<i64, DriftError> {
+    for _ in 0..TRIES_MAX {
+        let server = find(store, slug).await?;
+        let mut policy = server.policy.clone();
+        declared(&policy, requirement)?;
+        let mut decided = Vec::new();
+        if !policy.tools.contains_key(tool) {
+            let versions = store.list_versions(slug, ListKind::Tools, tool).await?;
+            // A no may be taken back by whoever maps it.
+            let newest = versions
+                .into_iter()
+                .rfind(|one| one.state != DefinitionState::Accepted)
+                .ok_or_else(|| DriftError::NothingWaits(tool.to_owned()))?;
+            let entry = entry_of(&newest, requirement.clone());
+            policy.tools.insert(tool.to_owned(), entry);
+            if newest.state == DefinitionState::Pending {
+                decided.push(newest.decided(DefinitionState::Accepted, now));
+            }
+        }
+        if let Some(entry) = policy.tools.get_mut(tool) {
+            entry.requirement = requirement.clone();
+            entry.pinned = true;
+        }
+        let named: String = tool.escape_debug().take(60).collect();
+        let event = event(now, slug, format!("mapped by hand: {named}"));
+        match store
+            .decide_definitions(slug, server.policy_revision, &policy, decided, event)
+            .await?
+        {
+            DecideOutcome::Published(revision) => return Ok(revision),
+            DecideOutcome::Stale(_) | DecideOutcome::Changed(_) => {}
+            DecideOutcome::Unknown => return Err(DriftError::Gone(slug.clone())),
+        }
+    }
+    Err(DriftError::Contended(slug.clone()))
+}
+
+/// Changes the policy by `change` and publishes it, if that changes anything.
+///
+/// # Errors
+/// When the server is gone, or the store refuses.
+pub async fn edit(
+    store: &Store,
+    now: Timestamp,
+    slug: &ServerSlug,
+    detail: &str,
+    change: impl Fn(&mut Policy) + Send,
+) -> Result<i64, DriftError> {
+    for _ in 0..TRIES_MAX {
+        let server = find(store, slug).await?;
+        let mut policy = server.policy.clone();
+        change(&mut policy);
+        if policy == server.policy {
+            return Ok(server.policy_revision);
+        }
+        let event = event(now, slug, detail.to_owned());
+        match store
+            .publish_policy(slug, server.policy_revision, &policy, event)
+            .await?
+        {
+            PublishOutcome::Published(revision) => return Ok(revision),
+            PublishOutcome::Stale(_) => {}
+            PublishOutcome::Unknown => return Err(DriftError::Gone(slug.clone())),
+        }
+    }
+    Err(DriftError::Contended(slug.clone()))
+}
+
+async fn find(store: &Store, slug: &ServerSlug) -> Result<McpServer, DriftError> {
+    let server = store.find_server(slug).await?;
+    server.ok_or_else(|| DriftError::Gone(slug.clone()))
+}
+
+/// What waits, when it is what was looked at: the pending definition, or in a quarantine without one the accepted one,
+/// which the server went back to.
+async fn waiting(
+    store: &Store,
+    server: &McpServer,
+    looked_at: &LookedAt,
+) -> Result<StoredDefinition, DriftError> {
+    let (kind, identity) = (looked_at.kind, looked_at.identity.as_str());
+    let versions = store.list_versions(&server.slug, kind, identity).await?;
+    let entry = server.policy.entries(kind).get(identity);
+    let is_waiting = |one: &StoredDefinition| one.state == DefinitionState::Pending;
+    let found = match versions.iter().any(is_waiting) {
+        true => versions.into_iter().find(is_waiting),
+        false => versions.into_iter().find(|one| {
+            entry.is_some_and(|entry| {
+                !entry.state.is_accepted() && entry.fingerprint.as_ref() == Some(&one.fingerprint)
+            })
+        }),
+    };
+    match found {
+        Some(found) if found.fingerprint == looked_at.fingerprint => Ok(found),
+        Some(_) => Err(DriftError::Changed(identity.to_owned())),
+        None => Err(DriftError::NothingWaits(identity.to_owned())),
+    }
+}
+
+/// Makes `waiting` the accepted definition. What it needs stays as it was, but when that was the suggestion and the
+/// suggestion is another one now, it follows; pinned, it never does.
+async fn accept(
+    slug: &ServerSlug,
+    policy: &mut Policy,
+    waiting: &StoredDefinition,
+    store: &Store,
+) -> Result<(), DriftError> {
+    let definition = definition_of(waiting);
+    let suggested = suggested_scope(slug.as_str(), &definition);
+    let entries = policy.entries(waiting.kind);
+    let entry = match entries.get(&waiting.identity) {
+        Some(old) => {
+            let versions = store
+                .list_versions(slug, waiting.kind, &waiting.identity)
+                .await?;
+            let before = versions
+                .iter()
+                .find(|one| Some(&one.fingerprint) == old.fingerprint.as_ref())
+                .and_then(StoredDefinition::read)
+                .map(|before| suggested_scope(slug.as_str(), &before));
+            let follows = !old.pinned
+                && before.is_some_and(|before| {
+                    old.requirement == needs(&before) && before.name != suggested.name
+                });
+            let requirement = match follows {
+                true => needs(&suggested),
+                false => old.requirement.clone(),
+            };
+            Entry {
+                requirement,
+                state: EntryState::Accepted,
+                pinned: old.pinned,
+                ..entry_of(waiting, Requirement::Denied)
+            }
+        }
+        None => entry_of(waiting, needs(&suggested)),
+    };
+    if entry.requirement == needs(&suggested) && policy.declaration(&suggested.name).is_none() {
+        policy.default_scopes.insert(suggested.name.clone());
+        policy.scopes.push(suggested);
+    }
+    policy
+        .entries_mut(waiting.kind)
+        .insert(waiting.identity.clone(), entry);
+    Ok(())
+}
+
+fn needs(scope: &ScopeDeclaration) -> Requirement {
+    Requirement::AnyOf(vec![[scope.name.clone()].into_iter().collect()])
+}
+
+fn entry_of(stored: &StoredDefinition, requirement: Requirement) -> Entry {
+    Entry {
+        fingerprint: Some(stored.fingerprint.clone()),
+        ..Entry::of(&definition_of(stored), requirement)
+    }
+}
+
+/// One that was too large to keep is known by its name alone.
+fn definition_of(stored: &StoredDefinition) -> Definition {
+    let bare = || {
+        let name = Json::from(stored.identity.as_str());
+        Definition::read(
+            stored.kind,
+            Json::object([(stored.kind.identity_member(), name)]),
+        )
+    };
+    stored
+        .read()
+        .or_else(bare)
+        .expect("what was listed had an identity")
+}
+
+fn declared(policy: &Policy, requirement: &Requirement) -> Result<(), DriftError> {
+    let Requirement::AnyOf(sets) = requirement else {
+        return Ok(());
+    };
+    let unknown = sets
+        .iter()
+        .flat_map(ScopeSet::iter)
+        .find(|scope| policy.declaration(scope).is_none());
+    match unknown {
+        None => Ok(()),
+        Some(scope) => Err(DriftError::UnknownScope {
+            scope: scope.to_string(),
+            known: policy.declared_scopes().to_string(),
+        }),
+    }
+}
+
+fn event(at: Timestamp, slug: &ServerSlug, detail: String) -> AuditEvent {
+    AuditEvent {
+        at,
+        kind: AuditEventKind::PolicyPublished,
+        server: Some(slug.clone()),
+        user: None,
+        client: None,
+        grant: None,
+        detail,
+    }
+}

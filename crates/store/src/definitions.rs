@@ -1,0 +1,276 @@
+use authz::{ListKind, Policy};
+use domain::{AuditEvent, DefinitionState, ServerSlug, StoredDefinition};
+
+use crate::conn::Conn;
+use crate::values::{Args, RowReader, refuse_nul, to_json};
+use crate::{PublishOutcome, Store, StoreError};
+
+/// How many accepted and how many rejected definitions of an element are kept, the newest ones.
+const VERSIONS_MAX: i64 = 10;
+
+/// What came of a decision over definitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DecideOutcome {
+    /// The policy is in force, as this revision.
+    Published(i64),
+    /// Somebody else saved the policy in between; this is its revision now.
+    Stale(i64),
+    /// This element is not defined any more as it was looked at. Nothing was changed.
+    Changed(String),
+    /// No such server.
+    Unknown,
+}
+
+/// What an inventory changes in what is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeenDefinitions {
+    /// Kept from now on. One that is pending replaces what was pending of its element.
+    pub kept: Vec<StoredDefinition>,
+    /// Elements of which nothing is pending any more.
+    pub settled: Vec<(ListKind, String)>,
+}
+
+impl SeenDefinitions {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.settled.is_empty()
+    }
+}
+
+impl Conn {
+    async fn keep_definition(
+        &mut self,
+        server: &ServerSlug,
+        kept: &StoredDefinition,
+    ) -> Result<(), StoreError> {
+        if kept.state == DefinitionState::Pending {
+            self.settle_definition(server, kept.kind, &kept.identity)
+                .await?;
+        }
+        let sql = "INSERT INTO definition (server, kind, identity, fingerprint, state, definition, seen_at, decided_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                   ON CONFLICT (server, kind, identity, fingerprint) DO UPDATE SET \
+                   state = excluded.state, definition = excluded.definition, decided_at = excluded.decided_at";
+        let args = of_element(8, server, kept.kind, &kept.identity)
+            .text(&kept.fingerprint)
+            .text(kept.state.as_str())
+            .optional_text(kept.definition.as_deref())
+            .time(kept.seen_at)
+            .optional_time(kept.decided_at);
+        self.execute(sql, args).await?;
+        self.forget_definitions(server, kept.kind, &kept.identity)
+            .await
+    }
+
+    async fn settle_definition(
+        &mut self,
+        server: &ServerSlug,
+        kind: ListKind,
+        identity: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM definition WHERE server = $1 AND kind = $2 AND identity = $3 AND state = 'pending'";
+        self.execute(sql, of_element(3, server, kind, identity))
+            .await
+            .map(drop)
+    }
+
+    async fn forget_definitions(
+        &mut self,
+        server: &ServerSlug,
+        kind: ListKind,
+        identity: &str,
+    ) -> Result<(), StoreError> {
+        for state in [DefinitionState::Accepted, DefinitionState::Rejected] {
+            let sql = "DELETE FROM definition WHERE server = $1 AND kind = $2 AND identity = $3 AND state = $4 \
+                       AND fingerprint NOT IN (SELECT fingerprint FROM definition \
+                       WHERE server = $1 AND kind = $2 AND identity = $3 AND state = $4 \
+                       ORDER BY decided_at DESC LIMIT $5)";
+            let args = of_element(5, server, kind, identity)
+                .text(state.as_str())
+                .int(VERSIONS_MAX);
+            self.execute(sql, args).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether `looked_at` is what waits, or what was accepted while nothing waits.
+    async fn is_looked_at(
+        &mut self,
+        server: &ServerSlug,
+        looked_at: &StoredDefinition,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT fingerprint FROM definition \
+                   WHERE server = $1 AND kind = $2 AND identity = $3 AND (state = 'pending' \
+                   OR (fingerprint = $4 AND state = 'accepted')) ORDER BY state DESC LIMIT 1";
+        let args =
+            of_element(4, server, looked_at.kind, &looked_at.identity).text(&looked_at.fingerprint);
+        Ok(match self.fetch_optional(sql, args).await? {
+            Some(row) => RowReader::new(&row, "definition").text(0)? == looked_at.fingerprint,
+            None => false,
+        })
+    }
+}
+
+impl Store {
+    /// Saves what an inventory changed: the policy, if it did, as the next revision over the expected one, and the
+    /// definitions with it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn publish_inventory(
+        &self,
+        slug: &ServerSlug,
+        expected_revision: i64,
+        policy: Option<&Policy>,
+        seen: SeenDefinitions,
+        event: AuditEvent,
+    ) -> Result<PublishOutcome, StoreError> {
+        refuse_nul(&[("detail", &event.detail)])?;
+        let policy = policy.map(to_json).transpose()?;
+        let data = (slug.clone(), expected_revision, policy, seen, event);
+        self.write(
+            data,
+            |conn, (slug, expected_revision, policy, seen, event)| {
+                Box::pin(async move {
+                    let outcome = match policy {
+                        Some(policy) => {
+                            conn.publish_policy(slug, *expected_revision, policy, event)
+                                .await?
+                        }
+                        // Somebody may have decided about these very definitions meanwhile.
+                        None => match conn.policy_revision(slug).await? {
+                            Some(now) if now == *expected_revision => {
+                                PublishOutcome::Published(now)
+                            }
+                            Some(now) => PublishOutcome::Stale(now),
+                            None => PublishOutcome::Unknown,
+                        },
+                    };
+                    if let PublishOutcome::Published(_) = outcome {
+                        for (kind, identity) in &seen.settled {
+                            conn.settle_definition(slug, *kind, identity).await?;
+                        }
+                        for kept in &seen.kept {
+                            conn.keep_definition(slug, kept).await?;
+                        }
+                    }
+                    Ok(outcome)
+                })
+            },
+        )
+        .await
+    }
+
+    /// Saves what a person decided of definitions, with the policy that follows from it, as the next revision over the
+    /// expected one. Each of `decided` is one that they looked at; when one has changed since, nothing is saved.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn decide_definitions(
+        &self,
+        slug: &ServerSlug,
+        expected_revision: i64,
+        policy: &Policy,
+        decided: Vec<StoredDefinition>,
+        event: AuditEvent,
+    ) -> Result<DecideOutcome, StoreError> {
+        refuse_nul(&[("detail", &event.detail)])?;
+        let data = (
+            slug.clone(),
+            expected_revision,
+            to_json(policy)?,
+            decided,
+            event,
+        );
+        self.write(
+            data,
+            |conn, (slug, expected_revision, policy, decided, event)| {
+                Box::pin(async move {
+                    for one in decided.iter() {
+                        if !conn.is_looked_at(slug, one).await? {
+                            return Ok(DecideOutcome::Changed(one.identity.clone()));
+                        }
+                    }
+                    let published = conn
+                        .publish_policy(slug, *expected_revision, policy, event)
+                        .await?;
+                    match published {
+                        PublishOutcome::Unknown => return Ok(DecideOutcome::Unknown),
+                        PublishOutcome::Stale(revision) => {
+                            return Ok(DecideOutcome::Stale(revision));
+                        }
+                        PublishOutcome::Published(revision) => {
+                            for one in decided.iter() {
+                                conn.settle_definition(slug, one.kind, &one.identity)
+                                    .await?;
+                                conn.keep_definition(slug, one).await?;
+                            }
+                            Ok(DecideOutcome::Published(revision))
+                        }
+                    }
+                })
+            },
+        )
+        .await
+    }
+
+    /// All definitions that are kept of a server, without their text.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_definitions(
+        &self,
+        slug: &ServerSlug,
+    ) -> Result<Vec<StoredDefinition>, StoreError> {
+        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at FROM definition \
+                   WHERE server = $1 ORDER BY kind, identity, seen_at, fingerprint";
+        let args = Args::with_capacity(1).text(slug.as_str());
+        let rows = self.fetch_all(sql, args).await?;
+        rows.iter()
+            .map(|row| read(&RowReader::new(row, "definition"), None))
+            .collect()
+    }
+
+    /// The definitions that are kept of one element, the oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn list_versions(
+        &self,
+        slug: &ServerSlug,
+        kind: ListKind,
+        identity: &str,
+    ) -> Result<Vec<StoredDefinition>, StoreError> {
+        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at, definition FROM definition \
+                   WHERE server = $1 AND kind = $2 AND identity = $3 ORDER BY seen_at, fingerprint";
+        let rows = self
+            .fetch_all(sql, of_element(3, slug, kind, identity))
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let row = RowReader::new(row, "definition");
+                read(&row, row.optional_text(6)?)
+            })
+            .collect()
+    }
+}
+
+fn of_element(capacity: usize, server: &ServerSlug, kind: ListKind, identity: &str) -> Args {
+    Args::with_capacity(capacity)
+        .text(server.as_str())
+        .text(kind.member())
+        .text(identity)
+}
+
+fn read(row: &RowReader<'_>, definition: Option<&str>) -> Result<StoredDefinition, StoreError> {
+    let kind_of = |text: &str| ListKind::ALL.into_iter().find(|kind| kind.member() == text);
+    Ok(StoredDefinition {
+        kind: row.parse(0, kind_of)?,
+        identity: row.text(1)?.to_owned(),
+        fingerprint: row.text(2)?.to_owned(),
+        state: row.parse(3, DefinitionState::parse)?,
+        definition: definition.map(str::to_owned),
+        seen_at: row.time(4)?,
+        decided_at: row.optional_time(5)?,
+    })
+}
