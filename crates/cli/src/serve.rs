@@ -290,6 +290,7 @@ fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
             open_calls_max: count(limits.open_calls),
             ..gateway::Limits::default()
         },
+        look_every: limits.upstream_look.duration(),
         registrations_max: i64::from(limits.registrations),
         hash_threads: match limits.hash_threads {
             0 => hash_threads(),

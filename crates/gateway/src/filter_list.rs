@@ -2,7 +2,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use authz::{ListKind, ListStepUp, Viewer};
+use authz::{ListKind, ListStepUp, QuarantineFrom, Viewer};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Limited};
@@ -12,6 +12,7 @@ use wire::mcp::message::{Outcome, RequestId};
 use wire::mcp::{Message, SseParser, is_twin, method, read_server_message, rpc};
 
 use crate::body::{BoxError, UpstreamBody};
+use crate::definitions::Definitions;
 use crate::record::{ListCount, Recording};
 use crate::upstream_error::UpstreamError;
 
@@ -19,6 +20,7 @@ use crate::upstream_error::UpstreamError;
 pub(crate) struct ListFilter {
     caller: Arc<VerifiedCaller>,
     in_force: Arc<InForce>,
+    definitions: Arc<Definitions>,
     era: Era,
     /// The list that was asked for, and by which request. A GET stream may replay the answer to any earlier one.
     asked: Option<(RequestId, ListKind)>,
@@ -27,7 +29,11 @@ pub(crate) struct ListFilter {
 
 impl ListFilter {
     /// The filter that the answer to `permitted` needs, if it needs one.
-    pub(crate) fn for_answer_to(permitted: &Permitted, list_bytes_max: usize) -> Option<Self> {
+    pub(crate) fn for_answer_to(
+        permitted: &Permitted,
+        definitions: &Arc<Definitions>,
+        list_bytes_max: usize,
+    ) -> Option<Self> {
         let asked = match permitted.message() {
             Some(Message::Request(request)) => {
                 Some((request.id.clone(), ListKind::of_method(&request.method)?))
@@ -39,6 +45,7 @@ impl ListFilter {
         Some(Self {
             caller: Arc::clone(permitted.caller()),
             in_force: Arc::clone(permitted.in_force()),
+            definitions: Arc::clone(definitions),
             era: permitted.era(),
             asked,
             limits: Limits {
@@ -105,7 +112,7 @@ impl ListFilter {
             match result.get_mut(kind.member()) {
                 Some(Json::Array(elements)) => {
                     let total = elements.len();
-                    elements.retain(|element| shows(&viewer, kind, element));
+                    elements.retain(|element| self.shows(&viewer, kind, element));
                     is_list = true;
                     if asked == Some(kind) {
                         count = Some(ListCount {
@@ -134,6 +141,41 @@ impl ListFilter {
         Viewer::new(policy, self.caller.caller(), ListStepUp::Auto)
     }
 
+    fn shows(&self, viewer: &Viewer<'_>, kind: ListKind, element: &Json) -> bool {
+        let named_twice = element.as_object().is_some_and(|members| {
+            members
+                .iter()
+                .any(|(name, _)| is_twin(name, kind.identity_member()))
+        });
+        !named_twice
+            && kind.identity(element).is_some_and(|identity| {
+                viewer.sees(kind, identity) && self.is_as_accepted(kind, identity, element)
+            })
+    }
+
+    /// An element that is not defined as it was accepted is hidden at once, before anybody judged how grave that is, and the
+    /// upstream is looked at again. In observe mode, or where changes are only recorded, it is shown.
+    fn is_as_accepted(&self, kind: ListKind, identity: &str, element: &Json) -> bool {
+        let policy = &self.in_force.server().policy;
+        let Some(entry) = policy.entries(kind).get(identity) else {
+            return true;
+        };
+        if self.definitions.is_accepted(kind, entry, element) {
+            return true;
+        }
+        // One that is quarantined is known to be another one.
+        if entry.state.is_accepted() {
+            self.definitions.look_again();
+            tracing::warn!(
+                server = self.in_force.server().slug,
+                list = kind.method(),
+                name = identity,
+                "an upstream lists something otherwise than it was accepted; it is looked at again"
+            );
+        }
+        !policy.enforced() || policy.quarantine_from == QuarantineFrom::Never
+    }
+
     /// Whoever may not read a resource does not hear of it either: some servers tell everybody.
     fn hides(&self, message: &Message) -> bool {
         let Message::Notification(told) = message else {
@@ -142,6 +184,20 @@ impl ListFilter {
         let uri = told.params.as_ref().and_then(|params| params.str("uri"));
         told.method == method::NOTIFICATIONS_RESOURCES_UPDATED
             && uri.is_some_and(|uri| !self.viewer().sees(ListKind::Resources, uri))
+    }
+
+    /// A server that says that a list changed is looked at again.
+    fn listens(&self, message: &Message) {
+        if let Message::Notification(told) = message
+            && matches!(
+                told.method.as_str(),
+                method::NOTIFICATIONS_TOOLS_LIST_CHANGED
+                    | method::NOTIFICATIONS_RESOURCES_LIST_CHANGED
+                    | method::NOTIFICATIONS_PROMPTS_LIST_CHANGED
+            )
+        {
+            self.definitions.look_again();
+        }
     }
 
     /// Some readers take `Tools` for `tools`.
@@ -156,18 +212,6 @@ impl ListFilter {
             result.remove(&twin);
         }
     }
-}
-
-fn shows(viewer: &Viewer<'_>, kind: ListKind, element: &Json) -> bool {
-    let named_twice = element.as_object().is_some_and(|members| {
-        members
-            .iter()
-            .any(|(name, _)| is_twin(name, kind.identity_member()))
-    });
-    !named_twice
-        && kind
-            .identity(element)
-            .is_some_and(|identity| viewer.sees(kind, identity))
 }
 
 fn not_a_list(kind: ListKind) -> String {
@@ -226,11 +270,11 @@ impl FilteredStream {
 
     fn filter_data(&mut self, data: &str) -> Filtered {
         let message = read_server_message(data.as_bytes(), &self.filter.limits);
-        if message
-            .as_ref()
-            .is_ok_and(|message| self.filter.hides(message))
-        {
-            return Filtered::Withheld;
+        if let Ok(message) = &message {
+            self.filter.listens(message);
+            if self.filter.hides(message) {
+                return Filtered::Withheld;
+            }
         }
         let filtered = message
             .map_err(|error| error.to_string())

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, header};
 use http_body::Body;
 use sdk::{Addresses, Refusal, allow_reading, wrong_host};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tower_service::Service;
 
 use crate::body::BoxBody;
 use crate::crowd::Crowd;
+use crate::definitions::Changes;
 use crate::feeds::Feeds;
 use crate::identity::IdentitySigner;
 use crate::metric::{MethodLabel, Reason, ServerMetric};
@@ -58,11 +59,13 @@ impl Gateway {
         let former: Vec<Addresses> = former
             .map(|origin| Addresses::new(origin, &[], &[]))
             .collect::<Result<_, _>>()?;
+        let changes = Arc::new(Changes::default());
         let maker = ServerMaker {
             addresses: Arc::clone(&addresses),
             allowed_origins: settings.allowed_origins,
             feeds: feeds.into(),
             opaque_tokens: settings.opaque_tokens,
+            changes: Arc::clone(&changes),
             limits: settings.limits.clone(),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
@@ -74,6 +77,7 @@ impl Gateway {
                     addresses.canonical(),
                 )?),
                 servers: Servers::new(maker, former, settings.reserved_paths, settings.servers)?,
+                changes,
                 addresses,
                 recorder: Arc::new(Recorder::new(records)),
                 nowhere: ServerMetric::new(&"".into()),
@@ -138,6 +142,12 @@ impl Gateway {
     /// Whether this MCP server has its address here.
     pub fn serves(&self, slug: &str) -> bool {
         self.inner.servers.routes().server(slug).is_some()
+    }
+
+    /// Is notified when the upstream of this MCP server should be looked at again: it said that a list changed, or listed
+    /// something otherwise than it was accepted. One notice is kept for whoever comes later.
+    pub fn upstream_changes(&self, slug: &str) -> Arc<Notify> {
+        self.inner.changes.of(slug)
     }
 
     /// Ends every stream, so that a server that is being stopped can drain.

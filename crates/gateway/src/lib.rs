@@ -5,6 +5,7 @@
 mod answer;
 mod body;
 mod crowd;
+mod definitions;
 mod discover;
 mod feeds;
 mod filter_list;

@@ -30,7 +30,8 @@ impl Inner {
         place: Place,
         mut recording: Recording,
     ) -> Result<Response<BoxBody>, (UpstreamError, Recording)> {
-        let filter = ListFilter::for_answer_to(permitted, self.limits.list_bytes_max);
+        let filter =
+            ListFilter::for_answer_to(permitted, &server.definitions, self.limits.list_bytes_max);
         let (upstream, is_stream) = match vetted {
             Vetted::Json(upstream) => (upstream, false),
             Vetted::Stream(upstream) => (upstream, true),

@@ -7,6 +7,7 @@ use sdk::{
 };
 use tokio::sync::watch;
 
+use crate::definitions::{Changes, Definitions};
 use crate::feeds::Feeds;
 use crate::metric::ServerMetric;
 use crate::settings::{Limits, ServerSettings, SettingsError};
@@ -23,6 +24,7 @@ pub(crate) struct Server {
     pub(crate) metric: Arc<ServerMetric>,
     pub(crate) protected: ProtectedServer,
     pub(crate) forwarder: Arc<Forwarder>,
+    pub(crate) definitions: Arc<Definitions>,
     retired: watch::Sender<bool>,
 }
 
@@ -46,6 +48,7 @@ pub(crate) struct ServerMaker {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) feeds: Feeds,
     pub(crate) opaque_tokens: Option<Arc<dyn OpaqueTokens>>,
+    pub(crate) changes: Arc<Changes>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -112,6 +115,7 @@ impl ServerMaker {
             slug,
             protected,
             forwarder: Arc::new(forwarder),
+            definitions: Arc::new(self.changes.definitions(&settings.slug)),
             retired: watch::Sender::new(false),
             settings,
         })

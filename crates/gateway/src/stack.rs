@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use crate::answer::{Vetted, protect, vet};
 use crate::body::{BoxBody, full};
 use crate::crowd::Crowd;
+use crate::definitions::Changes;
 use crate::identity::IdentitySigner;
 use crate::metric::ServerMetric;
 use crate::record::{Recorder, Recording};
@@ -28,6 +29,7 @@ use crate::upstream_error::UpstreamError;
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) servers: Servers,
+    pub(crate) changes: Arc<Changes>,
     /// Those of the authority.
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) identity: ArcSwap<IdentitySigner>,

@@ -27,6 +27,9 @@ pub struct Limits {
     pub upstream_connect: Period,
     /// How long an upstream may take until its answer begins. What follows has no limit.
     pub upstream_answer: Period,
+    /// How long until what an upstream offers is read again, give or take a tenth; of one that is a command, twelve times as long.
+    /// It is also read when it says that a list changed, or lists something otherwise than it was accepted.
+    pub upstream_look: Period,
     /// Calls that one person may have open through one client, streams included.
     #[schemars(range(min = 1, max = 100_000))]
     pub open_calls: u32,
@@ -49,6 +52,7 @@ impl Default for Limits {
             list_answer: Size::mebibytes(16),
             upstream_connect: Period::of(5),
             upstream_answer: Period::of(300),
+            upstream_look: Period::of(300),
             open_calls: 128,
             registrations: 100_000,
             hash_threads: 0,

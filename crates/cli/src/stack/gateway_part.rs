@@ -86,6 +86,7 @@ impl GatewayPart {
             asked,
             todo,
             terminal: terminal.clone(),
+            look_every: around.limits.look_every,
             first_looks: found,
         });
         // Before anybody is answered: a 404 would make clients forget what they know.

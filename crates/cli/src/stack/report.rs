@@ -56,8 +56,9 @@ pub fn servers(
             lines.hidden = mapped.hidden;
             if !mapped.changed.is_empty() {
                 lines.notes.push(format!(
-                    "Described differently than when it was mapped: {}.",
-                    mapped.changed.join(", ")
+                    "Changed since it was accepted: {} (portcullis tools list {}).",
+                    mapped.changed.join(", "),
+                    server.slug
                 ));
             }
             lines

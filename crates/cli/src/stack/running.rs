@@ -81,6 +81,8 @@ pub struct NodeLimits {
     pub accept: accept::Limits,
     /// Of calls.
     pub gateway: gateway::Limits,
+    /// How long until what an upstream offers is read again.
+    pub look_every: Duration,
     /// Clients that may have registered themselves at one MCP server; each is a row of about a kilobyte that a stranger on the
     /// network can make.
     pub registrations_max: i64,
@@ -97,6 +99,7 @@ impl Default for NodeLimits {
         Self {
             accept: accept::Limits::default(),
             gateway: gateway::Limits::default(),
+            look_every: Duration::from_secs(5 * 60),
             registrations_max: 100_000,
             hash_threads: hash_threads(),
             activity_kept: Duration::from_secs(30 * 24 * 3600),

@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub asked: Option<Asked>,
     pub todo: Option<TodoAddress>,
     pub terminal: Terminal,
+    /// How long until an upstream is looked at again.
+    pub look_every: Duration,
     /// Who hears what each upstream's first look found; the terminal does when nobody listens any more.
     pub first_looks: mpsc::Sender<First>,
 }
@@ -264,6 +266,8 @@ impl Surroundings {
             is_todo: known.upstream == Upstream::Todo,
             overrides,
             terminal: self.terminal.clone(),
+            every: self.look_every,
+            changes: self.gateway.upstream_changes(slug.as_str()),
         }
         .run(found, self.first_looks.clone())
     }

@@ -49,6 +49,11 @@ pub enum Manifest {
 }
 
 impl Manifest {
+    /// Whether the authority is another process.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Elsewhere(_))
+    }
+
     /// Publishes what an upstream offers; says what came of it.
     ///
     /// # Errors

@@ -1,19 +1,34 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use authz::Inventory;
+use base::{OsRandom, Random as _};
 use domain::ServerSlug;
 use gateway::{DiscoverError, Limits, Upstream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use wire::oauth::ScopeSet;
 
 use super::inventory::Mapped;
 use super::supply::Manifest;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, plain};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Looks at one upstream until it has answered once, and maps what it offers.
+/// A notice is followed after this, so that several that come together are one.
+const NOTICE_PAUSE: Duration = Duration::from_secs(1);
+/// A server that says all the time that it changed is looked at this often.
+const NOTICE_PAUSE_MAX: Duration = Duration::from_secs(60);
+const NAMES_CHARS_MAX: usize = 300;
+/// The longest that one look may take.
+const LOOK_MAX: Duration = Duration::from_secs(120);
+/// A command is started for each look: it is looked at this many times less often.
+const COMMAND_FACTOR: u32 = 12;
+/// An authority elsewhere is told the same again after this.
+const TELL_AGAIN_EVERY: Duration = Duration::from_secs(3600);
+
+/// Looks at one upstream until it has answered once, and maps what it offers; then again and again.
 pub struct Watch {
     pub manifest: Manifest,
     pub slug: ServerSlug,
@@ -21,6 +36,10 @@ pub struct Watch {
     pub is_todo: bool,
     pub overrides: Vec<(String, ScopeSet)>,
     pub terminal: Terminal,
+    /// How long until it is looked at again.
+    pub every: Duration,
+    /// It is looked at again when this says so.
+    pub changes: Arc<Notify>,
 }
 
 /// What the first look found.
@@ -63,22 +82,108 @@ impl Watch {
                 None => {}
             }
             if worked {
-                return;
+                return self.go_on().await;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
+    /// Looks again on a schedule, and when the gateway noticed something; what that finds is told when it is news.
+    async fn go_on(&self) {
+        let mut told = (Vec::new(), Vec::new());
+        let mut published: Option<(Inventory, Instant)> = None;
+        let mut pause = NOTICE_PAUSE;
+        let mut looked = Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.next_pause()) => pause = NOTICE_PAUSE,
+                () = self.changes.notified() => {
+                    pause = match looked.elapsed() < NOTICE_PAUSE_MAX {
+                        true => (pause * 2).min(NOTICE_PAUSE_MAX),
+                        false => NOTICE_PAUSE,
+                    };
+                    tokio::time::sleep(pause / 2).await;
+                }
+            }
+            let outcome = tokio::time::timeout(LOOK_MAX, self.look_again(&mut published)).await;
+            looked = Instant::now();
+            let mapped = match outcome {
+                Ok(Ok(Some(mapped))) => mapped,
+                Ok(Ok(None)) => continue,
+                Ok(Err(reason)) => {
+                    tracing::warn!(server = %self.slug, reason, "an upstream could not be looked at again");
+                    continue;
+                }
+                Err(_) => {
+                    tracing::warn!(server = %self.slug, "an upstream took too long to be looked at again");
+                    continue;
+                }
+            };
+            let news = (mapped.hidden, mapped.changed);
+            if news != told {
+                self.tell_news(&news.0, &news.1);
+                told = news;
+            }
+        }
+    }
+
+    /// What came of one more look; nothing when the authority knows it already.
+    async fn look_again(
+        &self,
+        published: &mut Option<(Inventory, Instant)>,
+    ) -> Result<Option<Mapped>, String> {
+        let inventory = self.inventory().await?;
+        let is_known = published.as_ref().is_some_and(|(known, at)| {
+            self.manifest.is_elsewhere() && *known == inventory && at.elapsed() < TELL_AGAIN_EVERY
+        });
+        if is_known {
+            return Ok(None);
+        }
+        let mapped = self.manifest.publish(&self.slug, &inventory, &[]).await?;
+        *published = Some((inventory, Instant::now()));
+        Ok(Some(mapped))
+    }
+
+    /// A tenth more or less, so that nodes do not look all at once.
+    fn next_pause(&self) -> Duration {
+        let every = match self.upstream {
+            Upstream::Stdio(_) => self.every * COMMAND_FACTOR,
+            _ => self.every,
+        };
+        let every = every.max(Duration::from_secs(1));
+        let mut dice = [0_u8];
+        OsRandom.fill(&mut dice);
+        every.mul_f64(0.9 + 0.2 * f64::from(dice[0]) / 255.0)
+    }
+
+    fn tell_news(&self, hidden: &[String], changed: &[String]) {
+        tracing::warn!(server = %self.slug, ?hidden, ?changed, "what an upstream offers is not as it was accepted");
+        for (names, what) in [
+            (hidden, "new and hidden"),
+            (changed, "changed since it was accepted"),
+        ] {
+            if !names.is_empty() {
+                let names = plain(&names.join(", "), NAMES_CHARS_MAX);
+                self.terminal.line(self.terminal.paint.warn(format!(
+                    "  {}: {what}: {names} (portcullis tools list {})",
+                    self.slug, self.slug
+                )));
+            }
+        }
+    }
+
+    async fn inventory(&self) -> Result<Inventory, String> {
+        gateway::discover(&self.upstream, &Limits::default())
+            .await
+            .map(|found| found.inventory)
+            .map_err(|error| error.to_string())
+    }
+
     async fn look(&self, found: Option<Inventory>) -> Result<Seen, String> {
         let inventory = match found {
             Some(inventory) => inventory,
-            None => {
-                gateway::discover(&self.upstream, &Limits::default())
-                    .await
-                    .map_err(|error| error.to_string())?
-                    .inventory
-            }
+            None => self.inventory().await?,
         };
         let publishing = self
             .manifest

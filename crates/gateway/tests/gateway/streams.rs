@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Rig, RigSettings, head, scripted};
+use crate::support::{Rig, RigSettings, SLUG, head, scripted};
 
 async fn next(response: &mut Response<Incoming>) -> Option<String> {
     let frame = tokio::time::timeout(Duration::from_secs(5), response.body_mut().frame())
@@ -40,6 +40,19 @@ async fn an_event_arrives_before_the_next_one_is_made() {
     // The echo sends one event and then nothing for ever.
     let stream = listening(&rig).await;
     drop(stream);
+}
+
+#[tokio::test]
+async fn a_server_that_says_that_its_tools_changed_is_looked_at_again() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let noticed = rig.gateway.upstream_changes(SLUG);
+    let waiting = Duration::from_millis(50);
+    let early = tokio::time::timeout(waiting, noticed.notified()).await;
+    assert!(early.is_err(), "nothing was said");
+    let _stream = listening(&rig).await;
+    tokio::time::timeout(waiting, noticed.notified())
+        .await
+        .expect("the first event of the stream says so");
 }
 
 #[tokio::test]

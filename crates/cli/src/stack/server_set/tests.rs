@@ -88,6 +88,7 @@ impl World {
             }),
             todo: None,
             terminal: terminal.clone(),
+            look_every: Duration::from_secs(300),
             first_looks,
         });
         Self {
