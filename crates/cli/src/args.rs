@@ -20,6 +20,7 @@ use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
 use crate::tool_scope::ToolScope;
+use crate::tools::ToolsCommand;
 
 /// What the program calls itself. A build for tests, which must never be used, says so wherever it says its version.
 pub const VERSION: &str = if cfg!(any(
@@ -77,8 +78,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Call one tool of a protected MCP server, signing in with the browser when needed
     Call(CallArguments),
-    /// List the tools of a protected MCP server, signing in with the browser when needed
-    Tools(ClientArguments),
+    /// List the tools of a protected MCP server, signing in with the browser when needed; or decide about those of one here
+    Tools(ToolsArguments),
     /// Add a protected MCP server to a client's configuration
     Connect(ConnectArguments),
     /// The people who may sign in
@@ -269,6 +270,16 @@ pub struct ClientArguments {
     /// Print the answer as JSON
     #[arg(long)]
     pub raw: bool,
+}
+
+/// What `tools` takes.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ToolsArguments {
+    #[command(flatten)]
+    pub client: ClientArguments,
+    #[command(subcommand)]
+    pub command: Option<ToolsCommand>,
 }
 
 /// What `call` takes.

@@ -54,6 +54,7 @@ mod target;
 mod terminal;
 mod tls;
 mod tool_scope;
+mod tools;
 mod traces;
 mod unread;
 mod up;
@@ -250,8 +251,15 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             });
         }
         Command::Tools(tools) => {
-            let (settings, url) = client(&global, &tools).await?;
-            client::run_tools(settings, url, tools.raw, &out).await?;
+            let Some(command) = tools.command else {
+                let (settings, url) = client(&global, &tools.client).await?;
+                client::run_tools(settings, url, tools.client.raw, &out).await?;
+                return Ok(ExitCode::SUCCESS);
+            };
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.tools(command, &out).await;
+            maintenance.close().await;
+            ended?;
         }
         Command::Connect(connect) => {
             let url = match &connect.url {

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use authz::{Mode, QuarantineFrom};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{
     MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettingsChange, ServerSlug,
@@ -111,10 +112,58 @@ pub struct SetServer {
     pub slug: Option<ServerSlug>,
     #[command(flatten)]
     pub change: Change,
+    /// Whether calls that the policy denies are refused, or pass and are only reported
+    #[arg(long, value_name = "enforce|observe", group = "Change")]
+    pub mode: Option<ModeWord>,
+    /// Enforce although there are tools that nobody decided about; nobody can call those
+    #[arg(long, requires = "mode")]
+    pub with_unmapped: bool,
+    /// From which severity on a tool that changed waits until somebody approves it: any change, wider schemas, other words
+    /// and hints, or never
+    #[arg(long, value_name = "low|medium|high|never", group = "Change")]
+    pub quarantine_from: Option<QuarantineWord>,
+}
+
+/// See [`authz::Mode`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum ModeWord {
+    Enforce,
+    Observe,
+}
+
+impl From<ModeWord> for Mode {
+    fn from(word: ModeWord) -> Self {
+        match word {
+            ModeWord::Enforce => Self::Enforce,
+            ModeWord::Observe => Self::Observe,
+        }
+    }
+}
+
+/// See [`QuarantineFrom`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum QuarantineWord {
+    Low,
+    Medium,
+    High,
+    Never,
+}
+
+impl From<QuarantineWord> for QuarantineFrom {
+    fn from(word: QuarantineWord) -> Self {
+        match word {
+            QuarantineWord::Low => Self::Low,
+            QuarantineWord::Medium => Self::Medium,
+            QuarantineWord::High => Self::High,
+            QuarantineWord::Never => Self::Never,
+        }
+    }
 }
 
 /// The settings, each to be left out.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[group(required = true, multiple = true)]
 pub struct Change {
     /// Whether clients may register themselves: they may, they wait for an owner, or they may not

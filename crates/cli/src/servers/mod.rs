@@ -5,6 +5,7 @@ mod alias;
 mod command;
 mod credential;
 mod document;
+mod mode;
 
 pub(crate) use add::{NAME_MAX, resource, same_place};
 pub use command::ServersCommand;
@@ -88,8 +89,15 @@ impl Maintenance {
 
     async fn set_server(&self, set: SetServer, out: &Terminal) -> anyhow::Result<()> {
         let server = self.server(set.slug.as_ref(), "SLUG").await?;
+        check(
+            &ServerSettingsChange::from(set.change.clone()),
+            &server.settings,
+        )?;
+        self.set_policy(&server, &set, out).await?;
         let change = ServerSettingsChange::from(set.change);
-        check(&change, &server.settings)?;
+        if change == ServerSettingsChange::default() {
+            return Ok(());
+        }
         let event = AuditEvent {
             at: SystemClock.now(),
             kind: AuditEventKind::ServerChanged,
@@ -170,6 +178,11 @@ fn show(server: &McpServer, out: &Terminal) {
         ("upstream", upstream(&server.upstream)),
         ("tools", tools(server)),
         ("scopes", server.policy.declared_scopes().to_string()),
+        ("mode", format!("{:?}", server.policy.mode).to_lowercase()),
+        (
+            "quarantine-from",
+            format!("{:?}", server.policy.quarantine_from).to_lowercase(),
+        ),
     ];
     lines.extend(rows(&server.settings));
     let width = lines

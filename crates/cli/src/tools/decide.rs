@@ -1,0 +1,130 @@
+use authz::{NameFlag, Requirement};
+use base::{Clock as _, SystemClock};
+use oauth::drift::{self, DriftError, LookedAt, Verdict};
+
+use super::command::{Approve, Map, OneTool};
+use super::diff;
+use crate::confirm::agreed;
+use crate::failure::usage;
+use crate::maintenance::Maintenance;
+use crate::terminal::Terminal;
+
+impl Maintenance {
+    pub(super) async fn approve_tools(&self, asked: Approve, out: &Terminal) -> anyhow::Result<()> {
+        let server = self.server(Some(&asked.server), "SERVER").await?;
+        let looked_at = match (asked.tool, asked.fingerprint) {
+            (Some(tool), Some(fingerprint)) => {
+                let element = self.element(&server, &tool).await?;
+                vec![LookedAt {
+                    kind: element.kind,
+                    identity: element.identity,
+                    fingerprint,
+                }]
+            }
+            (Some(tool), None) => {
+                let element = self.element(&server, &tool).await?;
+                diff::show(&server, &element, out);
+                let waiting = element.waiting();
+                let waiting = waiting.ok_or_else(|| DriftError::NothingWaits(tool.clone()));
+                let waiting = waiting.map_err(words)?;
+                if !asked.yes {
+                    agreed("Approve this?")?;
+                }
+                vec![waiting]
+            }
+            (None, _) => {
+                let mut waiting = Vec::new();
+                for element in self.elements(&server).await? {
+                    let Some(one) = element.waiting() else {
+                        continue;
+                    };
+                    if element.flags.iter().any(NameFlag::is_grave) {
+                        let name = element.identity.escape_debug();
+                        out.line(out.paint.warn(format!(
+                            "  {name} is left out: {}",
+                            element.flags[0].words()
+                        )));
+                        continue;
+                    }
+                    diff::show(&server, &element, out);
+                    waiting.push(one);
+                }
+                if waiting.is_empty() {
+                    out.line("nothing waits");
+                    return Ok(());
+                }
+                if !asked.yes {
+                    agreed(&format!("Approve these {}?", waiting.len()))?;
+                }
+                waiting
+            }
+        };
+        let now = SystemClock.now();
+        let decided = drift::decide(
+            self.store(),
+            now,
+            &server.slug,
+            Verdict::Approve,
+            &looked_at,
+        );
+        let revision = decided.await.map_err(words)?;
+        for one in &looked_at {
+            out.line(format!("{} is approved", one.identity.escape_debug()));
+        }
+        out.line(format!("policy revision {revision}"));
+        Ok(())
+    }
+
+    pub(super) async fn reject_tool(
+        &self,
+        one: &OneTool,
+        fingerprint: Option<String>,
+        out: &Terminal,
+    ) -> anyhow::Result<()> {
+        let server = self.server(Some(&one.server), "SERVER").await?;
+        let element = self.element(&server, &one.tool).await?;
+        let waiting = element.waiting();
+        let waiting = waiting.ok_or_else(|| DriftError::NothingWaits(one.tool.clone()));
+        let waiting = waiting.map_err(words)?;
+        let looked_at = [LookedAt {
+            fingerprint: fingerprint.unwrap_or_else(|| waiting.fingerprint.clone()),
+            ..waiting
+        }];
+        let now = SystemClock.now();
+        let decided = drift::decide(self.store(), now, &server.slug, Verdict::Reject, &looked_at);
+        decided.await.map_err(words)?;
+        let name = one.tool.escape_debug();
+        out.line(format!("{name} is rejected; it stays hidden"));
+        Ok(())
+    }
+
+    pub(super) async fn map_tool(&self, asked: Map, out: &Terminal) -> anyhow::Result<()> {
+        let server = self.server(Some(&asked.one.server), "SERVER").await?;
+        let requirement = match asked.to {
+            to if to.public => Requirement::Public,
+            to if to.deny => Requirement::Denied,
+            to => Requirement::AnyOf(to.any_of),
+        };
+        let now = SystemClock.now();
+        let mapping = drift::map(
+            self.store(),
+            now,
+            &server.slug,
+            &asked.one.tool,
+            &requirement,
+        );
+        let revision = mapping.await.map_err(words)?;
+        let name = asked.one.tool.escape_debug();
+        out.line(format!("{name} is mapped and pinned"));
+        out.line(format!("policy revision {revision}"));
+        Ok(())
+    }
+}
+
+/// What whoever typed it can do about it.
+pub(crate) fn words(error: DriftError) -> anyhow::Error {
+    match error {
+        DriftError::Store(error) => error.into(),
+        error => usage(error.to_string()),
+    }
+}

@@ -1,0 +1,114 @@
+use authz::{DefinitionChange, suggested_scope};
+use domain::McpServer;
+use serde_json::json;
+
+use super::command::OneTool;
+use super::element::Element;
+use crate::maintenance::Maintenance;
+use crate::terminal::Terminal;
+
+impl Maintenance {
+    pub(super) async fn diff_tool(
+        &self,
+        one: &OneTool,
+        as_json: bool,
+        out: &Terminal,
+    ) -> anyhow::Result<()> {
+        let server = self.server(Some(&one.server), "SERVER").await?;
+        let element = self.element(&server, &one.tool).await?;
+        if as_json {
+            let changes = element.changes().map(|changes| {
+                let changes = changes.iter().map(|change| {
+                    json!({
+                        "kind": change.kind.as_str(),
+                        "severity": change.kind.severity(),
+                        "path": change.path,
+                        "before": change.before,
+                        "after": change.after,
+                    })
+                });
+                changes.collect::<Vec<_>>()
+            });
+            let document = json!({
+                "kind": element.kind.member(),
+                "name": element.identity,
+                "state": element.state(),
+                "waiting": element.waiting().map(|waiting| waiting.fingerprint),
+                "severity": element.severity(),
+                "changes": changes,
+                "definition": element.pending().and_then(|one| one.definition.as_deref())
+                    .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()),
+            });
+            out.line(serde_json::to_string_pretty(&document)?);
+            return Ok(());
+        }
+        show(&server, &element, out);
+        Ok(())
+    }
+}
+
+/// What a person must know to decide. Nothing of it can hide: other characters than those of ASCII are escaped.
+pub(super) fn show(server: &McpServer, element: &Element, out: &Terminal) {
+    let name = element.identity.in_ascii();
+    out.line(format!("{}  {}", out.paint.bold(name), element.state()));
+    for flag in &element.flags {
+        out.line(out.paint.warn(format!("  name: {}", flag.words())));
+    }
+    let Some(waiting) = element.waiting() else {
+        out.line("  it is as it was accepted; nothing waits");
+        return;
+    };
+    match (element.pending(), element.changes()) {
+        (None, _) => out.line("  the server went back to the accepted definition"),
+        (Some(_), None) => out.line(
+            "  what it was, or what it is, was not kept (it is longer than 64 KiB, or older than this release): look at the \
+             server itself",
+        ),
+        (Some(pending), Some(changes)) if changes.is_empty() => {
+            out.line("  new:");
+            let text = pending.definition.as_deref().unwrap_or("not kept");
+            out.line(format!("    {}", text.in_ascii()));
+        }
+        (Some(_), Some(changes)) => changes.iter().for_each(|change| line(change, out)),
+    }
+    if let Some(proposed) = element.proposed() {
+        let suggested = suggested_scope(server.slug.as_str(), &proposed);
+        out.line(format!(
+            "  by what it says of itself it would need {}",
+            suggested.name
+        ));
+    }
+    out.line(format!("  fingerprint {}", waiting.fingerprint));
+}
+
+fn line(change: &DefinitionChange, out: &Terminal) {
+    let kind = change.kind;
+    out.line(format!(
+        "  {} ({})  {}",
+        kind.as_str(),
+        kind.severity().as_str(),
+        change.path.in_ascii()
+    ));
+    for (sign, text) in [("-", &change.before), ("+", &change.after)] {
+        if let Some(text) = text {
+            out.line(format!("    {sign} {text}"));
+        }
+    }
+}
+
+trait InAscii {
+    fn in_ascii(&self) -> String;
+}
+
+impl InAscii for str {
+    fn in_ascii(&self) -> String {
+        let mut text = String::new();
+        for letter in self.chars() {
+            match letter {
+                ' '..='~' => text.push(letter),
+                _ => text.extend(letter.escape_unicode()),
+            }
+        }
+        text
+    }
+}
