@@ -6,7 +6,7 @@ use wire::oauth::{Scope, ScopeSet};
 use crate::harm::{self, Harm};
 use crate::look_alike::{KnownNames, NameFlag, is_invisible};
 use crate::{
-    Entry, EntryState, Inventory, ListKind, Policy, Requirement, Risk, ScopeDeclaration,
+    Entry, Inventory, ListKind, Policy, Requirement, Risk, ScopeDeclaration,
     fingerprint,
 };
 
@@ -222,8 +222,7 @@ impl Entry {
             title,
             description,
             fingerprint: Some(fingerprint(definition)),
-            pinned: false,
-            state: EntryState::Accepted,
+            ..Self::default()
         }
     }
 }
