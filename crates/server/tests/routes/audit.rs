@@ -47,6 +47,30 @@ const ELSEWHERE: &[(Kind, &str)] = &[
         "crates/server/tests/routes/client_documents.rs",
     ),
     (Kind::EpochBegan, "crates/store/tests/store/epoch.rs"),
+    (
+        Kind::RoleGiven,
+        "crates/store/tests/store/roles_and_groups.rs",
+    ),
+    (
+        Kind::RoleTaken,
+        "crates/store/tests/store/roles_and_groups.rs",
+    ),
+    (
+        Kind::GroupAdded,
+        "crates/store/tests/store/roles_and_groups.rs",
+    ),
+    (
+        Kind::GroupRemoved,
+        "crates/store/tests/store/roles_and_groups.rs",
+    ),
+    (
+        Kind::GroupJoined,
+        "crates/store/tests/store/roles_and_groups.rs",
+    ),
+    (
+        Kind::GroupLeft,
+        "crates/store/tests/store/roles_and_groups.rs",
+    ),
     // Nobody is deleted yet.
     (Kind::UserDeleted, "crates/domain/src/audit_event.rs"),
 ];
