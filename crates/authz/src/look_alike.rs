@@ -120,7 +120,8 @@ fn is_near(one: &str, two: &str) -> bool {
     let back = back.take_while(|(a, b)| a == b).count();
     match (&one[..one.len() - back], &two[..two.len() - back]) {
         ([letter], []) | ([], [letter]) => {
-            !letter.is_numeric() && !(back == 0 && matches!(letter, 's' | 'S'))
+            let is_plural = back == 0 && matches!(letter, 's' | 'S');
+            !letter.is_numeric() && !is_plural
         }
         ([a], [b]) => !(a.is_numeric() && b.is_numeric()),
         ([a, b], [c, d]) => a == d && b == c,

@@ -195,10 +195,8 @@ impl Store {
                         .publish_policy(slug, *expected_revision, policy, event)
                         .await?;
                     match published {
-                        PublishOutcome::Unknown => return Ok(DecideOutcome::Unknown),
-                        PublishOutcome::Stale(revision) => {
-                            return Ok(DecideOutcome::Stale(revision));
-                        }
+                        PublishOutcome::Unknown => Ok(DecideOutcome::Unknown),
+                        PublishOutcome::Stale(revision) => Ok(DecideOutcome::Stale(revision)),
                         PublishOutcome::Published(revision) => {
                             for one in decided.iter() {
                                 conn.settle_definition(slug, one.kind, &one.identity)
