@@ -5,10 +5,7 @@ use wire::oauth::{Scope, ScopeSet};
 
 use crate::harm::{self, Harm};
 use crate::look_alike::{KnownNames, NameFlag, is_invisible};
-use crate::{
-    Entry, Inventory, ListKind, Policy, Requirement, Risk, ScopeDeclaration,
-    fingerprint,
-};
+use crate::{Entry, Inventory, ListKind, Policy, Requirement, Risk, ScopeDeclaration, fingerprint};
 
 /// The longest title that is kept, in characters.
 const TITLE_CHARS_MAX: usize = 100;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use wire::mcp::{Json, Limits, parse_strict};
 
 use super::*;
+use crate::EntryState;
 use crate::{QuarantineFrom, merge_inventory};
 
 fn inventory(pages: &[(ListKind, &str)]) -> Inventory {

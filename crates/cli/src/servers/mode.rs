@@ -73,14 +73,14 @@ fn preview(policy: &Policy, unmapped: usize) -> String {
         mode: Mode::Enforce,
         ..policy.clone()
     };
-    let caller = Caller {
-        subject: String::new(),
-        client: String::new(),
-        grant: String::new(),
-        scopes: policy.default_scopes.clone(),
-        roles: Vec::new(),
-        steps_up: false,
+    // Somebody without a role, through a client that nobody vouches for.
+    let mut caller = Caller {
+        subject: "usr_".to_owned(),
+        client: "cli_".to_owned(),
+        ..Caller::default()
     };
+    let asked = &policy.default_scopes;
+    caller.scopes = authz::grantable(&enforcing, &caller.facts(), asked).granted;
     let reached = |name: &&String| {
         visible(
             &enforcing,
