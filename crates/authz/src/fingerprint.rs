@@ -17,11 +17,25 @@ const MEMBERS: &[&str] = &[
     "uriTemplate",
 ];
 
-/// SHA-256 over what a definition says, in base64url: the same whatever the order of its members.
+/// Which function made a fingerprint. It counts up with what [`fingerprint`] looks at; the first one left no mark.
+const FUNCTION: &str = "2:";
+
+/// SHA-256 over what a definition says, in base64url after the mark of this function: the same whatever the order of its
+/// members.
 pub fn fingerprint(definition: &Definition) -> String {
     let mut text = Vec::new();
     sorted(Json::Object(judged(definition))).write_to(&mut text);
-    Digest::of(text).to_text()
+    format!("{FUNCTION}{}", Digest::of(text).to_text())
+}
+
+/// Whether the present function made `fingerprint`. One of an earlier release may differ for a definition that is the same.
+pub fn is_comparable(fingerprint: &str) -> bool {
+    fingerprint.starts_with(FUNCTION)
+}
+
+/// Whether `present` is of the very definition that an earlier release gave `earlier`: for most, both functions see the same.
+pub(crate) fn is_same_unmarked(earlier: &str, present: &str) -> bool {
+    present.strip_prefix(FUNCTION) == Some(earlier)
 }
 
 /// What of a definition is judged. Some readers take `Description` for `description`: it is judged as well.

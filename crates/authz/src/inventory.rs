@@ -1,9 +1,10 @@
 use wire::mcp::definition::{self, Definition};
 use wire::mcp::json::{Json, Object};
 
+use crate::fingerprint::is_same_unmarked;
 use crate::{
     DEFINITION_BYTES_MAX, DefinitionChange, EntryState, ListKind, Policy, Severity,
-    definition_changes, fingerprint, severity,
+    definition_changes, fingerprint, is_comparable, severity,
 };
 
 /// The most elements that are read of one kind.
@@ -98,6 +99,8 @@ pub struct InventoryChanges {
     pub missing: Vec<(ListKind, String)>,
     /// Listed with another definition than when it was mapped.
     pub changed: Vec<Drifted>,
+    /// Of a fingerprint of an earlier release, which cannot be compared: accepted as it is listed, once.
+    pub adopted: Vec<(ListKind, String)>,
 }
 
 /// An element that is not as it was accepted.
@@ -118,7 +121,10 @@ pub struct Drifted {
 impl InventoryChanges {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.new.is_empty() && self.missing.is_empty() && self.changed.is_empty()
+        self.new.is_empty()
+            && self.missing.is_empty()
+            && self.changed.is_empty()
+            && self.adopted.is_empty()
     }
 }
 
@@ -150,6 +156,14 @@ pub fn merge_inventory(
                     continue;
                 }
                 Some(then) if *then == now => continue,
+                // Nobody kept how it was, so whether it changed cannot be told. Hiding it would hide all at an upgrade.
+                Some(then) if !is_comparable(then) && entry.state.is_accepted() => {
+                    if !is_same_unmarked(then, &now) {
+                        changes.adopted.push((kind, identity.to_owned()));
+                    }
+                    entry.fingerprint = Some(now);
+                    continue;
+                }
                 Some(then) => then,
             };
             let before = accepted(kind, identity).filter(|before| {

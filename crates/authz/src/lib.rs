@@ -49,7 +49,7 @@ pub use drift::{
     definition_changes, renamed_from, severity,
 };
 pub use feed_message::{FeedMessage, FeedSlice};
-pub use fingerprint::fingerprint;
+pub use fingerprint::{fingerprint, is_comparable};
 pub use first_policy::{first_policy, suggested_scope};
 pub use grantable::{Grantable, ScopeWithheld, grantable};
 pub use inventory::{Drifted, Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};

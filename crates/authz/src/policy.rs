@@ -190,8 +190,9 @@ impl Policy {
         self.roles.iter().find(|role| role.id == id)
     }
 
-    /// As somebody wrote it who saw `before` without its states: what they did not write stays as it was, a requirement
-    /// that they changed is theirs, and another fingerprint is their word that they looked.
+    /// As somebody wrote it who saw `before` without its states: what they did not write stays as it was, and a requirement
+    /// that they changed is theirs. Which definition is the accepted one, and whether it waits, is decided where one looks
+    /// at it, never by a text that may be old: only for what is new here their fingerprint counts.
     pub fn written_over(mut self, before: &Self) -> Self {
         self.quarantine_from = before.quarantine_from;
         for kind in ListKind::ALL {
@@ -200,9 +201,8 @@ impl Policy {
                     continue;
                 };
                 entry.pinned |= old.requirement != entry.requirement;
-                if entry.fingerprint == old.fingerprint {
-                    entry.state = old.state;
-                }
+                entry.fingerprint.clone_from(&old.fingerprint);
+                entry.state = old.state;
             }
         }
         self

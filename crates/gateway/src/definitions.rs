@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use authz::{Entry, ListKind, fingerprint};
+use authz::{Entry, ListKind, fingerprint, is_comparable};
 use tokio::sync::Notify;
 use wire::mcp::Json;
 use wire::mcp::definition::Definition;
@@ -25,9 +25,11 @@ struct Accepted {
 }
 
 impl Definitions {
-    /// Whether `element` is defined as it was when somebody accepted it; what has no fingerprint yet is.
+    /// Whether `element` is defined as it was when somebody accepted it; what has no fingerprint yet is, and what has one
+    /// that an earlier release made is.
     pub(crate) fn is_accepted(&self, kind: ListKind, entry: &Entry, element: &Json) -> bool {
-        let Some(expected) = &entry.fingerprint else {
+        let expected = entry.fingerprint.as_ref();
+        let Some(expected) = expected.filter(|expected| is_comparable(expected)) else {
             return true;
         };
         let Some(identity) = kind.identity(element) else {
@@ -120,10 +122,18 @@ mod tests {
         let next = Entry::of(&next, Requirement::Public);
         assert!(passes(&other, &next));
         assert!(!passes(&accepted, &next));
+        let next_fingerprint = next.fingerprint.clone();
         let unknown = Entry {
             fingerprint: None,
             ..next
         };
         assert!(passes(&accepted, &unknown));
+        // Nor is it, when an authority of an earlier release said how it was.
+        let marked = next_fingerprint.as_deref().unwrap();
+        let earlier = Entry {
+            fingerprint: marked.strip_prefix("2:").map(str::to_owned),
+            ..unknown
+        };
+        assert!(passes(&accepted, &earlier));
     }
 }

@@ -242,11 +242,15 @@ async fn accept(
                 true => needs(&suggested),
                 false => old.requirement.clone(),
             };
+            let shown = entry_of(waiting, requirement);
+            // What a person said of it, such as conditions on its arguments, outlives another definition.
             Entry {
-                requirement,
+                requirement: shown.requirement,
+                title: shown.title,
+                description: shown.description,
+                fingerprint: shown.fingerprint,
                 state: EntryState::Accepted,
-                pinned: old.pinned,
-                ..entry_of(waiting, Requirement::Denied)
+                ..old.clone()
             }
         }
         None => entry_of(waiting, needs(&suggested)),
@@ -315,3 +319,6 @@ fn event(at: Timestamp, slug: &ServerSlug, detail: String) -> AuditEvent {
         detail,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use authz::{
-    Inventory, InventoryChanges, ListKind, Policy, fingerprint, first_policy, merge_inventory,
+    Inventory, InventoryChanges, ListKind, Policy, fingerprint, first_policy, is_comparable,
+    merge_inventory,
 };
 use base::Timestamp;
 use domain::{
@@ -91,6 +92,14 @@ pub async fn publish(
                 PublishOutcome::Unknown => return Err(InventoryError::Gone(slug.clone())),
             }
         }
+        if !changes.adopted.is_empty() {
+            tracing::warn!(
+                server = %slug,
+                names = named(changes.adopted.iter().map(|(_, name)| name)),
+                count = changes.adopted.len(),
+                "an earlier release kept nothing to compare these with: they are accepted as they are listed now; look at them"
+            );
+        }
         return Ok(PublishedInventory { policy, changes });
     }
     Err(InventoryError::Contended(slug.clone()))
@@ -110,7 +119,10 @@ async fn accepted(
             let Some(then) = entry.and_then(|entry| entry.fingerprint.as_deref()) else {
                 continue;
             };
-            if then == fingerprint(definition) || found.len() >= COMPARED_MAX {
+            if then == fingerprint(definition)
+                || !is_comparable(then)
+                || found.len() >= COMPARED_MAX
+            {
                 continue;
             }
             let versions = store.list_versions(&server.slug, kind, identity).await?;
@@ -191,21 +203,35 @@ fn detail(before: &Policy, after: &Policy, changes: &InventoryChanges) -> String
     }
     let of = |quarantined: bool| {
         let drifted = changes.changed.iter();
-        let names: Vec<String> = drifted
-            .filter(|one| one.quarantined == quarantined)
-            .take(NAMED_MAX)
-            .map(|one| one.identity.escape_debug().take(NAME_CHARS_MAX).collect())
-            .collect();
-        names.join(", ")
+        let drifted = drifted.filter(|one| one.quarantined == quarantined);
+        named(drifted.map(|one| &one.identity))
     };
-    match (of(true), of(false)) {
-        (waiting, recorded) if waiting.is_empty() && recorded.is_empty() => {
-            format!("looked at again: {} tools", after.tools.len())
-        }
-        (waiting, recorded) if waiting.is_empty() => format!("changed: {recorded}"),
-        (waiting, recorded) if recorded.is_empty() => format!("quarantined: {waiting}"),
-        (waiting, recorded) => format!("quarantined: {waiting}; changed: {recorded}"),
+    let adopted = named(changes.adopted.iter().map(|(_, name)| name));
+    let parts: Vec<String> = [
+        ("quarantined", of(true)),
+        ("changed", of(false)),
+        (
+            "taken as listed, since nothing was kept of how it was",
+            adopted,
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, names)| !names.is_empty())
+    .map(|(what, names)| format!("{what}: {names}"))
+    .collect();
+    match parts.is_empty() {
+        true => format!("looked at again: {} tools", after.tools.len()),
+        false => parts.join("; "),
     }
+}
+
+/// The first of `names`, for an event or the log.
+fn named<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names
+        .take(NAMED_MAX)
+        .map(|name| name.escape_debug().take(NAME_CHARS_MAX).collect())
+        .collect();
+    names.join(", ")
 }
 
 fn next_policy(
@@ -223,8 +249,13 @@ fn next_policy(
         accepted.get(&(kind, identity.to_owned())).cloned()
     });
     for (tool, scopes) in overrides {
-        if let Some(entry) = fresh.tools.get(tool) {
-            policy.tools.insert(tool.clone(), entry.clone());
+        // What it needs and nothing more: a restart approves nothing and forgets no condition.
+        match (policy.tools.get_mut(tool), fresh.tools.get(tool)) {
+            (Some(known), Some(wanted)) => known.requirement = wanted.requirement.clone(),
+            (None, Some(wanted)) => {
+                policy.tools.insert(tool.clone(), wanted.clone());
+            }
+            (_, None) => {}
         }
         for scope in scopes
             .iter()
@@ -239,9 +270,6 @@ fn next_policy(
         }
         let settled = |kind: ListKind, name: &String| kind == ListKind::Tools && name == tool;
         changes.new.retain(|(kind, name)| !settled(*kind, name));
-        changes
-            .changed
-            .retain(|one| !settled(one.kind, &one.identity));
     }
     (policy, changes)
 }
