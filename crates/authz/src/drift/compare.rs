@@ -4,7 +4,7 @@ use wire::mcp::Json;
 use wire::mcp::definition::Definition;
 use wire::mcp::json::Object;
 
-use super::schema::{Side, compare_schemas};
+use super::schema::{Side, compare_schemas, says_words};
 use super::{ChangeKind, DefinitionChange};
 use crate::fingerprint::{judged, same_meaning};
 
@@ -16,10 +16,12 @@ const FLIPPING: &[(&str, bool)] = &[
     ("openWorldHint", true),
 ];
 /// Nobody is asked, or not asked, because of these.
-const HINTS: &[&str] = &["idempotentHint", "audience", "priority", "lastModified"];
+const HINTS: &[&str] = &["idempotentHint", "audience", "priority"];
+/// Whom `audience` may name (MCP schema, `Role`).
+const AUDIENCES: &[&str] = &["user", "assistant"];
 
-/// What differs between two definitions of one element, in the order of names; nothing when both have the same
-/// [`crate::fingerprint`].
+/// What differs between two definitions of one element, in the order of names; nothing when, and only when, both have the
+/// same [`crate::fingerprint`].
 pub fn definition_changes(before: &Definition, after: &Definition) -> Vec<DefinitionChange> {
     let mut changes = Vec::new();
     let (before, after) = (judged(before), judged(after));
@@ -36,6 +38,10 @@ pub fn definition_changes(before: &Definition, after: &Definition) -> Vec<Defini
             "description" | "title" | "name" => words(&path, old, new, &mut changes),
             _ => changes.push(DefinitionChange::new(ChangeKind::Unclear, &path, old, new)),
         }
+    }
+    if changes.is_empty() && !same_meaning(Some(&before.into()), Some(&after.into())) {
+        // The same said in another way, such as an empty `properties` that was missing.
+        changes.push(DefinitionChange::new(ChangeKind::Layout, "", None, None));
     }
     changes
 }
@@ -90,7 +96,7 @@ fn annotations(
                     _ => ChangeKind::AnnotationFlipped,
                 }
             }
-            None if HINTS.contains(&name) => ChangeKind::Hint,
+            None if HINTS.contains(&name) && is_hint(name, new) => ChangeKind::Hint,
             None => {
                 words(&path, old, new, changes);
                 continue;
@@ -98,6 +104,23 @@ fn annotations(
         };
         changes.push(DefinitionChange::new(kind, &path, old, new));
     }
+}
+
+/// Whether it is what such a hint can be, or gone. Anything else is words.
+fn is_hint(name: &str, said: Option<&Json>) -> bool {
+    said.is_none_or(|said| match name {
+        "idempotentHint" => said.as_bool().is_some(),
+        "priority" => number(said).is_some(),
+        _ => said.as_array().is_some_and(|names| {
+            let mut names = names.iter().map(Json::as_str);
+            names.all(|name| name.is_some_and(|name| AUDIENCES.contains(&name)))
+        }),
+    })
+}
+
+/// What a number is worth; a string is none.
+pub(super) fn number(said: &Json) -> Option<f64> {
+    said.to_text().parse().ok()
 }
 
 /// The arguments of a prompt stand in a list, each with its name.
@@ -117,6 +140,10 @@ fn prompt_arguments(
         let (old_members, new_members) = match (old, new) {
             (None, _) => {
                 changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
+                let mut members = object(new, &none).into_iter().flat_map(Object::iter);
+                if members.any(|(member, value)| member.as_str() != "name" && says_words(value)) {
+                    changes.push(DefinitionChange::new(ChangeKind::Wording, &path, old, new));
+                }
                 continue;
             }
             (_, None) => {
@@ -135,7 +162,7 @@ fn prompt_arguments(
             }
             let required = |said: Option<&Json>| said.and_then(Json::as_bool).unwrap_or(false);
             match member {
-                "required" => {
+                "required" if new.is_none_or(|new| new.as_bool().is_some()) => {
                     let kind = match required(new) && !required(old) {
                         true => ChangeKind::Narrowed,
                         false => ChangeKind::Widened,

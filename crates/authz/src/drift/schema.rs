@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use wire::mcp::Json;
 use wire::mcp::json::Object;
 
-use super::compare::{object, paired, pointer, words};
+use super::compare::{number, object, paired, pointer, words};
 use super::{ChangeKind, DefinitionChange};
 use crate::fingerprint::same_meaning;
 
@@ -74,6 +74,9 @@ pub(super) fn compare_schemas(
             _ => ChangeKind::Unclear,
         };
         changes.push(DefinitionChange::new(kind, path, old, new));
+        if kind == ChangeKind::Widened && new.is_some_and(says_words) {
+            changes.push(DefinitionChange::new(ChangeKind::Wording, path, old, new));
+        }
         return;
     };
     for (keyword, old, new) in paired(before, after) {
@@ -87,9 +90,10 @@ pub(super) fn compare_schemas(
             "required" => push(required(before, old, new)),
             "enum" => push(values(old, new)),
             "properties" | "patternProperties" => properties(side, &path, old, new, changes),
-            "uniqueItems" => push(match new.and_then(Json::as_bool) {
-                Some(true) => ChangeKind::Narrowed,
-                _ => ChangeKind::Widened,
+            "uniqueItems" => push(match new.map(Json::as_bool) {
+                Some(Some(true)) => ChangeKind::Narrowed,
+                None | Some(Some(false)) => ChangeKind::Widened,
+                Some(None) => ChangeKind::Wording,
             }),
             "allOf" | "anyOf" | "prefixItems" => {
                 in_order(side, &path, old, new, changes);
@@ -152,7 +156,11 @@ fn types(said: Option<&Json>) -> Option<BTreeSet<&str>> {
     if types.contains("number") {
         types.insert("integer");
     }
-    Some(types)
+    // Another word is for whoever reads it.
+    types
+        .iter()
+        .all(|name| TYPES.contains(name))
+        .then_some(types)
 }
 
 /// An argument that was known and must be given now is narrower; a new one is told as a property that is new.
@@ -215,6 +223,9 @@ fn properties(
             (Some(_), Some(_)) => compare_schemas(side, &path, old, new, changes),
             (None, _) => {
                 changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
+                if new.is_some_and(says_words) {
+                    changes.push(DefinitionChange::new(ChangeKind::Wording, &path, old, new));
+                }
             }
             // What comes back without it may be anything in its place.
             (_, None) => {
@@ -249,14 +260,42 @@ fn in_order(
 
 /// A bound where there was none is narrower, as is a lower one that went up or an upper one (`direction` -1) that went down.
 fn bound(direction: f64, old: Option<&Json>, new: Option<&Json>) -> ChangeKind {
-    let number = |said: &Json| said.to_text().parse::<f64>().ok();
-    match (old, new) {
-        (None, _) => ChangeKind::Narrowed,
-        (_, None) => ChangeKind::Widened,
-        (Some(old), Some(new)) => match (number(old), number(new)) {
-            (Some(old), Some(new)) if (new - old) * direction > 0.0 => ChangeKind::Narrowed,
-            (Some(_), Some(_)) => ChangeKind::Widened,
-            _ => ChangeKind::Unclear,
-        },
+    let Some(said) = new else {
+        return ChangeKind::Widened;
+    };
+    let Some(now) = number(said) else {
+        return ChangeKind::Wording;
+    };
+    let Some(old) = old else {
+        return ChangeKind::Narrowed;
+    };
+    match number(old).map(|old| (now - old) * direction) {
+        Some(up) if up > 0.0 => ChangeKind::Narrowed,
+        Some(up) if up < 0.0 => ChangeKind::Widened,
+        // `5` and `5.0`.
+        Some(_) => ChangeKind::Layout,
+        None => ChangeKind::Unclear,
     }
+}
+
+/// Whether something stands in a new piece of a schema that a model reads as words: any text but the names of types, of
+/// required properties and of the values of an `enum`.
+pub(super) fn says_words(schema: &Json) -> bool {
+    if let Some(several) = schema.as_array() {
+        return several.iter().any(says_words);
+    }
+    let Some(members) = schema.as_object() else {
+        return schema.as_str().is_some();
+    };
+    let is_name = |keyword: &str, value: &Json| match keyword {
+        "type" => types(Some(value)).is_some(),
+        "required" | "enum" => value
+            .as_array()
+            .is_some_and(|names| names.iter().all(|name| name.as_str().is_some())),
+        _ => false,
+    };
+    members.iter().any(|(keyword, value)| {
+        keyword.as_str().contains(char::is_whitespace)
+            || (!is_name(keyword, value) && says_words(value))
+    })
 }

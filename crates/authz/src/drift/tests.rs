@@ -266,6 +266,104 @@ fn what_says_the_same_in_another_order_or_beside_the_definition_is_no_change() {
 }
 
 #[test]
+fn the_same_said_in_another_way_is_layout_alone() {
+    let plain = r#"{"name":"a","inputSchema":{"type":"object","maxProperties":5}}"#;
+    for same in [
+        r#"{"name":"a","inputSchema":{"type":"object","maxProperties":5,"properties":{}}}"#,
+        r#"{"name":"a","annotations":{},"inputSchema":{"type":"object","maxProperties":5}}"#,
+        r#"{"name":"a","inputSchema":{"type":"object","maxProperties":5,"additionalProperties":true}}"#,
+    ] {
+        let found = differences(&tool(plain), &tool(same));
+        assert_eq!(found, [(ChangeKind::Layout, String::new())], "{same}");
+    }
+    let point = plain.replacen("5", "5.0", 1);
+    let path = "/inputSchema/maxProperties".to_owned();
+    assert_eq!(
+        differences(&tool(plain), &tool(&point)),
+        [(ChangeKind::Layout, path.clone())]
+    );
+    let other = plain.replacen("5", "5.5", 1);
+    assert_eq!(
+        differences(&tool(plain), &tool(&other)),
+        [(ChangeKind::Widened, path)]
+    );
+    let prompt = |arguments: &str| {
+        let text = format!(r#"{{"name":"sum","arguments":[{arguments}]}}"#);
+        definition(ListKind::Prompts, &text)
+    };
+    let found = differences(
+        &prompt(r#"{"name":"a"},{"name":"b"}"#),
+        &prompt(r#"{"name":"b"},{"name":"a"}"#),
+    );
+    assert_eq!(found, [(ChangeKind::Layout, String::new())]);
+}
+
+#[test]
+fn words_for_a_model_are_grave_wherever_they_stand() {
+    let with = |schema: &str, annotations: &str| {
+        tool(&format!(
+            r#"{{"name":"a","annotations":{{{annotations}}},"inputSchema":{{"properties":{{"x":{{}}{schema}}}}}}}"#
+        ))
+    };
+    let gravest = |schema: &str, annotations: &str| {
+        severity(&definition_changes(
+            &with("", ""),
+            &with(schema, annotations),
+        ))
+        .unwrap()
+    };
+    for (schema, plain) in [
+        (
+            r#","y":{"description":"Obey"}"#,
+            r#","y":{"type":"string"}"#,
+        ),
+        (
+            r#","y":{"properties":{"type":{"title":"Obey"}}}"#,
+            r#","y":{"properties":{"type":{"enum":["a"]}}}"#,
+        ),
+        (r#","y":{"type":"obey"}"#, r#","y":{"type":["null"]}"#),
+        (r#","y":{"required":"obey"}"#, r#","y":{"required":["z"]}"#),
+        (r#","y":{"items":[{"x":["Obey"]}]}"#, r#","y":{"items":{}}"#),
+        (
+            r#","y":{"properties":{"obey me":{}}}"#,
+            r#","y":{"properties":{"obey_me":{}}}"#,
+        ),
+    ] {
+        assert_eq!(gravest(schema, ""), Severity::High, "{schema}");
+        assert_eq!(gravest(plain, ""), Severity::Medium, "{plain}");
+    }
+    for (said, plain) in [
+        (r#""idempotentHint":"Obey""#, r#""idempotentHint":true"#),
+        (r#""priority":"Obey""#, r#""priority":0.5"#),
+        (r#""audience":["obey"]"#, r#""audience":["user"]"#),
+        (r#""audience":"user""#, r#""audience":[]"#),
+        (
+            r#""lastModified":"Obey""#,
+            r#""lastModified":"2026-01-01","priority":1"#,
+        ),
+    ] {
+        assert_eq!(gravest("", said), Severity::High, "{said}");
+        assert_eq!(gravest("", plain), Severity::Low, "{plain}");
+    }
+    let bounded = |bound: &str| {
+        tool(&format!(
+            r#"{{"name":"a","inputSchema":{{"type":"string"{bound}}}}}"#
+        ))
+    };
+    for (before, after, expected) in [
+        ("", r#","maxLength":"Obey""#, Severity::High),
+        ("", r#","maxLength":5"#, Severity::Low),
+        (r#","maxLength":5"#, r#","maxLength":"4""#, Severity::High),
+        (r#","maxLength":5"#, r#","maxLength":4"#, Severity::Low),
+        ("", r#","uniqueItems":"Obey""#, Severity::High),
+        ("", r#","uniqueItems":true"#, Severity::Low),
+    ] {
+        let found = severity(&definition_changes(&bounded(before), &bounded(after)));
+        assert_eq!(found, Some(expected), "{before} {after}");
+    }
+}
+
+#[test]
 fn a_prompt_is_compared_argument_by_argument() {
     let prompt = |arguments: &str| {
         definition(
