@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use authz::{Entry, ListKind, fingerprint, is_comparable};
 use tokio::sync::Notify;
@@ -8,6 +9,7 @@ use wire::mcp::definition::Definition;
 
 /// How many definitions of one kind are remembered; as many as an inventory holds.
 const REMEMBERED_MAX: usize = 10_000;
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// What an MCP server's lists look like while they pass. A definition that is not the accepted one is a reason to look at the
 /// upstream again.
@@ -16,6 +18,7 @@ pub(crate) struct Definitions {
     /// Those that were found to be the accepted ones, by kind: comparing is a tenth of the work of hashing.
     known: [RwLock<HashMap<String, Accepted>>; ListKind::ALL.len()],
     changed: Arc<Notify>,
+    warned_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,19 @@ impl Definitions {
         is_accepted
     }
 
+    /// Whether the log is told that a list is not as it was accepted: everybody who lists would tell it.
+    pub(crate) fn may_warn(&self) -> bool {
+        let mut warned_at = self
+            .warned_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may = warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+        if may {
+            *warned_at = Some(Instant::now());
+        }
+        may
+    }
+
     /// Says that the upstream should be looked at again.
     pub(crate) fn look_again(&self) {
         self.changed.notify_one();
@@ -82,6 +98,7 @@ impl Changes {
     pub(crate) fn definitions(&self, slug: &str) -> Definitions {
         Definitions {
             known: Default::default(),
+            warned_at: Mutex::default(),
             changed: self.of(slug),
         }
     }
@@ -106,6 +123,8 @@ mod tests {
         let read = Definition::read(ListKind::Tools, accepted.clone()).unwrap();
         let entry = Entry::of(&read, Requirement::Public);
         let definitions = Definitions::default();
+        assert!(definitions.may_warn());
+        assert!(!definitions.may_warn(), "the log has heard of it");
         let passes =
             |json: &Json, entry: &Entry| definitions.is_accepted(ListKind::Tools, entry, json);
         let other = tool(r#"{"name":"get","description":"Two"}"#);

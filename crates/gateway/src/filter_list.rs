@@ -112,7 +112,9 @@ impl ListFilter {
             match result.get_mut(kind.member()) {
                 Some(Json::Array(elements)) => {
                     let total = elements.len();
-                    elements.retain(|element| self.shows(&viewer, kind, element));
+                    let mut drifted = Vec::new();
+                    elements.retain(|element| self.shows(&viewer, kind, element, &mut drifted));
+                    self.notice(kind, &drifted);
                     is_list = true;
                     if asked == Some(kind) {
                         count = Some(ListCount {
@@ -141,7 +143,14 @@ impl ListFilter {
         Viewer::new(policy, self.caller.caller(), ListStepUp::Auto)
     }
 
-    fn shows(&self, viewer: &Viewer<'_>, kind: ListKind, element: &Json) -> bool {
+    /// Whether its caller sees `element`. What is not as it was accepted is added to `drifted`.
+    fn shows(
+        &self,
+        viewer: &Viewer<'_>,
+        kind: ListKind,
+        element: &Json,
+        drifted: &mut Vec<String>,
+    ) -> bool {
         let named_twice = element.as_object().is_some_and(|members| {
             members
                 .iter()
@@ -149,13 +158,19 @@ impl ListFilter {
         });
         !named_twice
             && kind.identity(element).is_some_and(|identity| {
-                viewer.sees(kind, identity) && self.is_as_accepted(kind, identity, element)
+                viewer.sees(kind, identity) && self.is_as_accepted(kind, identity, element, drifted)
             })
     }
 
     /// An element that is not defined as it was accepted is hidden at once, before anybody judged how grave that is, and the
     /// upstream is looked at again. In observe mode, or where changes are only recorded, it is shown.
-    fn is_as_accepted(&self, kind: ListKind, identity: &str, element: &Json) -> bool {
+    fn is_as_accepted(
+        &self,
+        kind: ListKind,
+        identity: &str,
+        element: &Json,
+        drifted: &mut Vec<String>,
+    ) -> bool {
         let policy = &self.in_force.server().policy;
         let Some(entry) = policy.entries(kind).get(identity) else {
             return true;
@@ -165,15 +180,31 @@ impl ListFilter {
         }
         // One that is quarantined is known to be another one.
         if entry.state.is_accepted() {
-            self.definitions.look_again();
+            drifted.push(identity.to_owned());
+        }
+        !policy.enforced() || policy.quarantine_from == QuarantineFrom::Never
+    }
+
+    /// Has the upstream looked at again because of `drifted`. Where changes are only recorded the schedule is soon enough:
+    /// such a server may list something else to each caller.
+    fn notice(&self, kind: ListKind, drifted: &[String]) {
+        let server = self.in_force.server();
+        let (Some(name), false) = (
+            drifted.first(),
+            server.policy.quarantine_from == QuarantineFrom::Never,
+        ) else {
+            return;
+        };
+        self.definitions.look_again();
+        if self.definitions.may_warn() {
             tracing::warn!(
-                server = self.in_force.server().slug,
+                server = server.slug,
                 list = kind.method(),
-                name = identity,
+                name,
+                count = drifted.len(),
                 "an upstream lists something otherwise than it was accepted; it is looked at again"
             );
         }
-        !policy.enforced() || policy.quarantine_from == QuarantineFrom::Never
     }
 
     /// Whoever may not read a resource does not hear of it either: some servers tell everybody.

@@ -99,11 +99,11 @@ impl Watch {
             tokio::select! {
                 () = tokio::time::sleep(self.next_pause()) => pause = NOTICE_PAUSE,
                 () = self.changes.notified() => {
-                    pause = match looked.elapsed() < NOTICE_PAUSE_MAX {
+                    pause = match looked.elapsed() < NOTICE_PAUSE_MAX * self.factor() {
                         true => (pause * 2).min(NOTICE_PAUSE_MAX),
                         false => NOTICE_PAUSE,
                     };
-                    tokio::time::sleep(pause / 2).await;
+                    tokio::time::sleep(pause * self.factor()).await;
                 }
             }
             let outcome = tokio::time::timeout(LOOK_MAX, self.look_again(&mut published)).await;
@@ -145,12 +145,17 @@ impl Watch {
         Ok(Some(mapped))
     }
 
+    /// How many times less often than others this one is looked at, by the schedule and after notices.
+    fn factor(&self) -> u32 {
+        match self.upstream {
+            Upstream::Stdio(_) => COMMAND_FACTOR,
+            _ => 1,
+        }
+    }
+
     /// A tenth more or less, so that nodes do not look all at once.
     fn next_pause(&self) -> Duration {
-        let every = match self.upstream {
-            Upstream::Stdio(_) => self.every * COMMAND_FACTOR,
-            _ => self.every,
-        };
+        let every = self.every * self.factor();
         let every = every.max(Duration::from_secs(1));
         let mut dice = [0_u8];
         OsRandom.fill(&mut dice);
@@ -158,6 +163,10 @@ impl Watch {
     }
 
     fn tell_news(&self, hidden: &[String], changed: &[String]) {
+        if hidden.is_empty() && changed.is_empty() {
+            tracing::info!(server = %self.slug, "what an upstream offers is as it was accepted again");
+            return;
+        }
         tracing::warn!(server = %self.slug, ?hidden, ?changed, "what an upstream offers is not as it was accepted");
         for (names, what) in [
             (hidden, "new and hidden"),

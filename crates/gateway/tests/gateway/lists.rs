@@ -204,7 +204,8 @@ async fn an_element_that_is_not_as_it_was_accepted_is_hidden_at_once_and_is_a_re
                 ["echo", "write_note"],
                 "{mode:?}"
             );
-            assert!(has_notice().await, "it is looked at all the same");
+            let by_schedule_alone = quarantine_from == QuarantineFrom::Never;
+            assert_eq!(has_notice().await, !by_schedule_alone, "{mode:?}");
         }
         publish(Mode::Enforce, QuarantineFrom::Low);
         rig.echo.set_tools(vec![accepted.clone()]);
