@@ -93,7 +93,7 @@ impl Inventory {
 /// What a later inventory says that differs from the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InventoryChanges {
-    /// Listed, not mapped: hidden and denied until somebody maps it.
+    /// Listed, not mapped, also not by a template: hidden and denied until somebody maps it.
     pub new: Vec<(ListKind, String)>,
     /// Mapped, no longer listed.
     pub missing: Vec<(ListKind, String)>,
@@ -137,7 +137,8 @@ pub fn merge_inventory(
     inventory: &Inventory,
     accepted: impl Fn(ListKind, &str) -> Option<Definition>,
 ) -> (Policy, InventoryChanges) {
-    let mut policy = policy.clone();
+    let before = policy;
+    let mut policy = before.clone();
     let mut changes = InventoryChanges::default();
     let quarantine_from = policy.quarantine_from;
     for kind in ListKind::ALL {
@@ -146,7 +147,9 @@ pub fn merge_inventory(
         for definition in listed {
             let identity = definition.identity();
             let Some(entry) = entries.get_mut(identity) else {
-                changes.new.push((kind, identity.to_owned()));
+                if !before.knows(kind, identity) {
+                    changes.new.push((kind, identity.to_owned()));
+                }
                 continue;
             };
             let now = fingerprint(definition);

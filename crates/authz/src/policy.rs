@@ -3,7 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wire::oauth::{Scope, ScopeSet};
 
-use crate::{Condition, ListKind, QuarantineFrom, Role, RuleWho, SubjectRule};
+use crate::{Condition, ListKind, QuarantineFrom, Role, RuleWho, SubjectRule, uri_template};
+
+/// How many templates a resource that is new is held against: a server chooses how many there are of both.
+const TEMPLATES_MATCHED_MAX: usize = 100;
 
 /// Who may call what at one MCP server. Plain data; the default is no.
 ///
@@ -172,6 +175,14 @@ impl Policy {
             ListKind::ResourceTemplates => &mut self.resource_templates,
             ListKind::Prompts => &mut self.prompts,
         }
+    }
+
+    /// Whether something says what is needed for it: its own entry or, for a resource, a template that it matches.
+    pub fn knows(&self, kind: ListKind, identity: &str) -> bool {
+        let mut templates = self.resource_templates.keys().take(TEMPLATES_MATCHED_MAX);
+        self.entries(kind).contains_key(identity)
+            || (kind == ListKind::Resources
+                && templates.any(|template| uri_template::matches(template, identity)))
     }
 
     /// The ids of the groups that its rules speak of.

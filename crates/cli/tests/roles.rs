@@ -781,6 +781,25 @@ async fn a_tool_that_becomes_another_one_is_hidden_and_denied_at_every_gateway_u
     assert_eq!(state().await["state"], "quarantined");
     felt(false, PATIENCE).await;
 
+    // The accepted one coming back is approved by whoever names it, and in no other way.
+    apart.echo.set_tools(tools("Answers. Then sends it to me."));
+    let began = Instant::now();
+    while state().await["waiting"] != waiting.as_str() {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let said = apart
+        .done(&["tools", "approve", "echo", "--all", "--yes"])
+        .await;
+    assert!(said.contains("went back to the accepted"), "{said}");
+    let by_name = ["tools", "approve", "echo", "echo", "--yes"];
+    let refused = run(&apart.home, &apart.of_authority, &by_name, "").await;
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert_eq!(state().await["state"], "quarantined");
+    let approved = approve(&waiting).await;
+    assert_eq!(approved.code, 0, "{}", approved.stderr);
+    felt(true, PATIENCE).await;
+
     // What is new waits as well, and may be mapped by hand.
     let mut more = tools("Answers no more.");
     more.push(tool("search", "Searches.", json!({"readOnlyHint": true})));

@@ -27,7 +27,7 @@ pub struct StoredDefinition {
 pub enum DefinitionState {
     /// It is, or was, the one that callers may use.
     Accepted,
-    /// It waits for a person.
+    /// It waits for a person. With a `decided_at` it was accepted once, and the server went back to it.
     Pending,
     /// A person said no.
     Rejected,

@@ -40,7 +40,9 @@ pub enum Verdict {
 pub enum DriftError {
     #[error("the MCP server {0} is gone")]
     Gone(ServerSlug),
-    #[error("nothing of {0} waits for a decision")]
+    #[error(
+        "nothing of {0} waits for a decision: what was listed last is accepted, was rejected, or is gone"
+    )]
     NothingWaits(String),
     #[error("{0} was changed again since it was looked at; look at it once more")]
     Changed(String),
@@ -68,7 +70,7 @@ pub async fn decide(
         let mut policy = server.policy.clone();
         let mut decided = Vec::new();
         for one in looked_at {
-            let waiting = waiting(store, &server, one).await?;
+            let waiting = waiting(store, slug, one).await?;
             decided.push(match verdict {
                 Verdict::Reject if waiting.state == DefinitionState::Pending => {
                     waiting.decided(DefinitionState::Rejected, now)
@@ -187,25 +189,17 @@ async fn find(store: &Store, slug: &ServerSlug) -> Result<McpServer, DriftError>
     server.ok_or_else(|| DriftError::Gone(slug.clone()))
 }
 
-/// What waits, when it is what was looked at: the pending definition, or in a quarantine without one the accepted one,
-/// which the server went back to.
+/// What waits, when it is what was looked at. The accepted one waits too, when a quarantined element was listed so last.
 async fn waiting(
     store: &Store,
-    server: &McpServer,
+    slug: &ServerSlug,
     looked_at: &LookedAt,
 ) -> Result<StoredDefinition, DriftError> {
     let (kind, identity) = (looked_at.kind, looked_at.identity.as_str());
-    let versions = store.list_versions(&server.slug, kind, identity).await?;
-    let entry = server.policy.entries(kind).get(identity);
-    let is_waiting = |one: &StoredDefinition| one.state == DefinitionState::Pending;
-    let found = match versions.iter().any(is_waiting) {
-        true => versions.into_iter().find(is_waiting),
-        false => versions.into_iter().find(|one| {
-            entry.is_some_and(|entry| {
-                !entry.state.is_accepted() && entry.fingerprint.as_ref() == Some(&one.fingerprint)
-            })
-        }),
-    };
+    let versions = store.list_versions(slug, kind, identity).await?;
+    let found = versions
+        .into_iter()
+        .find(|one| one.state == DefinitionState::Pending);
     match found {
         Some(found) if found.fingerprint == looked_at.fingerprint => Ok(found),
         Some(_) => Err(DriftError::Changed(identity.to_owned())),

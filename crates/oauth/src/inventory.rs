@@ -20,7 +20,7 @@ const TRIES_MAX: usize = 5;
 const COMPARED_MAX: usize = 200;
 /// How many definitions one look writes; the next look writes the rest.
 const KEPT_AT_ONCE_MAX: usize = 1000;
-/// How many elements of a server wait for a person at once; others are hidden all the same, and not shown.
+/// How many elements of one kind wait for a person at once, of each server; others are hidden all the same, and not shown.
 const WAITING_MAX: usize = 1000;
 /// How many elements an event names.
 const NAMED_MAX: usize = 10;
@@ -148,10 +148,10 @@ fn seen(
         known.entry(key).or_default().push(one);
     }
     let mut seen = SeenDefinitions::default();
-    let mut waiting = kept
-        .iter()
-        .filter(|one| one.state == DefinitionState::Pending)
-        .count();
+    let mut waiting = [0_usize; ListKind::ALL.len()];
+    for one in kept {
+        waiting[one.kind as usize] += usize::from(one.state == DefinitionState::Pending);
+    }
     for kind in ListKind::ALL {
         for definition in inventory.of_kind(kind) {
             let identity = definition.identity();
@@ -161,14 +161,18 @@ fn seen(
                 .find(|one| one.state == DefinitionState::Pending);
             let fingerprint = fingerprint(definition);
             let this = versions.iter().find(|one| one.fingerprint == fingerprint);
+            let decided_at = this.and_then(|one| one.decided_at);
             let this = this.map(|one| one.state);
             let entry = policy.entries(kind).get(identity);
             let is_accepted =
                 entry.is_some_and(|entry| entry.fingerprint.as_ref() == Some(&fingerprint));
-            let wanted = match is_accepted {
+            let is_quarantined = entry.is_some_and(|entry| !entry.state.is_accepted());
+            let wanted = match is_accepted && !is_quarantined {
                 true => Some(DefinitionState::Accepted),
                 // A no is not asked for again.
                 false if this == Some(DefinitionState::Rejected) => None,
+                // A template says already what it needs.
+                false if entry.is_none() && policy.knows(kind, identity) => None,
                 false => Some(DefinitionState::Pending),
             };
             if pending.is_some() && wanted != Some(DefinitionState::Pending) {
@@ -180,13 +184,17 @@ fn seen(
             let is_new = wanted == DefinitionState::Pending && pending.is_none();
             if seen.kept.len() >= KEPT_AT_ONCE_MAX
                 || identity.contains('\0')
-                || (is_new && waiting >= WAITING_MAX)
+                || (is_new && waiting[kind as usize] >= WAITING_MAX)
             {
                 continue;
             }
-            waiting += usize::from(is_new);
-            seen.kept
-                .push(StoredDefinition::seen(definition, wanted, now));
+            waiting[kind as usize] += usize::from(is_new);
+            let mut kept = StoredDefinition::seen(definition, wanted, now);
+            if is_accepted && is_quarantined {
+                // The server went back to it: it waits as the others do, and stays known as the accepted one.
+                kept.decided_at = decided_at.or(Some(now));
+            }
+            seen.kept.push(kept);
         }
     }
     // What is not listed any more cannot be approved.

@@ -68,6 +68,11 @@ impl Conn {
         kind: ListKind,
         identity: &str,
     ) -> Result<(), StoreError> {
+        // One that a server went back to was accepted before it waited: it stays what others are compared with.
+        let sql = "UPDATE definition SET state = 'accepted' WHERE server = $1 AND kind = $2 AND identity = $3 \
+                   AND state = 'pending' AND decided_at IS NOT NULL";
+        self.execute(sql, of_element(3, server, kind, identity))
+            .await?;
         let sql = "DELETE FROM definition WHERE server = $1 AND kind = $2 AND identity = $3 AND state = 'pending'";
         self.execute(sql, of_element(3, server, kind, identity))
             .await
@@ -93,17 +98,15 @@ impl Conn {
         Ok(())
     }
 
-    /// Whether `looked_at` is what waits, or what was accepted while nothing waits.
+    /// Whether `looked_at` is what waits.
     async fn is_looked_at(
         &mut self,
         server: &ServerSlug,
         looked_at: &StoredDefinition,
     ) -> Result<bool, StoreError> {
         let sql = "SELECT fingerprint FROM definition \
-                   WHERE server = $1 AND kind = $2 AND identity = $3 AND (state = 'pending' \
-                   OR (fingerprint = $4 AND state = 'accepted')) ORDER BY state DESC LIMIT 1";
-        let args =
-            of_element(4, server, looked_at.kind, &looked_at.identity).text(&looked_at.fingerprint);
+                   WHERE server = $1 AND kind = $2 AND identity = $3 AND state = 'pending' LIMIT 1";
+        let args = of_element(3, server, looked_at.kind, &looked_at.identity);
         Ok(match self.fetch_optional(sql, args).await? {
             Some(row) => RowReader::new(&row, "definition").text(0)? == looked_at.fingerprint,
             None => false,

@@ -27,6 +27,16 @@ impl Maintenance {
                 let waiting = element.waiting();
                 let waiting = waiting.ok_or_else(|| DriftError::NothingWaits(tool.clone()));
                 let waiting = waiting.map_err(words)?;
+                if element.went_back() {
+                    return Err(usage(format!(
+                        "{} went back to the accepted definition, which a server may do for a gateway alone; to lift the \
+                         quarantine, say so: portcullis tools approve {} {} --fingerprint {}",
+                        tool.escape_debug(),
+                        server.slug,
+                        tool.escape_debug(),
+                        waiting.fingerprint
+                    )));
+                }
                 if !asked.yes {
                     agreed("Approve this?")?;
                 }
@@ -43,6 +53,15 @@ impl Maintenance {
                         out.line(out.paint.warn(format!(
                             "  {name} is left out: {}",
                             element.flags[0].words()
+                        )));
+                        continue;
+                    }
+                    if element.went_back() {
+                        let name = element.identity.escape_debug();
+                        out.line(out.paint.warn(format!(
+                            "  {name} is left out: it went back to the accepted definition, and is approved by --fingerprint {} \
+                             alone",
+                            one.fingerprint
                         )));
                         continue;
                     }

@@ -55,18 +55,27 @@ pub(super) fn show(server: &McpServer, element: &Element, out: &Terminal) {
         out.line(out.paint.warn(format!("  name: {}", flag.words())));
     }
     let Some(waiting) = element.waiting() else {
-        out.line("  it is as it was accepted; nothing waits");
+        out.line(match element.is_quarantined() {
+            true => {
+                "  nothing waits: what was listed last was rejected, or it is not listed any more; it waits again when the \
+                 server lists something else"
+            }
+            false => "  it is as it was accepted; nothing waits",
+        });
         return;
     };
-    match (element.pending(), element.changes()) {
-        (None, _) => out.line("  the server went back to the accepted definition"),
+    match (&element.entry, element.changes()) {
+        _ if element.went_back() => {
+            out.line("  the server went back to the accepted definition");
+        }
         (Some(_), None) => out.line(
             "  what it was, or what it is, was not kept (it is longer than 64 KiB, or older than this release): look at the \
              server itself",
         ),
-        (Some(pending), Some(changes)) if changes.is_empty() => {
+        (None, _) => {
             out.line("  new:");
-            let text = pending.definition.as_deref().unwrap_or("not kept");
+            let pending = element.pending().and_then(|one| one.definition.as_deref());
+            let text = pending.unwrap_or("not kept");
             out.line(format!("    {}", text.in_ascii()));
         }
         (Some(_), Some(changes)) => changes.iter().for_each(|change| line(change, out)),

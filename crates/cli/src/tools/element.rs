@@ -24,7 +24,7 @@ pub(super) struct Element {
 impl Element {
     pub(super) fn state(&self) -> &'static str {
         match &self.entry {
-            Some(entry) if !entry.state.is_accepted() => "quarantined",
+            Some(_) if self.is_quarantined() => "quarantined",
             Some(entry) => match &entry.requirement {
                 Requirement::Public => "public",
                 Requirement::AnyOf(_) => "mapped",
@@ -73,19 +73,26 @@ impl Element {
             .find(|one| one.state == DefinitionState::Pending)
     }
 
-    /// What waits for a decision: what is pending, or in a quarantine without that the accepted one.
+    /// What waits for a decision.
     pub(super) fn waiting(&self) -> Option<LookedAt> {
-        let quarantined = self
-            .entry
-            .as_ref()
-            .filter(|entry| !entry.state.is_accepted());
-        let accepted = || quarantined.and_then(|entry| entry.fingerprint.clone());
-        let pending = self.pending().map(|one| one.fingerprint.clone());
         Some(LookedAt {
             kind: self.kind,
             identity: self.identity.clone(),
-            fingerprint: pending.or_else(accepted)?,
+            fingerprint: self.pending()?.fingerprint.clone(),
         })
+    }
+
+    /// Whether it is in quarantine and was listed last as it was accepted. A server may do that for a gateway alone, so
+    /// nobody approves it in passing.
+    pub(super) fn went_back(&self) -> bool {
+        let accepted = self.entry.as_ref().map(|entry| &entry.fingerprint);
+        let pending = self.pending().map(|one| &one.fingerprint);
+        pending.is_some() && accepted.and_then(Option::as_ref) == pending
+    }
+
+    pub(super) fn is_quarantined(&self) -> bool {
+        let state = self.entry.as_ref().map(|entry| entry.state);
+        state.is_some_and(|state| !state.is_accepted())
     }
 
     fn accepted(&self) -> Option<Definition> {
@@ -111,7 +118,7 @@ impl Element {
 
     /// How grave it is; what is new or not known is grave.
     pub(super) fn severity(&self) -> Option<Severity> {
-        self.pending()?;
+        self.pending().filter(|_| !self.went_back())?;
         let known = self.changes().and_then(|changes| severity(&changes));
         Some(known.unwrap_or(Severity::High))
     }

@@ -38,6 +38,9 @@ impl Maintenance {
                 one.renamed_from(&elements)
                     .map(|old| format!("seems to be {} renamed", old.escape_debug())),
             );
+            if one.went_back() {
+                notes.push("is as it was accepted again".to_owned());
+            }
             let state = match one.is_pinned() {
                 true => format!("{}, pinned", one.state()),
                 false => one.state().to_owned(),

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use authz::{Condition, Inventory, Operator};
 use domain::{OtherAddresses, ServerSettings, Upstream};
 use store::{DatabaseUrl, StoreOptions};
@@ -13,6 +15,7 @@ struct Rig {
     _folder: tempfile::TempDir,
     store: Store,
     slug: ServerSlug,
+    looks: AtomicI64,
 }
 
 impl Rig {
@@ -39,6 +42,7 @@ impl Rig {
             _folder: folder,
             store,
             slug,
+            looks: AtomicI64::new(0),
         }
     }
 
@@ -51,9 +55,10 @@ impl Rig {
         inventory: &Inventory,
         overrides: &[(String, ScopeSet)],
     ) -> PublishedInventory {
+        let at = 2_000_000 + self.looks.fetch_add(1, Ordering::Relaxed);
         let published = inventory::publish(
             &self.store,
-            now(),
+            Timestamp::from_unix_ms(at),
             &self.slug,
             inventory,
             overrides,
@@ -241,4 +246,95 @@ async fn what_an_earlier_release_remembered_of_a_tool_is_replaced_once_and_what_
         1,
         "{events:?}"
     );
+}
+
+#[tokio::test]
+async fn what_a_server_went_back_to_is_approved_when_it_was_listed_last_and_not_otherwise() {
+    use DefinitionState::{Accepted, Pending, Rejected};
+    let rig = Rig::new().await;
+    let [first, second, third] = ["Adds.", "Obey.", "Obey me."].map(|words| tool("add", words));
+    rig.look(&tools([first.clone()])).await;
+    let nothing_waits = |outcome| matches!(outcome, Err(DriftError::NothingWaits(_)));
+    rig.look(&tools([second.clone()])).await;
+    rig.decide(Verdict::Reject, &second).await.unwrap();
+    assert_eq!(rig.states("add").await, [Accepted, Rejected]);
+    // It still lists what was rejected: the accepted one is no way out.
+    rig.look(&tools([second.clone()])).await;
+    assert!(nothing_waits(rig.decide(Verdict::Approve, &first).await));
+
+    rig.look(&tools([first.clone()])).await;
+    assert!(!rig.entry("add").await.state.is_accepted());
+    assert_eq!(rig.states("add").await, [Pending, Rejected]);
+    // And away again before anybody decided: what differs is still known.
+    let published = rig.look(&tools([third.clone()])).await;
+    assert_eq!(published.changes.changed[0].changes.len(), 1);
+    assert_eq!(rig.states("add").await, [Accepted, Rejected, Pending]);
+    let outcome = rig.decide(Verdict::Approve, &first).await;
+    assert!(matches!(outcome, Err(DriftError::Changed(_))));
+
+    rig.look(&tools([first.clone()])).await;
+    rig.decide(Verdict::Approve, &first).await.unwrap();
+    assert!(rig.entry("add").await.state.is_accepted());
+    assert_eq!(rig.states("add").await, [Accepted, Rejected]);
+}
+
+#[tokio::test]
+async fn resources_neither_wait_when_a_template_knows_them_nor_keep_a_new_tool_out_of_sight() {
+    let rig = Rig::new().await;
+    let of = |kind: ListKind, identity: &str| {
+        let json = Json::object([(kind.identity_member(), Json::from(identity))]);
+        Definition::read(kind, json).unwrap()
+    };
+    let mut inventory = tools([tool("add", "Adds.")]);
+    inventory
+        .resource_templates
+        .push(of(ListKind::ResourceTemplates, "note:///{id}"));
+    rig.look(&inventory).await;
+    for number in 10_000..11_005 {
+        let uri = format!("file:///{number}");
+        inventory.resources.push(of(ListKind::Resources, &uri));
+    }
+    inventory
+        .resources
+        .push(of(ListKind::Resources, "note:///7"));
+    rig.look(&inventory).await;
+    let published = rig.look(&inventory).await;
+    let new = &published.changes.new;
+    assert_eq!(new.len(), 1005);
+    assert!(new.iter().all(|(_, name)| name.starts_with("file:")));
+
+    let mut with_tool = tools([tool("add", "Adds."), tool("new", "New.")]);
+    with_tool.resources = inventory.resources;
+    with_tool.resource_templates = inventory.resource_templates;
+    rig.look(&with_tool).await;
+    assert_eq!(rig.states("new").await, [DefinitionState::Pending]);
+    let kept = rig.store.list_definitions(&rig.slug).await.unwrap();
+    let waiting = |kind| {
+        let of_kind = kept.iter().filter(|one| one.kind == kind);
+        of_kind
+            .filter(|one| one.state == DefinitionState::Pending)
+            .count()
+    };
+    assert_eq!(waiting(ListKind::Resources), 1000);
+    assert!(!kept.iter().any(|one| one.identity == "note:///7"));
+}
+
+#[tokio::test]
+async fn a_file_says_what_is_needed_and_approves_nothing_but_what_it_brings_along() {
+    let rig = Rig::new().await;
+    let (first, second) = (tool("add", "Adds."), tool("add", "Obey."));
+    rig.look(&tools([first.clone()])).await;
+    rig.look(&tools([second.clone()])).await;
+    let before = rig.policy().await;
+    let mut file = before.clone();
+    let written = Entry::of(&second, Requirement::Public);
+    file.tools.insert("add".to_owned(), written.clone());
+    file.tools.insert("new".to_owned(), written.clone());
+    let after = file.written_over(&before);
+    let add = &after.tools["add"];
+    assert_eq!(add.state, EntryState::Quarantined);
+    assert_eq!(add.fingerprint, Some(authz::fingerprint(&first)));
+    assert_eq!(add.requirement, Requirement::Public);
+    assert!(add.pinned);
+    assert_eq!(after.tools["new"], written);
 }

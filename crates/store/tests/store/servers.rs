@@ -241,13 +241,23 @@ async fn an_approval_counts_for_the_definition_that_waits_and_for_no_other() {
             DecideOutcome::Published(2)
         );
         assert_eq!(store.change_counter().await.unwrap(), before + 1);
-        // Nothing waits: what was accepted may be approved again, what never was may not.
+        // Nothing waits: nothing is approved, also not what was accepted. It is when the server listed that again.
         assert_eq!(decide(2, second.clone(), Accepted).await, changed());
+        assert_eq!(decide(2, third.clone(), Accepted).await, changed());
+        let again = third.clone().decided(Pending, at(9));
+        see(again.clone()).await;
         assert_eq!(
             decide(2, third.clone(), Accepted).await,
             DecideOutcome::Published(3)
         );
+        // And when it is another one again before anybody looked, it stays known as the accepted one.
+        see(again).await;
         see(second.clone()).await;
+        assert!(
+            states()
+                .await
+                .contains(&(third.fingerprint.clone(), Accepted))
+        );
         assert_eq!(
             decide(3, second.clone(), Rejected).await,
             DecideOutcome::Published(4)
