@@ -115,6 +115,12 @@ fn wanted(before: &Document, edited: &Document) -> Document {
     let mut wanted = edited.clone();
     for (slug, server) in &mut wanted.servers {
         if let Some(before) = before.servers.get(slug) {
+            // Whoever changes what a tool needs has decided on it.
+            for (tool, entry) in &mut server.policy.tools {
+                let old = before.policy.tools.get(tool);
+                let needs = |entry: &Entry| (entry.needs.clone(), entry.access);
+                entry.pinned |= old.is_some_and(|old| needs(old) != needs(entry));
+            }
             for (id, client) in &before.clients {
                 let kept = server.clients.entry(id.clone());
                 kept.or_insert_with(|| client.clone());
