@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
-use wire::mcp::Json;
+use wire::mcp::{Json, is_twin};
 
 use crate::{CallerFacts, decimal, uri_template};
 
@@ -24,7 +24,8 @@ pub enum Operator {
     Equals(Value),
     /// It is one of these.
     OneOf(Vec<Value>),
-    /// It is a string that begins so. After a beginning with a slash, no dot segments may follow: they lead elsewhere.
+    /// It is a string that begins so. After a beginning with a slash or a backslash, no dot segments may follow: they
+    /// lead elsewhere.
     StartsWith(String),
     /// It is a number not above this one.
     AtMost(Number),
@@ -118,18 +119,33 @@ pub(crate) fn steps(pointer: &str) -> Option<Vec<String>> {
         .collect()
 }
 
+/// The value there, for every reader: nothing where another member has a name that some reader takes for the step.
+///
 /// Spec: RFC 6901 section 4.
 fn at<'a>(arguments: &'a Json, pointer: &str) -> Option<&'a Json> {
     steps(pointer)?
         .iter()
         .try_fold(arguments, |value, step| match value {
-            Json::Object(members) => members.get(step),
+            Json::Object(members) => {
+                let doubtful = members.iter().any(|(name, _)| reads_like(name, step));
+                members.get(step).filter(|_| !doubtful)
+            }
             Json::Array(elements) => {
                 let index: usize = step.parse().ok()?;
                 (index.to_string() == *step).then(|| elements.get(index))?
             }
             _ => None,
         })
+}
+
+/// Whether some reader takes the member `name` for the one called `step`, which it is not: Go matches names without
+/// regard to case.
+fn reads_like(name: &str, step: &str) -> bool {
+    if step.is_ascii() {
+        return is_twin(name, step);
+    }
+    let folded = |text: &str| text.to_uppercase().to_lowercase();
+    name != step && folded(name) == folded(step)
 }
 
 fn equals(argument: &Json, wanted: &Value) -> Outcome {
@@ -144,15 +160,10 @@ fn equals(argument: &Json, wanted: &Value) -> Outcome {
     }
 }
 
-/// `/home/alice/../bob` begins with `/home/alice/` and is not below it.
+/// `/home/alice/../bob` begins with `/home/alice/` and is not below it. Windows takes both slashes for separators.
 fn leads_elsewhere(start: &str, text: &str) -> bool {
-    let dotted = |separator| {
-        text.split(separator)
-            .any(|segment| matches!(segment, "." | ".."))
-    };
-    let slash = start.contains('/');
-    (slash && (dotted('/') || uri_template::is_unsafe(&text.replace(' ', "_"))))
-        || (start.contains('\\') && dotted('\\'))
+    (start.contains('/') && uri_template::is_unsafe(&text.replace(' ', "_")))
+        || (start.contains(['/', '\\']) && uri_template::climbs(text))
 }
 
 impl fmt::Display for Condition {

@@ -108,6 +108,27 @@ pub(crate) fn is_unsafe(uri: &str) -> bool {
     false
 }
 
+/// Whether a path of Unix or Windows has dot segments or control characters, plain or percent-encoded up to three times
+/// over. Windows drops dots and spaces at the end of a name, so `.. ` is `..` there.
+pub(crate) fn climbs(path: &str) -> bool {
+    let mut bytes = path.as_bytes().to_vec();
+    for _ in 0..=3 {
+        let dotted = |segment: &[u8]| {
+            segment.contains(&b'.') && segment.iter().all(|byte| matches!(byte, b'.' | b' '))
+        };
+        let is_separator = |byte: &u8| matches!(byte, b'/' | b'\\');
+        if bytes.iter().any(u8::is_ascii_control) || bytes.split(is_separator).any(dotted) {
+            return true;
+        }
+        let decoded = percent_decoded(&bytes);
+        if decoded == bytes {
+            break;
+        }
+        bytes = decoded;
+    }
+    false
+}
+
 /// What servers may look up in the place of `uri`: its normal form as a URL, and its text without percent-encoding.
 pub(crate) fn other_spellings(uri: &str) -> impl Iterator<Item = String> {
     let normal = url::Url::parse(uri).ok().map(String::from);

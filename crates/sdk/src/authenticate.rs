@@ -52,10 +52,11 @@ impl ProtectedServer {
             }
         };
         let digest = Digest::of(token);
+        // What stands for a service token may be stale while the service token is good: it is exchanged anew then.
         let kept = in_force
             .tokens
             .find(&digest, now)
-            .filter(|kept| kept.token().is_live(now, LEEWAY));
+            .filter(|kept| kept.token().is_live(now, LEEWAY) && !in_force.revoked(kept));
         let caller = match kept {
             Some(kept) => kept,
             None => {

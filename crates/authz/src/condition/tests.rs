@@ -96,6 +96,72 @@ fn a_path_that_climbs_out_of_its_beginning_does_not_begin_so() {
 }
 
 #[test]
+fn a_path_of_windows_climbs_with_either_slash() {
+    for (path, expected) in [
+        (r"C:\shared\notes.txt", Outcome::Met),
+        (r"C:\shared\my notes\a..b", Outcome::Met),
+        (r"C:\shared\a/b", Outcome::Met),
+        (r"C:\shared\..\Windows", Outcome::NotMet),
+        (r"C:\shared\x\../../Windows/x", Outcome::NotMet),
+        (r"C:\shared\../../Windows/x", Outcome::NotMet),
+        (r"C:\shared\%2e%2e/Windows", Outcome::NotMet),
+        (r"C:\shared\..%5cWindows", Outcome::NotMet),
+        (r"C:\shared\.. \Windows", Outcome::NotMet),
+        ("C:\\shared\\a\0b", Outcome::NotMet),
+        (r"C:\shared", Outcome::NotMet),
+    ] {
+        let arguments = json!({"x": path}).to_string();
+        let operator = json!({"starts_with": r"C:\shared\"});
+        assert_eq!(judged("/x", operator, &arguments), expected, "{path:?}");
+    }
+}
+
+#[test]
+fn an_argument_beside_one_that_another_reader_takes_for_it_cannot_be_judged() {
+    let operator = || json!({"starts_with": "/srv/shared/"});
+    for (pointer, arguments, expected) in [
+        (
+            "/path",
+            r#"{"path":"/srv/shared/a","paths":"/etc"}"#,
+            Outcome::Met,
+        ),
+        (
+            "/path",
+            r#"{"path":"/srv/shared/a","Path":"/etc/passwd"}"#,
+            Outcome::Unclear,
+        ),
+        (
+            "/path",
+            r#"{"PATH":"/etc/passwd","path":"/srv/shared/a"}"#,
+            Outcome::Unclear,
+        ),
+        ("/path", r#"{"Path":"/srv/shared/a"}"#, Outcome::Unclear),
+        (
+            "/files/path",
+            "{\"files\":{\"path\":\"/srv/shared/a\"},\"file\u{17f}\":{}}",
+            Outcome::Unclear,
+        ),
+        (
+            "/a/path",
+            r#"{"a":{"path":"/srv/shared/a"},"Path":1}"#,
+            Outcome::Met,
+        ),
+        ("/größe", r#"{"größe":"/srv/shared/a"}"#, Outcome::Met),
+        (
+            "/größe",
+            r#"{"größe":"/srv/shared/a","GRÖßE":"/etc"}"#,
+            Outcome::Unclear,
+        ),
+    ] {
+        assert_eq!(
+            judged(pointer, operator(), arguments),
+            expected,
+            "{arguments}"
+        );
+    }
+}
+
+#[test]
 fn an_argument_is_found_as_rfc_6901_section_4_says() {
     let arguments = r#"{"a":{"b":["x","y"]},"c/d":"z","~":"t","01":"n"}"#;
     for (pointer, value, expected) in [

@@ -113,13 +113,62 @@ async fn a_revoked_service_token_is_refused_at_its_next_call_though_it_was_kept(
     rig.publish(|server| {
         server.revocations.grants.insert("grt_1".into(), until);
     });
-    assert_eq!(status().await, StatusCode::UNAUTHORIZED);
-    // When its access token has ended it is asked about anew, and is still gone.
+    assert_eq!(
+        status().await,
+        StatusCode::UNAUTHORIZED,
+        "the authority had not heard of it"
+    );
     authority.gone.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        assert_eq!(status().await, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(asked(&authority), 3, "what is gone is asked about once");
+    // When its access token has ended it is asked about anew, and is still gone.
     rig.clock.advance(Duration::from_secs(3700));
     rig.publish(|_| {});
     assert_eq!(status().await, StatusCode::UNAUTHORIZED);
-    assert_eq!(asked(&authority), 2);
+    assert_eq!(asked(&authority), 4);
+}
+
+#[tokio::test]
+async fn a_service_token_whose_owner_got_other_roles_is_exchanged_anew_at_once() {
+    let (rig, authority) = rig().await;
+    let client = rig.stranger().with_bearer(&good());
+    let status = async || client.call_tool("echo", json!({})).await.status;
+    assert_eq!(status().await, StatusCode::OK);
+    let cut_off = rig.clock.now().after(Duration::from_secs(3));
+    let cut_off_for = |subject: &str| {
+        rig.publish(|server| {
+            server.revocations.subjects.insert(subject.into(), cut_off);
+        });
+    };
+    cut_off_for("usr_bob");
+    assert_eq!(status().await, StatusCode::OK);
+    assert_eq!(asked(&authority), 1, "somebody else's roles");
+    cut_off_for("usr_alice");
+    let mut claims = rig.claims("note:read");
+    claims["iat"] = json!(cut_off.unix_seconds());
+    *authority.access_token.lock().unwrap() = rig.key.sign("at+jwt", &claims);
+    for _ in 0..2 {
+        assert_eq!(status().await, StatusCode::OK);
+    }
+    assert_eq!(asked(&authority), 2, "the new one is kept like the first");
+}
+
+#[tokio::test]
+async fn an_access_token_whose_owner_got_other_roles_is_refused_until_it_is_refreshed() {
+    let (rig, _) = rig().await;
+    let client = rig.caller("note:read");
+    let status = async || client.call_tool("echo", json!({})).await.status;
+    assert_eq!(status().await, StatusCode::OK);
+    let cut_off = rig.clock.now().after(Duration::from_secs(3));
+    rig.publish(|server| {
+        server
+            .revocations
+            .subjects
+            .insert("usr_alice".into(), cut_off);
+    });
+    assert_eq!(status().await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
