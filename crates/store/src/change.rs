@@ -15,6 +15,18 @@ impl Conn {
         .map(|_| ())
     }
 
+    /// For the beginning of a transaction that reads what it then relies on. Those that begin so, or by counting a change,
+    /// wait for each other and see what the one before wrote: somebody joins a group before it is given a role or
+    /// afterwards, and the one that comes second cuts them off. Nothing is counted.
+    pub(crate) async fn wait_for_other_changes(&mut self) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE change SET counter = counter WHERE id = 1",
+            Args::default(),
+        )
+        .await
+        .map(|_| ())
+    }
+
     /// Carries out one statement. When it changed something, records the event and counts a change; says whether it did.
     pub(crate) async fn change(
         &mut self,

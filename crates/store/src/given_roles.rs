@@ -14,6 +14,8 @@ pub struct PersonStanding {
     pub groups: Vec<String>,
     /// The moment before which no token of theirs may be dated.
     pub cut_off: Option<Timestamp>,
+    /// The revision of the server's policy at the same moment; 0 when there is no such server.
+    pub policy_revision: i64,
 }
 
 /// A role that somebody was given.
@@ -33,6 +35,7 @@ impl Conn {
         given: &GivenRole,
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         let there = match &given.holder {
             RoleHolder::Person(_) => "SELECT 1 FROM app_user WHERE id = $1",
             RoleHolder::Group(_) => "SELECT 1 FROM people_group WHERE id = $1",
@@ -51,6 +54,7 @@ impl Conn {
         given: &GivenRole,
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         let sql = "DELETE FROM given_role WHERE server = $1 AND holder = $2 AND role = $3";
         self.change_given(sql, given, event).await
     }
@@ -140,6 +144,7 @@ impl Store {
                    OR holder IN (SELECT group_id FROM group_member WHERE user_id = $2)) \
                    UNION SELECT 'group', group_id, 0 FROM group_member WHERE user_id = $2 \
                    UNION SELECT 'cut-off', '', issued_before FROM subject_cut_off WHERE server = $1 AND user_id = $2 \
+                   UNION SELECT 'policy', '', policy_revision FROM mcp_server WHERE slug = $1 \
                    ORDER BY 1, 2";
         let args = Args::with_capacity(2).text(server.as_str()).text(user);
         let mut standing = PersonStanding::default();
@@ -148,6 +153,7 @@ impl Store {
             match row.text(0)? {
                 "role" => standing.roles.push(row.text(1)?.to_owned()),
                 "group" => standing.groups.push(row.text(1)?.to_owned()),
+                "policy" => standing.policy_revision = row.int(2)?,
                 _ => standing.cut_off = Some(row.time(2)?),
             }
         }

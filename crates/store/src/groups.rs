@@ -46,6 +46,7 @@ impl Conn {
         group: &GroupId,
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         let id = || Args::with_capacity(1).text(group.as_str());
         let sql = "SELECT user_id FROM group_member WHERE group_id = $1";
         for row in self.fetch_all(sql, id()).await? {
@@ -66,6 +67,7 @@ impl Conn {
         user: &UserId,
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         let sql = "INSERT INTO group_member (group_id, user_id) \
                    SELECT g.id, u.id FROM people_group g, app_user u WHERE g.id = $1 AND u.id = $2 \
                    ON CONFLICT DO NOTHING";
@@ -85,6 +87,7 @@ impl Conn {
         user: &UserId,
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         self.cut_off_member(group, user, event.at).await?;
         let sql = "DELETE FROM group_member WHERE group_id = $1 AND user_id = $2";
         let args = Args::with_capacity(2)

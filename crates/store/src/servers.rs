@@ -117,7 +117,10 @@ impl Conn {
         policy: &str,
         event: &AuditEvent,
     ) -> Result<PublishOutcome, StoreError> {
-        let newly_named = self.newly_named_groups(slug, policy).await?;
+        self.wait_for_other_changes().await?;
+        let new: Policy = serde_json::from_str(policy)
+            .map_err(|error| StoreError::Internal(format!("a policy is not readable: {error}")))?;
+        let newly_named = self.newly_named_groups(slug, &new).await?;
         let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
                    WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
         let args = Args::with_capacity(3)
@@ -130,6 +133,7 @@ impl Conn {
                 self.cut_off_holder(slug, &RoleHolder::Group(group), event.at)
                     .await?;
             }
+            self.take_back_roles_without(slug, &new, event).await?;
             return Ok(PublishOutcome::Published(expected_revision + 1));
         }
         Ok(match self.policy_revision(slug).await? {
@@ -157,10 +161,8 @@ impl Conn {
     async fn newly_named_groups(
         &mut self,
         slug: &ServerSlug,
-        policy: &str,
+        policy: &Policy,
     ) -> Result<Vec<GroupId>, StoreError> {
-        let policy: Policy = serde_json::from_str(policy)
-            .map_err(|error| StoreError::Internal(format!("a policy is not readable: {error}")))?;
         let mut named = policy.named_groups();
         if named.is_empty() {
             return Ok(Vec::new());
@@ -173,6 +175,33 @@ impl Conn {
             named.retain(|group| !known.contains(group));
         }
         Ok(named.into_iter().map(GroupId::from_text).collect())
+    }
+
+    /// Of roles that the new policy does not have nothing is left that could come back with them later.
+    async fn take_back_roles_without(
+        &mut self,
+        slug: &ServerSlug,
+        policy: &Policy,
+        event: &AuditEvent,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT holder, role FROM given_role WHERE server = $1 ORDER BY holder, role";
+        let args = Args::with_capacity(1).text(slug.as_str());
+        for row in self.fetch_all(sql, args).await? {
+            let row = RowReader::new(&row, "given_role");
+            let (holder, role) = (row.text(0)?, row.text(1)?);
+            if policy.role(role).is_some() {
+                continue;
+            }
+            self.cut_off_holder(slug, &RoleHolder::from_text(holder), event.at)
+                .await?;
+            let sql = "DELETE FROM given_role WHERE server = $1 AND holder = $2 AND role = $3";
+            let args = Args::with_capacity(3)
+                .text(slug.as_str())
+                .text(holder)
+                .text(role);
+            self.execute(sql, args).await?;
+        }
+        Ok(())
     }
 }
 

@@ -22,10 +22,25 @@ pub struct SubjectCutOff {
     pub issued_before: Timestamp,
 }
 
-/// From which moment tokens are good again. A second more than the next one: a token that was minted with what was read
-/// before the change may be dated as late as the change itself. It is less than what verifiers allow for clocks.
+/// From which moment tokens are good again. A write may wait three seconds for its turn, and a token that is minted
+/// meanwhile does not know of it. It is less than what verifiers allow for clocks.
 fn issued_before(now: Timestamp) -> Timestamp {
-    Timestamp::from_unix_seconds(now.unix_seconds() + 2)
+    Timestamp::from_unix_seconds(now.unix_seconds() + 3)
+}
+
+/// Adds cut-offs. One that is there never moves back: of two changes the earlier may be written last.
+macro_rules! cut_off {
+    ($rows:literal) => {
+        concat!(
+            "INSERT INTO subject_cut_off (server, user_id, issued_before, remembered_until) ",
+            $rows,
+            " ON CONFLICT (server, user_id) DO UPDATE SET \
+             issued_before = CASE WHEN excluded.issued_before > subject_cut_off.issued_before \
+             THEN excluded.issued_before ELSE subject_cut_off.issued_before END, \
+             remembered_until = CASE WHEN excluded.remembered_until > subject_cut_off.remembered_until \
+             THEN excluded.remembered_until ELSE subject_cut_off.remembered_until END"
+        )
+    };
 }
 
 impl Conn {
@@ -51,17 +66,11 @@ impl Conn {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let sql = match holder {
-            RoleHolder::Person(_) => {
-                "INSERT INTO subject_cut_off (server, user_id, issued_before, remembered_until) \
-                 VALUES ($3, $4, $1, $2) ON CONFLICT (server, user_id) DO UPDATE \
-                 SET issued_before = excluded.issued_before, remembered_until = excluded.remembered_until"
-            }
-            RoleHolder::Group(_) => {
-                "INSERT INTO subject_cut_off (server, user_id, issued_before, remembered_until) \
-                 SELECT s.slug, m.user_id, $1, $2 FROM mcp_server s, group_member m \
-                 WHERE s.slug = $3 AND m.group_id = $4 ON CONFLICT (server, user_id) DO UPDATE \
-                 SET issued_before = excluded.issued_before, remembered_until = excluded.remembered_until"
-            }
+            RoleHolder::Person(_) => cut_off!("VALUES ($3, $4, $1, $2)"),
+            RoleHolder::Group(_) => cut_off!(
+                "SELECT s.slug, m.user_id, $1, $2 FROM mcp_server s, group_member m \
+                 WHERE s.slug = $3 AND m.group_id = $4"
+            ),
         };
         self.cut_off(sql, [server.as_str(), holder.as_str()], now)
             .await
@@ -74,12 +83,11 @@ impl Conn {
         user: &UserId,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO subject_cut_off (server, user_id, issued_before, remembered_until) \
-                   SELECT s.slug, m.user_id, $1, $2 FROM mcp_server s, group_member m \
-                   WHERE s.removed_at IS NULL AND m.group_id = $3 AND m.user_id = $4 AND (s.policy LIKE '%' || $3 || '%' \
-                   OR EXISTS (SELECT 1 FROM given_role g WHERE g.server = s.slug AND g.holder = $3)) \
-                   ON CONFLICT (server, user_id) DO UPDATE \
-                   SET issued_before = excluded.issued_before, remembered_until = excluded.remembered_until";
+        let sql = cut_off!(
+            "SELECT s.slug, m.user_id, $1, $2 FROM mcp_server s, group_member m \
+             WHERE s.removed_at IS NULL AND m.group_id = $3 AND m.user_id = $4 AND (s.policy LIKE '%' || $3 || '%' \
+             OR EXISTS (SELECT 1 FROM given_role g WHERE g.server = s.slug AND g.holder = $3))"
+        );
         self.cut_off(sql, [group.as_str(), user.as_str()], now)
             .await
     }

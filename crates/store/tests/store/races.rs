@@ -1,12 +1,15 @@
 //! Single-use things under races: 16 racers each, exactly one fresh winner.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use store::{Redeemed, Rotated};
+use base::OsRandom;
+use domain::{AuditEvent, AuditEventKind, Group, GroupId, RoleHolder};
+use store::{GivenRole, Redeemed, Rotated};
 use tokio::sync::Barrier;
 
 use crate::databases::on_every_database;
-use crate::fixture::{Fixture, at, redeem, rotate};
+use crate::fixture::{Fixture, at, event, redeem, rotate};
 
 const RACERS: usize = 16;
 
@@ -100,6 +103,46 @@ async fn of_sixteen_that_rotate_one_refresh_token_exactly_one_is_fresh() {
             assert_eq!(kept.unwrap().token.generation, 1);
         }
         assert!(stores[0].check_integrity().await.unwrap().is_empty());
+        for store in stores {
+            store.close().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_joins_a_group_while_it_is_given_a_role_is_always_cut_off() {
+    on_every_database(|database| async move {
+        let stores = [database.open().await, database.open().await];
+        let fixture = Fixture::new(&stores[0]).await;
+        let (server, user) = (fixture.server.slug.clone(), fixture.user.id.clone());
+        for round in 0..races() {
+            let group = Group {
+                id: GroupId::random(&OsRandom),
+                name: format!("group {round}"),
+                created_at: at(0),
+            };
+            let added = event(AuditEventKind::GroupAdded);
+            stores[0].insert_group(&group, added).await.unwrap();
+            let now = at(10 * i64::try_from(round).unwrap());
+            let on = |kind| AuditEvent {
+                at: now,
+                ..event(kind)
+            };
+            let role = GivenRole {
+                server: server.clone(),
+                role: "rol_1".to_owned(),
+                holder: RoleHolder::Group(group.id.clone()),
+            };
+            let (joined, given) = tokio::join!(
+                stores[0].join_group(&group.id, &user, on(AuditEventKind::GroupJoined)),
+                stores[1].give_role(role, on(AuditEventKind::RoleGiven)),
+            );
+            assert_eq!((joined, given), (Ok(true), Ok(true)));
+            let standing = stores[0].standing_of(&server, user.as_str()).await.unwrap();
+            let cut_off = now.after(Duration::from_secs(3));
+            assert_eq!(standing.cut_off, Some(cut_off), "round {round}");
+        }
         for store in stores {
             store.close().await;
         }

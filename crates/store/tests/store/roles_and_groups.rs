@@ -1,6 +1,6 @@
 //! Who has which role, and which of their tokens a change makes stale.
 
-use authz::{Policy, RuleClient, RuleEffect, RuleWhat, RuleWho, SubjectRule};
+use authz::{Policy, Role, RoleScopes, RuleClient, RuleEffect, RuleWhat, RuleWho, SubjectRule};
 use base::{OsRandom, Timestamp};
 use domain::{AuditEvent, AuditEventKind, Group, GroupId, RoleHolder, User};
 use store::{
@@ -82,11 +82,15 @@ async fn a_role_is_had_directly_or_through_a_group_and_each_change_makes_older_t
         assert_eq!(given_to_nobody.await, Ok(false));
         assert_eq!(
             cut_offs(&store, at(11)).await,
-            [(alice.id.to_string(), at(12))]
+            [(alice.id.to_string(), at(13))]
         );
         assert_eq!(standing(&fixture, alice).await.roles, ["rol_1"]);
-        assert_eq!(standing(&fixture, alice).await.cut_off, Some(at(12)));
-        assert_eq!(standing(&fixture, &bob).await, PersonStanding::default());
+        assert_eq!(standing(&fixture, alice).await.cut_off, Some(at(13)));
+        let nothing = PersonStanding {
+            policy_revision: 1,
+            ..PersonStanding::default()
+        };
+        assert_eq!(standing(&fixture, &bob).await, nothing);
 
         // A group that means nothing anywhere makes nobody's token stale.
         let join =
@@ -100,7 +104,7 @@ async fn a_role_is_had_directly_or_through_a_group_and_each_change_makes_older_t
         let bobs = standing(&fixture, &bob).await;
         assert_eq!(
             (bobs.roles.as_slice(), bobs.cut_off),
-            (["rol_2".to_owned()].as_slice(), Some(at(32)))
+            (["rol_2".to_owned()].as_slice(), Some(at(33)))
         );
         assert_eq!(bobs.groups, [helpers.id.to_string()]);
 
@@ -109,18 +113,18 @@ async fn a_role_is_had_directly_or_through_a_group_and_each_change_makes_older_t
         let bobs = standing(&fixture, &bob).await;
         assert_eq!(
             (bobs.roles.len(), bobs.groups.len(), bobs.cut_off),
-            (0, 0, Some(at(42)))
+            (0, 0, Some(at(43)))
         );
         assert_eq!(
             standing(&fixture, alice).await.cut_off,
-            Some(at(12)),
+            Some(at(13)),
             "nobody else's"
         );
 
         assert_eq!(join(at(50)).await, Ok(true));
         let removed = store.remove_group(&helpers.id, on(AuditEventKind::GroupRemoved, at(60)));
         assert_eq!(removed.await, Ok(true));
-        assert_eq!(standing(&fixture, &bob).await.cut_off, Some(at(62)));
+        assert_eq!(standing(&fixture, &bob).await.cut_off, Some(at(63)));
         assert_eq!(standing(&fixture, &bob).await.roles.len(), 0);
         assert_eq!(store.list_groups().await.unwrap(), []);
         let taken = store.take_role(direct.clone(), on(AuditEventKind::RoleTaken, at(70)));
@@ -151,7 +155,7 @@ async fn a_rule_that_names_a_group_for_the_first_time_makes_its_members_tokens_s
             ..Policy::default()
         };
         let slug = &fixture.server.slug;
-        for (revision, note, expected) in [(1, "first", at(12)), (2, "again", at(12))] {
+        for (revision, note, expected) in [(1, "first", at(13)), (2, "again", at(13))] {
             let event = on(AuditEventKind::PolicyPublished, at(10 * revision));
             let policy = policy(note);
             let published = store.publish_policy(slug, revision, &policy, event);
@@ -159,6 +163,63 @@ async fn a_rule_that_names_a_group_for_the_first_time_makes_its_members_tokens_s
             assert_eq!(
                 standing(&fixture, &fixture.user).await.cut_off,
                 Some(expected)
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cut_off_never_moves_back() {
+    on_every_store(|store| async move {
+        let fixture = Fixture::new(&store).await;
+        let alice = &fixture.user;
+        for (role, now, expected) in [("rol_1", 20, 23), ("rol_2", 10, 23), ("rol_3", 30, 33)] {
+            let role = given(&fixture, role, RoleHolder::Person(alice.id.clone()));
+            let event = on(AuditEventKind::RoleGiven, at(now));
+            assert_eq!(store.give_role(role, event).await, Ok(true));
+            assert_eq!(standing(&fixture, alice).await.cut_off, Some(at(expected)));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_role_that_a_new_policy_lacks_is_taken_back_and_does_not_come_back_with_it() {
+    on_every_store(|store| async move {
+        let fixture = Fixture::new(&store).await;
+        let alice = &fixture.user;
+        for role in ["rol_1", "rol_2"] {
+            let role = given(&fixture, role, RoleHolder::Person(alice.id.clone()));
+            let event = on(AuditEventKind::RoleGiven, at(0));
+            assert_eq!(store.give_role(role, event).await, Ok(true));
+        }
+        let with = |ids: &[&str]| Policy {
+            roles: ids
+                .iter()
+                .map(|id| Role {
+                    id: (*id).to_owned(),
+                    name: (*id).to_owned(),
+                    title: String::new(),
+                    scopes: RoleScopes::All,
+                })
+                .collect(),
+            ..Policy::default()
+        };
+        for (revision, ids, left, cut_off) in [
+            (1, &["rol_1", "rol_2"][..], &["rol_1", "rol_2"][..], at(3)),
+            (2, &["rol_1"], &["rol_1"], at(23)),
+            (3, &["rol_1", "rol_2"], &["rol_1"], at(23)),
+        ] {
+            let event = on(AuditEventKind::PolicyPublished, at(10 * revision));
+            let policy = with(ids);
+            let published = store.publish_policy(&fixture.server.slug, revision, &policy, event);
+            assert_eq!(published.await, Ok(PublishOutcome::Published(revision + 1)));
+            let now = standing(&fixture, alice).await;
+            assert_eq!(now.roles, left);
+            assert_eq!(
+                (now.cut_off, now.policy_revision),
+                (Some(cut_off), revision + 1)
             );
         }
     })
@@ -196,10 +257,11 @@ async fn of_somebody_who_is_deleted_no_role_and_no_group_is_left() {
         assert_eq!(store.list_groups_of(alice).await.unwrap(), []);
         assert_eq!(store.list_given_roles(None, None).await.unwrap(), []);
         assert_eq!(store.list_group_members().await.unwrap(), []);
-        assert_eq!(
-            standing(&fixture, &fixture.user).await,
-            PersonStanding::default()
-        );
+        let nothing = PersonStanding {
+            policy_revision: 1,
+            ..PersonStanding::default()
+        };
+        assert_eq!(standing(&fixture, &fixture.user).await, nothing);
     })
     .await;
 }
