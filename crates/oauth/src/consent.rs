@@ -399,8 +399,7 @@ async fn standing(
     signed_in: &SignedIn,
 ) -> Result<Standing, Refusal> {
     let user = signed_in.user.id.as_str();
-    let standing = Standing::of(authority, server, user, &request.client).await;
-    Ok(standing.map_err(Error::from)?)
+    Ok(Standing::of(authority, server, user, &request.client).await?)
 }
 
 async fn consent_before(

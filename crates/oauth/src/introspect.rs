@@ -5,6 +5,7 @@ use domain::{ClientId, GrantId, WithheldReason, WithheldScope};
 use store::FoundGrant;
 use wire::oauth::{AccessTokenClaims, ErrorCode, IntrospectionResponse, WithheldScopeEntry};
 
+use crate::standing::Standing;
 use crate::throttle::{Key, Rate};
 use crate::{
     Authority, BasicCredentials, Error, Parameters, ServerContext, resource_server, service_tokens,
@@ -51,12 +52,18 @@ pub async fn introspect(
     };
     let grant = GrantId::from_text(claims.grant_id.as_str());
     let grant = authority.store().find_grant(&grant).await?;
-    Ok(match grant.filter(|grant| stands(grant, &claims, server)) {
-        Some(grant) => IntrospectionResponse {
-            access_token: exchanged,
-            ..active(server, claims, &grant)
-        },
-        None => IntrospectionResponse::default(),
+    let Some(grant) = grant.filter(|grant| stands(grant, &claims, server)) else {
+        return Ok(IntrospectionResponse::default());
+    };
+    let client = ClientId::from_text(claims.client_id.as_str());
+    let standing = Standing::of(authority, server, &claims.sub, &client).await?;
+    let issued = Timestamp::from_unix_seconds(claims.iat);
+    if standing.not_before.is_some_and(|moment| issued < moment) {
+        return Ok(IntrospectionResponse::default());
+    }
+    Ok(IntrospectionResponse {
+        access_token: exchanged,
+        ..active(server, claims, &grant, &standing)
     })
 }
 
@@ -111,7 +118,9 @@ fn active(
     server: &ServerContext,
     claims: AccessTokenClaims,
     grant: &FoundGrant,
+    standing: &Standing,
 ) -> IntrospectionResponse {
+    let declared = claims.scope.intersection(&server.declared_scopes);
     let removed = grant.scopes.difference(&server.declared_scopes);
     let removed = removed.iter().map(|scope| WithheldScope {
         scope: scope.clone(),
@@ -122,10 +131,16 @@ fn active(
         .withheld
         .iter()
         .filter(|withheld| !claims.scope.contains(&withheld.scope));
-    let withheld_scopes: Vec<_> = kept.cloned().chain(removed).map(entry).collect();
+    let withheld_now = standing.withheld(server, &declared);
+    let withheld_scopes: Vec<_> = kept
+        .cloned()
+        .chain(removed)
+        .chain(withheld_now)
+        .map(entry)
+        .collect();
     IntrospectionResponse {
         active: true,
-        scope: Some(claims.scope.intersection(&server.declared_scopes)),
+        scope: Some(standing.grantable(server, &declared).granted),
         client_id: Some(claims.client_id),
         token_type: Some("Bearer".into()),
         exp: Some(claims.exp),

@@ -1,10 +1,13 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use authz::{CallerFacts, Grantable, ScopeWithheld};
 use base::Timestamp;
 use domain::{ClientId, ClientRegistration, WithheldReason, WithheldScope};
-use store::StoreError;
+use store::{PersonStanding, StoreError};
 use wire::oauth::ScopeSet;
 
-use crate::{Authority, ServerContext};
+use crate::{Authority, Error, ServerContext};
 
 /// The most ids of one kind that stand in a token.
 const IDS_MAX: usize = 64;
@@ -19,19 +22,21 @@ pub(crate) struct Standing {
     pub groups: Vec<String>,
     /// No token may be dated before: an older one would be refused.
     pub not_before: Option<Timestamp>,
+    /// The server as the store has it, when the one that was given is older.
+    newer: Option<Arc<ServerContext>>,
 }
 
 impl Standing {
     /// Reads what the store knows; nothing while the policy has neither roles nor rules.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, or the policy is being changed.
     pub async fn of(
         authority: &Authority,
         server: &ServerContext,
         subject: &str,
         client: &ClientId,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, Error> {
         let policy = &server.server.policy;
         let mut standing = Self {
             subject: subject.to_owned(),
@@ -40,6 +45,7 @@ impl Standing {
             roles: Vec::new(),
             groups: Vec::new(),
             not_before: None,
+            newer: None,
         };
         if policy.roles.is_empty() && policy.subject_rules.is_empty() {
             return Ok(standing);
@@ -52,6 +58,8 @@ impl Standing {
             .store()
             .standing_of(&server.server.slug, subject)
             .await?;
+        standing.newer = newer(authority, server, &given).await?;
+        let policy = &standing.newer.as_deref().unwrap_or(server).server.policy;
         let named = policy.named_groups();
         standing.not_before = given.cut_off;
         standing.roles = given.roles;
@@ -72,6 +80,7 @@ impl Standing {
             roles: &self.roles,
             groups: &self.groups,
         };
+        let server = self.newer.as_deref().unwrap_or(server);
         authz::grantable(&server.server.policy, &facts, asked)
     }
 
@@ -89,6 +98,36 @@ impl Standing {
             })
             .collect()
     }
+}
+
+/// The server with the policy that was in force when `given` was read, unless `server` has it. A token is dated after the
+/// cut-off that came with a policy, so what it says must be what that policy asks.
+async fn newer(
+    authority: &Authority,
+    server: &ServerContext,
+    given: &PersonStanding,
+) -> Result<Option<Arc<ServerContext>>, Error> {
+    let has_it = |server: &ServerContext| server.server.policy_revision == given.policy_revision;
+    if has_it(server) {
+        return Ok(None);
+    }
+    let loaded = || {
+        authority
+            .server(server.slug())
+            .filter(|server| has_it(server))
+    };
+    if let Some(loaded) = loaded() {
+        return Ok(Some(loaded));
+    }
+    let again = Duration::from_secs(1);
+    authority
+        .reload()
+        .await
+        .map_err(|error| Error::temporarily_unavailable(again, error))?;
+    let loaded = loaded().ok_or_else(|| {
+        Error::temporarily_unavailable(again, "the policy was changed at this moment")
+    })?;
+    Ok(Some(loaded))
 }
 
 /// Whether the client did not register itself.

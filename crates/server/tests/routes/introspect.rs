@@ -333,6 +333,98 @@ async fn a_scope_that_the_server_has_no_more_is_withheld_as_removed() {
     assert_eq!(told["withheld_scopes"][0]["reason"], "removed_since");
 }
 
+/// A policy in which everybody may read, writers write too, and `rules` hold.
+fn with_roles(world: &World, rules: Value) -> authz::Policy {
+    let server = world.authority.server("todo").unwrap();
+    let mut policy = server.server.policy.clone();
+    let roles = json!([
+        {"id": "rol_reader", "name": "reader", "title": "", "scopes": {"only": "todo:read"}},
+        {"id": "rol_writer", "name": "writer", "title": "", "scopes": {"only": "todo:read todo:write"}},
+    ]);
+    policy.roles = serde_json::from_value(roles).unwrap();
+    policy.default_role = Some("rol_reader".to_owned());
+    policy.subject_rules = serde_json::from_value(rules).unwrap();
+    policy
+}
+
+async fn publish(world: &World, revision: i64, policy: &authz::Policy) {
+    let slug = world.authority.server("todo").unwrap().server.slug.clone();
+    let event = world.event(AuditEventKind::PolicyPublished);
+    let published = world.store.publish_policy(&slug, revision, policy, event);
+    assert_eq!(
+        published.await,
+        Ok(store::PublishOutcome::Published(revision + 1))
+    );
+}
+
+#[tokio::test]
+async fn a_token_opens_what_its_person_may_have_now_and_is_inactive_once_their_roles_changed() {
+    let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    let credential = world.credential("todo").await;
+    publish(&world, 1, &with_roles(&world, json!([]))).await;
+    world.authority.reload().await.unwrap();
+    let access = text(&tokens, "access_token");
+    let told = ask(&world, &credential, access).await.json();
+    assert_eq!(told["scope"], "todo:read");
+    assert_eq!(told["withheld_scopes"][0]["scope"], "todo:write");
+    assert_eq!(told["withheld_scopes"][0]["reason"], "not_permitted");
+
+    let role = store::GivenRole {
+        server: world.authority.server("todo").unwrap().server.slug.clone(),
+        role: "rol_writer".to_owned(),
+        holder: domain::RoleHolder::from_text(told["sub"].as_str().unwrap()),
+    };
+    let event = world.event(AuditEventKind::RoleGiven);
+    assert_eq!(world.store.give_role(role, event).await, Ok(true));
+    assert_inactive(&ask(&world, &credential, access).await);
+    let refreshed = world.refresh(&client, text(&tokens, "refresh_token")).await;
+    let refreshed = refreshed.json();
+    let told = ask(&world, &credential, text(&refreshed, "access_token")).await;
+    assert_eq!(told.json()["scope"], "todo:read todo:write");
+    assert_eq!(told.json()["roles"], json!(["rol_writer"]));
+}
+
+/// A token is dated after the cut-off of a new policy, so a node that has not heard of that policy yet looks.
+#[tokio::test]
+async fn a_token_says_what_a_policy_asks_that_this_node_has_not_loaded() {
+    let world = World::new().await;
+    let (client, tokens) = world.connected().await;
+    publish(&world, 1, &with_roles(&world, json!([]))).await;
+    world.authority.reload().await.unwrap();
+    let user = claims(text(&tokens, "access_token"))["sub"].clone();
+    let user = UserId::from_text(user.as_str().unwrap());
+    let mut refresh_token = text(&tokens, "refresh_token").to_owned();
+    for (revision, is_member) in [(2, false), (3, true)] {
+        let group = domain::Group {
+            id: domain::GroupId::random(&OsRandom),
+            name: format!("group {revision}"),
+            created_at: world.now(),
+        };
+        let event = world.event(AuditEventKind::GroupAdded);
+        world.store.insert_group(&group, event).await.unwrap();
+        if is_member {
+            let event = world.event(AuditEventKind::GroupJoined);
+            let joined = world.store.join_group(&group.id, &user, event).await;
+            assert_eq!(joined, Ok(true));
+        }
+        let rules = json!([{"id": "rul_1", "effect": "deny", "who": {"group": group.id.as_str()},
+            "client": "any", "what": {"scopes": "todo:read"}}]);
+        publish(&world, revision, &with_roles(&world, rules)).await;
+        let refreshed = world.refresh(&client, &refresh_token).await.json();
+        let said = claims(text(&refreshed, "access_token"));
+        let groups = &said["groups"];
+        if is_member {
+            assert_eq!(*groups, json!([group.id.as_str()]), "{said}");
+            assert_eq!(said["scope"], "", "{said}");
+        } else {
+            assert!(groups.is_null() || *groups == json!([]), "{said}");
+            assert_eq!(said["scope"], "todo:read", "{said}");
+        }
+        refresh_token = text(&refreshed, "refresh_token").to_owned();
+    }
+}
+
 /// Two credentials are good at once while one replaces the other, and never three.
 #[tokio::test]
 async fn a_rotated_credential_stays_good_for_a_week_and_an_older_one_ends_at_once() {
