@@ -21,13 +21,11 @@ pub fn decide(policy: &Policy, caller: &Caller, call: &Call<'_>) -> Decision {
             .iter()
             .map(|uri| judge.resource(uri))
             .reduce(Ruling::and)
-            .unwrap_or_else(|| Ruling::free("list changes: a valid token"))
+            .unwrap_or_else(|| judge.unless_denied_all("list changes", "a valid token"))
             .decision(),
-        Call::Task { .. } => match judge.standing.denied_all() {
-            Some(rule) => Ruling::denied_by("task", rule),
-            None => Ruling::free("task: whoever holds its id"),
-        }
-        .decision(),
+        Call::Task { .. } => judge
+            .unless_denied_all("task", "whoever holds its id")
+            .decision(),
         Call::List(kind) => {
             Ruling::free(&format!("{}: answered filtered", kind.method())).decision()
         }
@@ -38,6 +36,11 @@ pub fn decide(policy: &Policy, caller: &Caller, call: &Call<'_>) -> Decision {
             rule: "default: deny".to_owned(),
         },
     }
+}
+
+/// Whether a rule denies `caller` everything, whatever they call.
+pub fn is_denied_everything(policy: &Policy, caller: &Caller) -> bool {
+    Standing::of(policy, &caller.facts()).denied_all().is_some()
 }
 
 /// What is known of a tool's arguments.
@@ -134,6 +137,14 @@ impl<'a> Judge<'a> {
                 .filter_map(|spelling| policy.resources.get_key_value(&spelling))
                 .map(|(uri, entry)| self.entry("resource", uri, Some(entry)))
                 .fold(ruling, Ruling::and),
+        }
+    }
+
+    /// Of what no entry speaks of.
+    fn unless_denied_all(&self, what: &str, whose: &str) -> Ruling<'a> {
+        match self.standing.denied_all() {
+            Some(rule) => Ruling::denied_by(what, rule),
+            None => Ruling::free(&format!("{what}: {whose}")),
         }
     }
 

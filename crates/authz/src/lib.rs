@@ -41,7 +41,7 @@ pub use client_assertion::{
     UnverifiedAssertion, VerifiedAssertion, read_assertion, verify_client_assertion,
 };
 pub use condition::{Condition, Operator};
-pub use decide::decide;
+pub use decide::{decide, is_denied_everything};
 pub use decision::{Decision, DenialReason};
 pub use decision_table::{DecisionRow, DecisionTable, decision_table};
 pub use drift::{

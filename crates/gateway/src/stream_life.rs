@@ -38,21 +38,30 @@ impl Life {
     /// Resolves when it is over.
     async fn over(mut self) {
         let mut feed = self.server.protected.feed().clone();
+        let mut judged = None;
         loop {
             if self.server.protected.now() >= self.ends_at {
                 return;
             }
-            let revoked = match self.server.protected.last_in_force() {
-                Some(in_force) => in_force.revoked(&self.caller),
-                // The server was taken out of the feed.
-                None => true,
+            let why = match self.server.protected.last_in_force() {
+                Some(in_force) if in_force.revoked(&self.caller) => Some("its token was revoked"),
+                Some(in_force) => {
+                    let server = in_force.server();
+                    let revision = Some(server.policy_revision);
+                    let is_new = std::mem::replace(&mut judged, revision) != revision;
+                    let denied = is_new
+                        && server.policy.enforced()
+                        && authz::is_denied_everything(&server.policy, self.caller.caller());
+                    denied.then_some("a rule denies its caller everything")
+                }
+                None => Some("its server was taken out of the feed"),
             };
-            if revoked {
+            if let Some(why) = why {
                 let told = || {
                     tracing::info!(
                         server = &*self.server.slug,
                         client.id = &*self.caller.principal().client,
-                        "a stream was closed: its token was revoked"
+                        "a stream was closed: {why}"
                     );
                 };
                 match self.request {

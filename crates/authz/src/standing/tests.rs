@@ -182,6 +182,7 @@ fn a_no_to_everything_closes_public_things_and_tasks_too() {
         for call in [
             tool("version", None),
             Call::Resource { uri: "todo://help" },
+            Call::Subscription { uris: Vec::new() },
             Call::Task {
                 id: "7",
                 method: "tasks/get",

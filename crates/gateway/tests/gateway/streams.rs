@@ -118,6 +118,31 @@ async fn a_revocation_closes_a_stream_within_a_second_and_leaves_the_others_open
 }
 
 #[tokio::test]
+async fn a_rule_that_denies_everything_closes_the_streams_of_those_it_concerns() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let mut alice = listening(&rig).await;
+    let mut bob = rig.caller_as("usr_bob", "cli_1", "note:read");
+    bob.initialize().await;
+    let mut bob = bob.send(Method::GET, Bytes::new()).await;
+    next(&mut bob).await.unwrap();
+    let deny = |what: serde_json::Value, revision| {
+        let rule = json!([{"id": "rul_1", "effect": "deny", "who": {"person": "usr_alice"},
+            "client": "any", "what": what}]);
+        rig.publish(|server| {
+            server.policy_revision = revision;
+            server.policy.subject_rules = serde_json::from_value(rule).unwrap();
+        });
+    };
+    deny(json!({"tools": ["echo"]}), 2);
+    let quiet = tokio::time::timeout(Duration::from_millis(300), alice.body_mut().frame()).await;
+    assert!(quiet.is_err(), "only one tool is denied");
+    deny(json!("all"), 3);
+    assert_eq!(next(&mut alice).await, None);
+    let quiet = tokio::time::timeout(Duration::from_millis(300), bob.body_mut().frame()).await;
+    assert!(quiet.is_err(), "bob still listens");
+}
+
+#[tokio::test]
 async fn a_listening_stream_closes_when_its_token_ends() {
     let rig = Rig::with_echo(|echo| echo.sessions = true).await;
     let mut stream = listening(&rig).await;
