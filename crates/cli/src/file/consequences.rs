@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use authz::Policy;
 use base::Timestamp;
 use domain::{AuthMethod, Client, ClientId, McpServer, ServerSlug};
 use store::{Declared, Store};
@@ -94,6 +95,7 @@ async fn changed(
                 .to_owned(),
         );
     }
+    words.extend(of_roles(&before.policy, &after.policy));
     for scope in &before.policy.scopes {
         let by_name = |one: &&authz::ScopeDeclaration| one.name == scope.name;
         if after.policy.scopes.iter().any(|one| by_name(&one)) {
@@ -118,6 +120,24 @@ async fn changed(
         );
     }
     Ok(words)
+}
+
+fn of_roles(before: &Policy, after: &Policy) -> Vec<String> {
+    let gone = before.roles.iter();
+    let gone = gone.filter(|role| after.role(&role.id).is_none());
+    let mut words: Vec<_> = gone
+        .map(|role| {
+            let name = &role.name;
+            format!("the role {name} is taken back from all who were given it")
+        })
+        .collect();
+    if after.roles.is_empty() && !before.roles.is_empty() {
+        words.push(
+            "it has no roles any more: everybody who may sign in may have every scope that no rule denies them"
+                .to_owned(),
+        );
+    }
+    words
 }
 
 async fn ends(
@@ -217,4 +237,37 @@ fn of_person(step: &Step) -> Vec<String> {
         None => {}
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use authz::{Role, RoleScopes};
+
+    use super::*;
+
+    #[test]
+    fn of_a_server_that_loses_its_last_role_is_said_that_everybody_may_have_everything() {
+        let with = |names: &[&str]| Policy {
+            roles: names
+                .iter()
+                .map(|name| Role {
+                    id: format!("rol_{name}"),
+                    name: (*name).to_owned(),
+                    title: String::new(),
+                    scopes: RoleScopes::All,
+                })
+                .collect(),
+            ..Policy::default()
+        };
+        let both = with(&["reader", "writer"]);
+        assert_eq!(of_roles(&both, &both), [] as [String; 0]);
+        let taken_back =
+            |name: &str| format!("the role {name} is taken back from all who were given it");
+        let one = of_roles(&both, &with(&["reader"]));
+        assert_eq!(one, [taken_back("writer")]);
+        let none = of_roles(&both, &with(&[]));
+        assert_eq!(none[..2], [taken_back("reader"), taken_back("writer")]);
+        assert!(none[2].contains("may have every scope"), "{none:?}");
+        assert_eq!(of_roles(&with(&[]), &both), [] as [String; 0]);
+    }
 }
