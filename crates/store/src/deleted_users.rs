@@ -365,7 +365,8 @@ mod tests {
 
     #[test]
     fn the_words_of_each_kind_that_names_people_are_taken_out() {
-        for sql in [OF_DELETED[4], FIND_WORDS, BLANK_LATEST] {
+        let of_deleted = OF_DELETED.iter().find(|sql| sql.contains("audit_event"));
+        for sql in [of_deleted.unwrap_or(&""), FIND_WORDS, BLANK_LATEST] {
             let (_, kinds) = sql.split_once("kind IN (").unwrap_or_default();
             let named = kinds.split(')').next().unwrap_or_default();
             assert_eq!(

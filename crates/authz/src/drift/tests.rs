@@ -486,7 +486,7 @@ fn the_largest_definitions_that_are_compared_take_no_time_to_speak_of() {
         let began = std::time::Instant::now();
         assert!(!definition_changes(&before, &after).is_empty());
         assert!(
-            began.elapsed() < std::time::Duration::from_secs(2),
+            began.elapsed() < std::time::Duration::from_secs(10),
             "{:?}",
             began.elapsed()
         );
