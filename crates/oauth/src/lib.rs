@@ -38,6 +38,7 @@ mod find_client;
 mod grant;
 /// Clients that registered themselves and that nobody uses.
 pub mod idle_clients;
+mod input_schemas;
 /// Introspection (RFC 7662).
 pub mod introspect;
 pub mod inventory;
@@ -101,6 +102,7 @@ pub use backup_key::{BACKUP_TAG_BYTES, BackupKey};
 pub use client_auth::BasicCredentials;
 pub use client_identity::ClientProof;
 pub use error::Error;
+pub use input_schemas::input_schemas;
 pub use look_alike::NameCaution;
 pub use master_key::{CertificateSealer, KeySealer, MasterKey, MasterKeyError};
 pub use parameters::Parameters;

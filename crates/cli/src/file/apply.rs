@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use base::{Clock as _, OsRandom, SystemClock, Timestamp};
 use clap::Args;
 use domain::{ClientId, ServerSlug};
 use store::{Applied, Apply, CHANGES_MAX, Change, Declared, Store};
+use wire::mcp::Json;
 
 use super::differences::{Step, steps};
 use super::document::Document;
@@ -144,8 +145,10 @@ impl Planned {
         let document = Document::read(text, &mut problems);
         let now = store.read_declared().await?;
         let at = SystemClock.now();
+        let input_schemas = input_schemas(store, &now, &document).await?;
         let with = Context {
             now: &now,
+            input_schemas: &input_schemas,
             public_url,
             at,
             random: &OsRandom,
@@ -184,6 +187,26 @@ impl Planned {
             changes: changes::changes(&self.now, &self.wanted.declared, at, KEPT),
         }
     }
+}
+
+/// The input schemas of the tools whose arguments the file speaks of.
+async fn input_schemas(
+    store: &Store,
+    now: &Declared,
+    document: &Document,
+) -> anyhow::Result<HashMap<ServerSlug, HashMap<String, Json>>> {
+    let mut schemas = HashMap::new();
+    for server in &now.servers {
+        let Some(said) = document.servers.get(server.slug.as_str()) else {
+            continue;
+        };
+        let tools = said.policy.tools.iter();
+        let tools = tools.filter(|(_, entry)| !entry.conditions.is_empty());
+        let tools = tools.map(|(name, _)| name.as_str());
+        let found = oauth::input_schemas(store, server, tools).await?;
+        schemas.insert(server.slug.clone(), found);
+    }
+    Ok(schemas)
 }
 
 /// Names that are given once: of servers for good, of clients while they are there.

@@ -1,7 +1,11 @@
 //! What is wrong in a file is told with its place and its field, and the same file without that is accepted.
 
+use authz::ListKind;
 use base::{Clock as _, SystemClock};
-use domain::{AuditEventKind, ClientId, ServerSlug};
+use domain::{AuditEventKind, ClientId, DefinitionState, ServerSlug, StoredDefinition};
+use store::{PublishOutcome, SeenDefinitions};
+use wire::mcp::definition::Definition;
+use wire::mcp::{Limits, parse_strict};
 
 use super::{DOCUMENT, World, event};
 
@@ -463,4 +467,70 @@ async fn the_id_of_a_client_that_registered_itself_or_is_elsewhere_is_taken() {
         assert!(told[0].contains("another client has this id"), "{told:?}");
     }
     assert!(world.problems(&client("files", "other")).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_condition_is_held_against_the_input_schema_that_the_tool_was_accepted_with() {
+    let world = World::sqlite().await;
+    let todo = ServerSlug::parse("todo").unwrap();
+    let definition = r#"{"name":"add","inputSchema":{"type":"object",
+        "properties":{"list":{"enum":["home","work"]},"limit":{"type":"integer"}}}}"#;
+    let definition = parse_strict(definition.as_bytes(), &Limits::default()).unwrap();
+    let definition = Definition::read(ListKind::Tools, definition).unwrap();
+    let now = SystemClock.now();
+    let seen = SeenDefinitions {
+        kept: vec![StoredDefinition::seen(
+            &definition,
+            DefinitionState::Accepted,
+            now,
+        )],
+        settled: Vec::new(),
+    };
+    let server = world.store.find_server(&todo).await.unwrap().unwrap();
+    let event = event(AuditEventKind::PolicyPublished, now);
+    let outcome = world
+        .store
+        .publish_inventory(&todo, server.policy_revision, None, seen, event)
+        .await
+        .unwrap();
+    assert!(matches!(outcome, PublishOutcome::Published(_)));
+
+    let text = world.export().await;
+    let needs = "needs = [\"todo:write\"]";
+    assert_eq!(text.matches(needs).count(), 1);
+    let with = |condition: &str| {
+        text.replace(needs, &format!("{needs}\nconditions = [{{ {condition} }}]"))
+    };
+    for (condition, words) in [
+        (
+            "argument = \"/owner\", operator = { equals = \"ann\" }",
+            "has no argument /owner",
+        ),
+        (
+            "argument = \"/limit\", operator = { starts_with = \"1\" }",
+            "/limit is compared with a string, and by its schema it is integer",
+        ),
+        (
+            "argument = \"/list\", operator = { equals = \"garden\" }",
+            "by its schema /list is never \"garden\"",
+        ),
+    ] {
+        let problems = world.problems(&with(condition)).await;
+        let [problem] = problems.as_slice() else {
+            panic!("{condition}: {problems:?}");
+        };
+        let place = "servers.todo.policy.tools.add.conditions[0]";
+        assert!(problem.contains(place), "{problem}");
+        assert!(problem.contains(words), "{problem}");
+    }
+    for condition in [
+        "argument = \"/limit\", operator = { at_most = 1 }",
+        "argument = \"/list\", operator = { equals = \"home\" }",
+    ] {
+        assert_eq!(
+            world.problems(&with(condition)).await,
+            Vec::<String>::new(),
+            "{condition}"
+        );
+    }
 }

@@ -5,11 +5,12 @@ mod person;
 mod policy;
 mod server;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base::{Random, Timestamp};
 use domain::{ClientId, ClientTrust, ServerSlug, TrustDecision};
 use store::Declared;
+use wire::mcp::Json;
 
 use super::document::{Decision, Document};
 use super::problems::{Problems, join};
@@ -17,6 +18,8 @@ use super::problems::{Problems, join};
 /// What the file is read against.
 pub(super) struct Context<'a> {
     pub(super) now: &'a Declared,
+    /// What the arguments of tools look like that have conditions, by server and tool.
+    pub(super) input_schemas: &'a HashMap<ServerSlug, HashMap<String, Json>>,
     pub(super) public_url: &'a str,
     pub(super) at: Timestamp,
     pub(super) random: &'a dyn Random,

@@ -1,6 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use authz::{Requirement, ScopeDeclaration};
+use wire::mcp::Json;
 use wire::oauth::{Scope, ScopeSet};
 
 use super::super::document::Server;
@@ -12,8 +13,13 @@ const ENTRIES_MAX: usize = 10_000;
 const SCOPES_MAX: usize = 1_000;
 const TITLE_CHARS_MAX: usize = 200;
 
-/// The policy that a server says, at `path`.
-pub(super) fn read(said: &Server, path: &str, problems: &mut Problems<'_>) -> authz::Policy {
+/// The policy that a server says, at `path`. Conditions are held against the input schemas of their tools.
+pub(super) fn read(
+    said: &Server,
+    path: &str,
+    input_schemas: Option<&HashMap<String, Json>>,
+    problems: &mut Problems<'_>,
+) -> authz::Policy {
     let scopes = scopes(said, path, problems);
     let declared: ScopeSet = scopes.iter().map(|scope| scope.name.clone()).collect();
     for (index, scope) in scopes.iter().enumerate() {
@@ -49,7 +55,7 @@ pub(super) fn read(said: &Server, path: &str, problems: &mut Problems<'_>) -> au
         subject_rules: said.policy.rules.clone(),
         ..authz::Policy::default()
     };
-    for mistake in authz::check(&wanted, |_| None) {
+    for mistake in authz::check(&wanted, |tool| input_schemas?.get(tool)) {
         problems.say(&format!("{policy}.{}", mistake.place), &mistake.message);
     }
     wanted

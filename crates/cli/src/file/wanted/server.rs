@@ -48,7 +48,8 @@ pub(super) fn read(
     }
     settings(said, &mut server, &join(path, "settings"), problems);
     if said.policy != shown.policy || said.scopes != shown.scopes {
-        server.policy = policy::read(said, path, problems).written_over(&server.policy);
+        server.policy = policy::read(said, path, with.input_schemas.get(slug), problems)
+            .written_over(&server.policy);
     }
     server
 }
