@@ -1,11 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_json::Value;
 use wire::mcp::Json;
 use wire::oauth::ScopeSet;
 
-use crate::condition::{CLAIMS, steps};
+use crate::condition::{CLAIMS, are_compatible, steps};
 use crate::input_schema::{self, Described};
 use crate::{
     Condition, ListKind, Operator, Policy, RoleScopes, RuleClient, RuleWhat, RuleWho, SubjectRule,
@@ -67,6 +67,7 @@ pub fn check<'a>(
                     &mut mistakes,
                 );
             }
+            contradictions(&place, &entry.conditions, &mut mistakes);
         }
     }
     mistakes.0
@@ -208,6 +209,21 @@ fn subject_rule(policy: &Policy, place: &str, rule: &SubjectRule, mistakes: &mut
 fn is_host(text: &str) -> bool {
     let host = text.strip_prefix("*.").unwrap_or(text);
     crate::subject_rule::verified_host(&format!("https://{host}/")).as_deref() == Some(host)
+}
+
+/// A tool whose conditions nothing meets would be listed and refuse every call.
+fn contradictions(place: &str, conditions: &[Condition], mistakes: &mut Mistakes) {
+    let mut by_argument: BTreeMap<&str, Vec<&Condition>> = BTreeMap::new();
+    for condition in conditions {
+        let argument = condition.argument.as_str();
+        by_argument.entry(argument).or_default().push(condition);
+    }
+    for (argument, conditions) in by_argument {
+        if conditions.len() > 1 && !are_compatible(&conditions) {
+            let message = format!("no value of {argument} meets all of its conditions");
+            mistakes.add(place, message);
+        }
+    }
 }
 
 fn condition(place: &str, condition: &Condition, schema: Option<&Json>, mistakes: &mut Mistakes) {

@@ -51,9 +51,13 @@ impl From<bool> for Outcome {
 impl Condition {
     /// Judges a call's arguments, the very value that is sent on.
     pub(crate) fn judge(&self, arguments: Option<&Json>, facts: &CallerFacts<'_>) -> Outcome {
-        let Some(argument) = arguments.and_then(|arguments| at(arguments, &self.argument)) else {
-            return Outcome::Unclear;
-        };
+        match arguments.and_then(|arguments| at(arguments, &self.argument)) {
+            Some(argument) => self.judge_value(argument, facts),
+            None => Outcome::Unclear,
+        }
+    }
+
+    fn judge_value(&self, argument: &Json, facts: &CallerFacts<'_>) -> Outcome {
         match &self.operator {
             Operator::Equals(wanted) => equals(argument, wanted),
             Operator::OneOf(wanted) => wanted.iter().map(|wanted| equals(argument, wanted)).fold(
@@ -160,10 +164,64 @@ fn equals(argument: &Json, wanted: &Value) -> Outcome {
     }
 }
 
-/// `/home/alice/../bob` begins with `/home/alice/` and is not below it. Windows takes both slashes for separators.
+/// `/home/alice/../bob` begins with `/home/alice/` and is not below it, nor is `reports/../../etc` below `reports`. Windows
+/// takes both slashes for separators.
 fn leads_elsewhere(start: &str, text: &str) -> bool {
+    let is_path = start.contains(['/', '\\']);
     (start.contains('/') && uri_template::is_unsafe(&text.replace(' ', "_")))
-        || (start.contains(['/', '\\']) && uri_template::climbs(text))
+        || (is_path && text.bytes().any(|byte| byte.is_ascii_control()))
+        || uri_template::climbs(text)
+}
+
+/// Whether any value at all can meet these, which all speak of one argument. What they compare it with at each call, a
+/// claim, is taken for possible.
+pub(crate) fn are_compatible(conditions: &[&Condition]) -> bool {
+    let listed = conditions
+        .iter()
+        .filter_map(|condition| match &condition.operator {
+            Operator::Equals(value) => Some(std::slice::from_ref(value)),
+            Operator::OneOf(values) => Some(values.as_slice()),
+            _ => None,
+        })
+        .min_by_key(|values| values.len());
+    if let Some(values) = listed {
+        let facts = CallerFacts::default();
+        return values.iter().filter_map(as_json).any(|value| {
+            conditions.iter().all(|condition| {
+                matches!(&condition.operator, Operator::EqualsClaim(_)) && value.as_str().is_some()
+                    || condition.judge_value(&value, &facts) == Outcome::Met
+            })
+        });
+    }
+    let starts = conditions
+        .iter()
+        .filter_map(|condition| match &condition.operator {
+            Operator::StartsWith(start) => Some(start.as_str()),
+            _ => None,
+        });
+    let longest = starts.clone().max_by_key(|start| start.len());
+    let is_text = longest.is_some()
+        || conditions
+            .iter()
+            .any(|condition| matches!(condition.operator, Operator::EqualsClaim(_)));
+    let is_number = conditions
+        .iter()
+        .any(|condition| matches!(condition.operator, Operator::AtMost(_)));
+    let nested =
+        longest.is_none_or(|longest| starts.clone().all(|start| longest.starts_with(start)));
+    nested && !(is_text && is_number)
+}
+
+fn as_json(value: &Value) -> Option<Json> {
+    match value {
+        Value::String(text) => Some(Json::from(text.as_str())),
+        Value::Bool(truth) => Some(Json::Bool(*truth)),
+        Value::Number(number) => {
+            wire::mcp::parse_strict(number.to_string().as_bytes(), &wire::mcp::Limits::default())
+                .ok()
+        }
+        _ => None,
+    }
 }
 
 impl fmt::Display for Condition {

@@ -108,7 +108,7 @@ pub(crate) fn is_unsafe(uri: &str) -> bool {
     false
 }
 
-/// Whether a path of Unix or Windows has dot segments or control characters, plain or percent-encoded up to three times
+/// Whether a path of Unix or Windows has dot segments, plain or percent-encoded up to three times
 /// over. Windows drops dots and spaces at the end of a name, so `.. ` is `..` there.
 pub(crate) fn climbs(path: &str) -> bool {
     let mut bytes = path.as_bytes().to_vec();
@@ -117,7 +117,7 @@ pub(crate) fn climbs(path: &str) -> bool {
             segment.contains(&b'.') && segment.iter().all(|byte| matches!(byte, b'.' | b' '))
         };
         let is_separator = |byte: &u8| matches!(byte, b'/' | b'\\');
-        if bytes.iter().any(u8::is_ascii_control) || bytes.split(is_separator).any(dotted) {
+        if bytes.split(is_separator).any(dotted) {
             return true;
         }
         let decoded = percent_decoded(&bytes);

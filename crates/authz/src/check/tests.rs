@@ -115,6 +115,44 @@ fn a_condition_speaks_of_an_argument_that_the_tool_has_and_of_values_that_it_can
 }
 
 #[test]
+fn conditions_on_one_argument_can_be_met_together() {
+    let both = |one: Value, two: Value| json!([{"argument": "/free", "operator": one}, {"argument": "/free", "operator": two}]);
+    let equals = |value: Value| json!({"equals": value});
+    let one_of = |values: Value| json!({"one_of": values});
+    let starts = |start: &str| json!({"starts_with": start});
+    let at_most = |number: i64| json!({"at_most": number});
+    let claim = || json!({"equals_claim": "sub"});
+    let cases: Vec<_> = [
+        (equals(json!("a")), equals(json!("b")), equals(json!("a"))),
+        (
+            one_of(json!(["a", "b"])),
+            one_of(json!(["c", 1])),
+            one_of(json!(["b", 1])),
+        ),
+        (equals(json!("team-a")), starts("x"), starts("team-")),
+        (equals(json!(7)), at_most(6), at_most(7)),
+        (starts("/srv/"), starts("/home/"), starts("/srv/shared/")),
+        (at_most(1), starts("1"), at_most(2)),
+        (claim(), at_most(1), starts("usr_")),
+        (equals(json!(1)), claim(), equals(json!(1.0))),
+    ]
+    .into_iter()
+    .map(|(one, wrong, right)| {
+        (
+            both(one.clone(), wrong),
+            "no value of /free meets all",
+            both(one, right),
+        )
+    })
+    .collect();
+    wrong_and_right("/tools/list_todos/conditions", &cases);
+    // Of two arguments each may have its own.
+    let apart = json!([{"argument": "/free", "operator": {"equals": "a"}},
+        {"argument": "/list", "operator": {"equals": "home"}}]);
+    assert_eq!(checked("/tools/list_todos/conditions", &apart), [""; 0]);
+}
+
+#[test]
 fn a_role_permits_scopes_that_there_are_and_has_a_name_of_its_own() {
     let role =
         |id: &str, name: &str, scopes: Value| json!({"id": id, "name": name, "scopes": scopes});

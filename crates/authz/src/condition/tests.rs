@@ -48,6 +48,16 @@ fn each_operator_says_yes_no_and_that_it_cannot_tell() {
             r#"{"x":{"team-":1}}"#,
             Unclear,
         ),
+        (
+            json!({"starts_with": "reports"}),
+            r#"{"x":"reports/../../etc/passwd"}"#,
+            NotMet,
+        ),
+        (
+            json!({"starts_with": "Note: "}),
+            r#"{"x":"Note: see a/b ...\nand so on"}"#,
+            Met,
+        ),
         (json!({"at_most": 10}), r#"{"x":10}"#, Met),
         (
             json!({"at_most": 10}),
