@@ -11,7 +11,9 @@ pub fn revoked(revocations: &Revocations, token: &VerifiedToken) -> bool {
     }
     let issued = Timestamp::from_unix_seconds(token.iat);
     let cut_off = |moment: Option<&Timestamp>| moment.is_some_and(|moment| issued < *moment);
-    cut_off(revocations.everybody.as_ref())
+    let standing = revocations.standings.get(&token.sub);
+    standing.is_some_and(|standing| token.standing < *standing)
+        || cut_off(revocations.everybody.as_ref())
         || cut_off(revocations.subjects.get(&token.sub))
         || cut_off(revocations.clients.get(&token.client_id))
 }

@@ -58,6 +58,9 @@ pub struct Revocations {
     /// Subjects whose tokens issued before the moment are refused.
     #[serde(serialize_with = "in_order")]
     pub subjects: HashMap<String, Timestamp>,
+    /// Subjects whose tokens of a lower `standing` are refused: their roles or groups changed.
+    #[serde(serialize_with = "in_order")]
+    pub standings: HashMap<String, i64>,
     /// Clients whose tokens issued before the moment are refused.
     #[serde(serialize_with = "in_order")]
     pub clients: HashMap<String, Timestamp>,
@@ -66,8 +69,8 @@ pub struct Revocations {
 }
 
 /// The same entries are the same bytes.
-fn in_order<S: Serializer>(
-    entries: &HashMap<String, Timestamp>,
+fn in_order<S: Serializer, T: Serialize>(
+    entries: &HashMap<String, T>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let entries: BTreeMap<_, _> = entries.iter().collect();

@@ -248,6 +248,10 @@ fn read_claims(claims: &Object, latest: Timestamp) -> Result<AccessTokenClaims, 
         },
         roles: ids(claims, "roles")?,
         groups: ids(claims, "groups")?,
+        standing: match claims.get("standing") {
+            None => 0,
+            Some(_) => seconds(claims, "standing")?,
+        },
         client_vouched: match claims.get("client_vouched") {
             None => false,
             Some(truth) => truth

@@ -266,7 +266,6 @@ async fn complete(
             .union(&scopes),
         approved_at: now,
     };
-    let standing = standing(authority, server, request, signed_in).await?;
     authority
         .client_documents()
         .keep(&client)
@@ -283,10 +282,7 @@ async fn complete(
         redirect_uri: consent.redirect_uri.clone(),
         code_challenge: request.challenge()?,
         scopes: scopes.clone(),
-        withheld: withheld(server, request, &scopes)
-            .into_iter()
-            .chain(standing.withheld(server, &scopes))
-            .collect(),
+        withheld: withheld(server, request, &scopes),
         authenticated_at: signed_in.session.authenticated_at,
         grant: GrantId::at(now, authority.random()),
         issued_at: now,

@@ -57,8 +57,7 @@ pub async fn introspect(
     };
     let client = ClientId::from_text(claims.client_id.as_str());
     let standing = Standing::of(authority, server, &claims.sub, &client).await?;
-    let issued = Timestamp::from_unix_seconds(claims.iat);
-    if standing.not_before.is_some_and(|moment| issued < moment) {
+    if claims.standing < standing.revision {
         return Ok(IntrospectionResponse::default());
     }
     Ok(IntrospectionResponse {
@@ -126,12 +125,10 @@ fn active(
         scope: scope.clone(),
         reason: WithheldReason::RemovedSince,
     });
-    // What roles withheld when it was approved may be given by now.
-    let kept = grant
-        .withheld
-        .iter()
-        .filter(|withheld| !claims.scope.contains(&withheld.scope));
-    let withheld_now = standing.withheld(server, &declared);
+    let kept = grant.withheld.iter();
+    // What roles and rules withhold changes with them, and is narrower in each token: asked of what was approved.
+    let approved = grant.scopes.intersection(&server.declared_scopes);
+    let withheld_now = standing.withheld(server, &approved);
     let withheld_scopes: Vec<_> = kept
         .cloned()
         .chain(removed)

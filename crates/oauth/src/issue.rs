@@ -51,11 +51,8 @@ pub(crate) fn access_token(
         sub: subject.subject.to_owned(),
         aud: server.server.resource.clone(),
         exp: now.after(lifetime).unix_seconds(),
-        // Within the second in which an epoch began, or a role was given, a token must not look like one from before.
-        iat: now
-            .max(authority.store().epoch().began_at)
-            .max(standing.not_before.unwrap_or(now))
-            .unix_seconds(),
+        // Within the second in which an epoch began, a token must not look like one from before.
+        iat: now.max(authority.store().epoch().began_at).unix_seconds(),
         jti: base64url(token_id),
         client_id: subject.client.to_owned(),
         scope: scopes.clone(),
@@ -63,6 +60,7 @@ pub(crate) fn access_token(
         auth_time: subject.authenticated_at.map(Timestamp::unix_seconds),
         roles: standing.roles.clone(),
         groups: standing.groups.clone(),
+        standing: standing.revision,
         client_vouched: standing.client_vouched,
         cnf: None,
     };

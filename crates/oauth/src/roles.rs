@@ -1,6 +1,6 @@
 use base::{Random, Timestamp};
 use domain::{AuditEvent, AuditEventKind, Group, GroupId, RoleHolder, UserId};
-use store::{GivenRole, InsertGroup, Store, StoreError};
+use store::{GivenRole, InsertGroup, RemoveGroup, Store, StoreError};
 
 /// Gives a role; false when they have it, or are gone.
 ///
@@ -58,7 +58,7 @@ pub async fn remove_group(
     store: &Store,
     now: Timestamp,
     group: &Group,
-) -> Result<bool, StoreError> {
+) -> Result<RemoveGroup, StoreError> {
     let event = event(AuditEventKind::GroupRemoved, now, None, described(group));
     store.remove_group(&group.id, event).await
 }

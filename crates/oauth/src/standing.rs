@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authz::{CallerFacts, Grantable, ScopeWithheld};
-use base::Timestamp;
 use domain::{ClientId, ClientRegistration, WithheldReason, WithheldScope};
 use store::{PersonStanding, StoreError};
 use wire::oauth::ScopeSet;
@@ -20,14 +19,14 @@ pub(crate) struct Standing {
     pub client_vouched: bool,
     pub roles: Vec<String>,
     pub groups: Vec<String>,
-    /// No token may be dated before: an older one would be refused.
-    pub not_before: Option<Timestamp>,
+    /// Which of this person's standings it is. A token says so, and is refused when a later one has begun.
+    pub revision: i64,
     /// The server as the store has it, when the one that was given is older.
     newer: Option<Arc<ServerContext>>,
 }
 
 impl Standing {
-    /// Reads what the store knows; nothing while the policy has neither roles nor rules.
+    /// Reads what the store knows. Also where the policy says nothing of roles: it may have done so a moment ago.
     ///
     /// # Errors
     /// When the store fails, or the policy is being changed.
@@ -37,21 +36,19 @@ impl Standing {
         subject: &str,
         client: &ClientId,
     ) -> Result<Self, Error> {
-        let policy = &server.server.policy;
         let mut standing = Self {
             subject: subject.to_owned(),
             client: client.as_str().to_owned(),
             client_vouched: false,
             roles: Vec::new(),
             groups: Vec::new(),
-            not_before: None,
+            revision: 0,
             newer: None,
         };
-        if policy.roles.is_empty() && policy.subject_rules.is_empty() {
-            return Ok(standing);
-        }
-        standing.client_vouched = is_vouched_for(authority, server, client).await?;
         if subject == client.as_str() {
+            if !server.server.policy.subject_rules.is_empty() {
+                standing.client_vouched = is_vouched_for(authority, server, client).await?;
+            }
             return Ok(standing);
         }
         let given = authority
@@ -60,8 +57,11 @@ impl Standing {
             .await?;
         standing.newer = newer(authority, server, &given).await?;
         let policy = &standing.newer.as_deref().unwrap_or(server).server.policy;
+        if !policy.subject_rules.is_empty() {
+            standing.client_vouched = is_vouched_for(authority, server, client).await?;
+        }
         let named = policy.named_groups();
-        standing.not_before = given.cut_off;
+        standing.revision = given.revision;
         standing.roles = given.roles;
         standing.roles.retain(|id| policy.role(id).is_some());
         standing.roles.truncate(IDS_MAX);
@@ -100,8 +100,8 @@ impl Standing {
     }
 }
 
-/// The server with the policy that was in force when `given` was read, unless `server` has it. A token is dated after the
-/// cut-off that came with a policy, so what it says must be what that policy asks.
+/// The server with the policy that was in force when `given` was read, unless `server` has it: what a token says must be what
+/// the policy asks that its standing came with.
 async fn newer(
     authority: &Authority,
     server: &ServerContext,

@@ -76,12 +76,11 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                         .filter(|cut_off| cut_off.server == server.slug)
                         .map(|cut_off| (cut_off.client.as_str().to_owned(), cut_off.issued_before))
                         .collect(),
-                    // Deletion last: it says more.
-                    subjects: subjects
+                    subjects: deleted.clone(),
+                    standings: subjects
                         .iter()
                         .filter(|cut_off| cut_off.server == server.slug)
-                        .map(|cut_off| (cut_off.user.as_str().to_owned(), cut_off.issued_before))
-                        .chain(deleted.clone())
+                        .map(|cut_off| (cut_off.user.as_str().to_owned(), cut_off.standing))
                         .collect(),
                     everybody: Some(authority.store().epoch().began_at),
                 },

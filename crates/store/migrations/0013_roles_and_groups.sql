@@ -20,11 +20,12 @@ CREATE TABLE given_role (
 );
 CREATE INDEX given_role_holder ON given_role (holder);
 
--- Tokens on behalf of a person at a server from before a moment are refused, until the last has expired.
+-- Tokens on behalf of a person at a server with a lower standing are refused, until the last has expired. It is the change
+-- counter of the moment when their roles or groups changed: no moment in time, for nobody knows when a commit ends.
 CREATE TABLE subject_cut_off (
     server TEXT NOT NULL REFERENCES mcp_server (slug),
     user_id TEXT NOT NULL,
-    issued_before BIGINT NOT NULL,
+    standing BIGINT NOT NULL,
     remembered_until BIGINT NOT NULL,
     PRIMARY KEY (server, user_id)
 );

@@ -15,7 +15,8 @@ impl Conn {
         .map(|_| ())
     }
 
-    /// For the beginning of a transaction that reads what it then relies on. Those that begin so, or by counting a change,
+    /// For the beginning of a transaction that reads what it then relies on, and of any that writes a server's row, so that
+    /// all take the two in one order. Those that begin so, or by counting a change,
     /// wait for each other and see what the one before wrote: somebody joins a group before it is given a role or
     /// afterwards, and the one that comes second cuts them off. Nothing is counted.
     pub(crate) async fn wait_for_other_changes(&mut self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-use base::Timestamp;
+use authz::Policy;
 use domain::{AuditEvent, RoleHolder, ServerSlug, UserId};
 
 use crate::conn::Conn;
@@ -12,8 +12,8 @@ pub struct PersonStanding {
     pub roles: Vec<String>,
     /// The ids of their groups.
     pub groups: Vec<String>,
-    /// The moment before which no token of theirs may be dated.
-    pub cut_off: Option<Timestamp>,
+    /// Which of their standings this is; 0 for the first. A token that is minted of it says so.
+    pub revision: i64,
     /// The revision of the server's policy at the same moment; 0 when there is no such server.
     pub policy_revision: i64,
 }
@@ -46,6 +46,9 @@ impl Conn {
         }
         let sql = "INSERT INTO given_role (server, holder, role) \
                    SELECT slug, $2, $3 FROM mcp_server WHERE slug = $1 AND removed_at IS NULL ON CONFLICT DO NOTHING";
+        if !self.has_role(&given.server, &given.role).await? {
+            return Ok(false);
+        }
         self.change_given(sql, given, event).await
     }
 
@@ -57,6 +60,17 @@ impl Conn {
         self.wait_for_other_changes().await?;
         let sql = "DELETE FROM given_role WHERE server = $1 AND holder = $2 AND role = $3";
         self.change_given(sql, given, event).await
+    }
+
+    /// What a policy does not have cannot be given: it would come to life with a later policy.
+    async fn has_role(&mut self, server: &ServerSlug, role: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT slug, policy FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
+        let args = Args::with_capacity(1).text(server.as_str());
+        let Some(row) = self.fetch_optional(sql, args).await? else {
+            return Ok(false);
+        };
+        let policy: Policy = RowReader::new(&row, "mcp_server").json(1)?;
+        Ok(policy.role(role).is_some())
     }
 
     async fn change_given(
@@ -80,7 +94,7 @@ impl Conn {
 
 impl Store {
     /// Gives a person or a group a role; older tokens of those whom it concerns are refused. False when there is no such
-    /// server, person or group, or they have it. Whether the policy has the role is for the caller to know.
+    /// server, role, person or group, or they have it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -143,7 +157,7 @@ impl Store {
         let sql = "SELECT 'role', role, 0 FROM given_role WHERE server = $1 AND (holder = $2 \
                    OR holder IN (SELECT group_id FROM group_member WHERE user_id = $2)) \
                    UNION SELECT 'group', group_id, 0 FROM group_member WHERE user_id = $2 \
-                   UNION SELECT 'cut-off', '', issued_before FROM subject_cut_off WHERE server = $1 AND user_id = $2 \
+                   UNION SELECT 'standing', '', standing FROM subject_cut_off WHERE server = $1 AND user_id = $2 \
                    UNION SELECT 'policy', '', policy_revision FROM mcp_server WHERE slug = $1 \
                    ORDER BY 1, 2";
         let args = Args::with_capacity(2).text(server.as_str()).text(user);
@@ -154,7 +168,7 @@ impl Store {
                 "role" => standing.roles.push(row.text(1)?.to_owned()),
                 "group" => standing.groups.push(row.text(1)?.to_owned()),
                 "policy" => standing.policy_revision = row.int(2)?,
-                _ => standing.cut_off = Some(row.time(2)?),
+                _ => standing.revision = row.int(2)?,
             }
         }
         Ok(standing)

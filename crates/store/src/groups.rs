@@ -1,4 +1,4 @@
-use domain::{AuditEvent, Group, GroupId, UserId};
+use domain::{AuditEvent, Group, GroupId, ServerSlug, UserId};
 
 use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul};
@@ -13,6 +13,17 @@ pub enum InsertGroup {
     NameTaken,
     /// There are as many as there may be.
     TooMany,
+}
+
+/// What came of removing a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoveGroup {
+    /// It was removed.
+    Removed,
+    /// There is no such group.
+    Unknown,
+    /// A rule of this server names it: without the group, whom the rule denies something would be free of it.
+    Named(ServerSlug),
 }
 
 /// The most groups of an authority.
@@ -45,20 +56,27 @@ impl Conn {
         &mut self,
         group: &GroupId,
         event: &AuditEvent,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<RemoveGroup, StoreError> {
         self.wait_for_other_changes().await?;
         let id = || Args::with_capacity(1).text(group.as_str());
-        let sql = "SELECT user_id FROM group_member WHERE group_id = $1";
-        for row in self.fetch_all(sql, id()).await? {
-            let user = UserId::from_text(RowReader::new(&row, "group_member").text(0)?);
-            self.cut_off_member(group, &user, event.at).await?;
+        let sql = "SELECT slug FROM mcp_server WHERE removed_at IS NULL AND policy LIKE '%' || $1 || '%' \
+                   ORDER BY slug LIMIT 1";
+        if let Some(row) = self.fetch_optional(sql, id()).await? {
+            let row = RowReader::new(&row, "mcp_server");
+            return Ok(RemoveGroup::Named(
+                row.parse(0, |text| ServerSlug::parse(text).ok())?,
+            ));
         }
+        self.cut_off_members(group, None, event.at).await?;
         self.execute("DELETE FROM group_member WHERE group_id = $1", id())
             .await?;
         self.execute("DELETE FROM given_role WHERE holder = $1", id())
             .await?;
-        self.change("DELETE FROM people_group WHERE id = $1", id(), event)
-            .await
+        let sql = "DELETE FROM people_group WHERE id = $1";
+        Ok(match self.change(sql, id(), event).await? {
+            true => RemoveGroup::Removed,
+            false => RemoveGroup::Unknown,
+        })
     }
 
     pub(crate) async fn join_group(
@@ -76,7 +94,7 @@ impl Conn {
             .text(user.as_str());
         let joined = self.change(sql, args, event).await?;
         if joined {
-            self.cut_off_member(group, user, event.at).await?;
+            self.cut_off_members(group, Some(user), event.at).await?;
         }
         Ok(joined)
     }
@@ -88,7 +106,7 @@ impl Conn {
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
         self.wait_for_other_changes().await?;
-        self.cut_off_member(group, user, event.at).await?;
+        self.cut_off_members(group, Some(user), event.at).await?;
         let sql = "DELETE FROM group_member WHERE group_id = $1 AND user_id = $2";
         let args = Args::with_capacity(2)
             .text(group.as_str())
@@ -114,8 +132,7 @@ impl Store {
         .await
     }
 
-    /// Removes a group with the roles that it was given: its members' older tokens are refused. False when there is no
-    /// such group.
+    /// Removes a group with the roles that it was given: its members' older tokens are refused.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -123,7 +140,7 @@ impl Store {
         &self,
         group: &GroupId,
         event: AuditEvent,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<RemoveGroup, StoreError> {
         refuse_nul(&[("detail", &event.detail)])?;
         self.write((group.clone(), event), |conn, (group, event)| {
             Box::pin(conn.remove_group(group, event))

@@ -87,7 +87,7 @@ pub use deleted_users::{DeleteUser, DeletedUser, UserDeleted};
 pub use epoch::Epoch;
 pub use error::StoreError;
 pub use given_roles::{GivenRole, PersonStanding};
-pub use groups::InsertGroup;
+pub use groups::{InsertGroup, RemoveGroup};
 pub use keys::KeyAdded;
 pub use load::StoreLoad;
 pub use move_authority::MoveAuthority;

@@ -53,6 +53,7 @@ pub struct Dependents {
 impl Conn {
     pub(crate) async fn move_server(&mut self, change: &Move) -> Result<Moved, StoreError> {
         let (slug, now) = (change.slug.as_str(), change.event.at);
+        self.wait_for_other_changes().await?;
         if self.is_taken(&change.slug, &change.to).await? {
             return Ok(Moved::Taken);
         }

@@ -28,6 +28,7 @@ impl Conn {
         change: &ServerSettingsChange,
         event: &AuditEvent,
     ) -> Result<SettingsChanged, StoreError> {
+        self.wait_for_other_changes().await?;
         let sql = "SELECT slug, settings FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
         let args = Args::with_capacity(1).text(slug.as_str());
         let Some(row) = self.fetch_optional(sql, args).await? else {

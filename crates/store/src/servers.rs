@@ -78,6 +78,7 @@ impl Conn {
     }
 
     pub(crate) async fn update_server(&mut self, row: &ServerRow) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         let sql = "UPDATE mcp_server SET name = $2, upstream = $3, settings = $4 \
                    WHERE slug = $1 AND removed_at IS NULL";
         let args = Args::with_capacity(4)
@@ -93,6 +94,7 @@ impl Conn {
         slug: &ServerSlug,
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         let sql = "UPDATE mcp_server SET removed_at = $2, resource = 'removed ' || slug || ' ' || resource \
                    WHERE slug = $1 AND removed_at IS NULL";
         let args = Args::with_capacity(2).text(slug.as_str()).time(event.at);
@@ -120,7 +122,7 @@ impl Conn {
         self.wait_for_other_changes().await?;
         let new: Policy = serde_json::from_str(policy)
             .map_err(|error| StoreError::Internal(format!("a policy is not readable: {error}")))?;
-        let newly_named = self.newly_named_groups(slug, &new).await?;
+        let regrouped = self.regrouped(slug, &new).await?;
         let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
                    WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
         let args = Args::with_capacity(3)
@@ -128,8 +130,8 @@ impl Conn {
             .text(policy)
             .int(expected_revision);
         if self.change(sql, args, event).await? {
-            // Their members' tokens do not say that they are in them.
-            for group in newly_named {
+            // Their members' tokens do not say that they are in them, or say it where nobody looks after it any more.
+            for group in regrouped {
                 self.cut_off_holder(slug, &RoleHolder::Group(group), event.at)
                     .await?;
             }
@@ -157,24 +159,21 @@ impl Conn {
 }
 
 impl Conn {
-    /// The groups that a new policy speaks of and the present one does not.
-    async fn newly_named_groups(
+    /// The groups that either a new policy speaks of, or the present one.
+    async fn regrouped(
         &mut self,
         slug: &ServerSlug,
         policy: &Policy,
     ) -> Result<Vec<GroupId>, StoreError> {
-        let mut named = policy.named_groups();
-        if named.is_empty() {
-            return Ok(Vec::new());
-        }
         let sql = "SELECT slug, policy FROM mcp_server WHERE slug = $1";
         let args = Args::with_capacity(1).text(slug.as_str());
-        if let Some(row) = self.fetch_optional(sql, args).await? {
-            let present: Policy = RowReader::new(&row, "mcp_server").json(1)?;
-            let known = present.named_groups();
-            named.retain(|group| !known.contains(group));
-        }
-        Ok(named.into_iter().map(GroupId::from_text).collect())
+        let Some(row) = self.fetch_optional(sql, args).await? else {
+            return Ok(Vec::new());
+        };
+        let present: Policy = RowReader::new(&row, "mcp_server").json(1)?;
+        let (then, now) = (present.named_groups(), policy.named_groups());
+        let regrouped = then.symmetric_difference(&now);
+        Ok(regrouped.copied().map(GroupId::from_text).collect())
     }
 
     /// Of roles that the new policy does not have nothing is left that could come back with them later.
@@ -184,21 +183,17 @@ impl Conn {
         policy: &Policy,
         event: &AuditEvent,
     ) -> Result<(), StoreError> {
-        let sql = "SELECT holder, role FROM given_role WHERE server = $1 ORDER BY holder, role";
+        let sql = "SELECT DISTINCT role FROM given_role WHERE server = $1 ORDER BY role";
         let args = Args::with_capacity(1).text(slug.as_str());
         for row in self.fetch_all(sql, args).await? {
             let row = RowReader::new(&row, "given_role");
-            let (holder, role) = (row.text(0)?, row.text(1)?);
+            let role = row.text(0)?;
             if policy.role(role).is_some() {
                 continue;
             }
-            self.cut_off_holder(slug, &RoleHolder::from_text(holder), event.at)
-                .await?;
-            let sql = "DELETE FROM given_role WHERE server = $1 AND holder = $2 AND role = $3";
-            let args = Args::with_capacity(3)
-                .text(slug.as_str())
-                .text(holder)
-                .text(role);
+            self.cut_off_holders_of(slug, role, event.at).await?;
+            let sql = "DELETE FROM given_role WHERE server = $1 AND role = $2";
+            let args = Args::with_capacity(2).text(slug.as_str()).text(role);
             self.execute(sql, args).await?;
         }
         Ok(())

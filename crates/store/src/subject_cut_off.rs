@@ -18,25 +18,18 @@ pub struct SubjectCutOff {
     pub server: ServerSlug,
     /// On behalf of this person.
     pub user: UserId,
-    /// Issued before this moment, a whole second: a token is dated to the second.
-    pub issued_before: Timestamp,
+    /// Of a lower `standing` than this.
+    pub standing: i64,
 }
 
-/// From which moment tokens are good again. A write may wait three seconds for its turn, and a token that is minted
-/// meanwhile does not know of it. It is less than what verifiers allow for clocks.
-fn issued_before(now: Timestamp) -> Timestamp {
-    Timestamp::from_unix_seconds(now.unix_seconds() + 3)
-}
-
-/// Adds cut-offs. One that is there never moves back: of two changes the earlier may be written last.
+/// Adds cut-offs. What a token says was read before or after the commit that they are written with, whatever its clock
+/// says and however long that commit took; so it carries the number that was read with the rest.
 macro_rules! cut_off {
     ($rows:literal) => {
         concat!(
-            "INSERT INTO subject_cut_off (server, user_id, issued_before, remembered_until) ",
+            "INSERT INTO subject_cut_off (server, user_id, standing, remembered_until) ",
             $rows,
-            " ON CONFLICT (server, user_id) DO UPDATE SET \
-             issued_before = CASE WHEN excluded.issued_before > subject_cut_off.issued_before \
-             THEN excluded.issued_before ELSE subject_cut_off.issued_before END, \
+            " ON CONFLICT (server, user_id) DO UPDATE SET standing = excluded.standing, \
              remembered_until = CASE WHEN excluded.remembered_until > subject_cut_off.remembered_until \
              THEN excluded.remembered_until ELSE subject_cut_off.remembered_until END"
         )
@@ -44,14 +37,15 @@ macro_rules! cut_off {
 }
 
 impl Conn {
+    /// Counts a change first, so that each standing is above all that were given out before.
     async fn cut_off(
         &mut self,
         sql: &'static str,
         of: [&str; 2],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let args = Args::with_capacity(4)
-            .time(issued_before(now))
+        self.count_change().await?;
+        let args = Args::with_capacity(3)
             .time(now.after(REMEMBERED))
             .text(of[0])
             .text(of[1]);
@@ -66,30 +60,49 @@ impl Conn {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let sql = match holder {
-            RoleHolder::Person(_) => cut_off!("VALUES ($3, $4, $1, $2)"),
+            RoleHolder::Person(_) => {
+                cut_off!("VALUES ($2, $3, (SELECT counter FROM change WHERE id = 1), $1)")
+            }
             RoleHolder::Group(_) => cut_off!(
-                "SELECT s.slug, m.user_id, $1, $2 FROM mcp_server s, group_member m \
-                 WHERE s.slug = $3 AND m.group_id = $4"
+                "SELECT s.slug, m.user_id, c.counter, $1 FROM mcp_server s, group_member m, change c \
+                 WHERE s.slug = $2 AND m.group_id = $3 AND c.id = 1"
             ),
         };
         self.cut_off(sql, [server.as_str(), holder.as_str()], now)
             .await
     }
 
-    /// One member of a group, at every server that gave it a role or names it in its policy.
-    pub(crate) async fn cut_off_member(
+    /// Everybody who has a role at a server, directly or through a group.
+    pub(crate) async fn cut_off_holders_of(
         &mut self,
-        group: &GroupId,
-        user: &UserId,
+        server: &ServerSlug,
+        role: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let sql = cut_off!(
-            "SELECT s.slug, m.user_id, $1, $2 FROM mcp_server s, group_member m \
-             WHERE s.removed_at IS NULL AND m.group_id = $3 AND m.user_id = $4 AND (s.policy LIKE '%' || $3 || '%' \
-             OR EXISTS (SELECT 1 FROM given_role g WHERE g.server = s.slug AND g.holder = $3))"
+            "SELECT g.server, u.id, c.counter, $1 FROM given_role g, app_user u, change c \
+             WHERE g.server = $2 AND g.role = $3 AND c.id = 1 AND (u.id = g.holder OR EXISTS \
+             (SELECT 1 FROM group_member m WHERE m.group_id = g.holder AND m.user_id = u.id)) \
+             GROUP BY g.server, u.id, c.counter"
         );
-        self.cut_off(sql, [group.as_str(), user.as_str()], now)
-            .await
+        self.cut_off(sql, [server.as_str(), role], now).await
+    }
+
+    /// One member of a group, or all of them, at every server that gave it a role or names it in its policy.
+    pub(crate) async fn cut_off_members(
+        &mut self,
+        group: &GroupId,
+        only: Option<&UserId>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = cut_off!(
+            "SELECT s.slug, m.user_id, c.counter, $1 FROM mcp_server s, group_member m, change c \
+             WHERE s.removed_at IS NULL AND c.id = 1 AND m.group_id = $2 AND ($3 = '' OR m.user_id = $3) \
+             AND (s.policy LIKE '%' || $2 || '%' \
+             OR EXISTS (SELECT 1 FROM given_role g WHERE g.server = s.slug AND g.holder = $2))"
+        );
+        let only = only.map_or("", UserId::as_str);
+        self.cut_off(sql, [group.as_str(), only], now).await
     }
 }
 
@@ -102,7 +115,8 @@ impl Store {
         &self,
         now: Timestamp,
     ) -> Result<Vec<SubjectCutOff>, StoreError> {
-        let sql = "SELECT server, user_id, issued_before FROM subject_cut_off WHERE remembered_until > $1";
+        let sql =
+            "SELECT server, user_id, standing FROM subject_cut_off WHERE remembered_until > $1";
         let rows = self
             .fetch_all(sql, Args::with_capacity(1).time(now))
             .await?;
@@ -112,7 +126,7 @@ impl Store {
                 Ok(SubjectCutOff {
                     server: row.parse(0, |text| ServerSlug::parse(text).ok())?,
                     user: UserId::from_text(row.text(1)?),
-                    issued_before: row.time(2)?,
+                    standing: row.int(2)?,
                 })
             })
             .collect()

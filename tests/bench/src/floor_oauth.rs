@@ -78,6 +78,7 @@ async fn token(
 ) -> Json<TokenResponse> {
     let now = SystemClock.now().unix_seconds();
     let claims = AccessTokenClaims {
+        standing: 0,
         iss: "http://localhost:4180/servers/todo".into(),
         sub: "usr_0123456789012345678901234567890123456789012".into(),
         aud: "http://localhost:4180/mcp/todo".into(),

@@ -518,6 +518,16 @@ fn a_revoked_grant_and_what_is_older_than_a_cut_off_are_revoked() {
     assert!(revoked(&subject("usr_alice", 1), &token));
     assert!(!revoked(&subject("usr_alice", 0), &token));
     assert!(!revoked(&subject("usr_bob", 1000), &token));
+    let standing = |id: &str, standing| Revocations {
+        standings: [(id.to_owned(), standing)].into(),
+        ..Revocations::default()
+    };
+    assert!(revoked(&standing("usr_alice", 1), &token));
+    assert!(!revoked(&standing("usr_bob", 1), &token));
+    let seventh = claims(&[("standing", "7")]);
+    let seventh = verify(&keys, &keys.token("ec", EC_HEADER, &seventh)).unwrap();
+    assert!(revoked(&standing("usr_alice", 8), &seventh));
+    assert!(!revoked(&standing("usr_alice", 7), &seventh));
     let client = |id: &str, offset_ms| Revocations {
         clients: [(id.to_owned(), moment(offset_ms))].into(),
         ..Revocations::default()

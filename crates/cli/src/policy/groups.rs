@@ -2,7 +2,7 @@ use base::{Clock as _, OsRandom, SystemClock};
 use clap::Subcommand;
 use domain::Group;
 use serde_json::json;
-use store::InsertGroup;
+use store::{InsertGroup, RemoveGroup};
 
 use crate::failure::usage;
 use crate::maintenance::{Maintenance, table};
@@ -78,9 +78,16 @@ impl Maintenance {
             }
             GroupsCommand::Remove { name } => {
                 let group = self.group(&name).await?;
-                oauth::roles::remove_group(store, now, &group).await?;
-                out.line(format!("group {} removed", group.name));
-                Ok(())
+                match oauth::roles::remove_group(store, now, &group).await? {
+                    RemoveGroup::Removed | RemoveGroup::Unknown => {
+                        out.line(format!("group {} removed", group.name));
+                        Ok(())
+                    }
+                    RemoveGroup::Named(server) => Err(usage(format!(
+                        "a rule of {server} names the group {}; remove that first: portcullis rules list {server}",
+                        group.name
+                    ))),
+                }
             }
             GroupsCommand::Join { name, person } => {
                 let group = self.group(&name).await?;

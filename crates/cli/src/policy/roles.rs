@@ -209,12 +209,6 @@ impl Maintenance {
         }
         let removed = format!("role {} removed", role.name);
         self.publish(server, &policy, removed.clone()).await?;
-        let given = self.store().list_given_roles(Some(&server.slug), None);
-        for given in given.await? {
-            if given.role == role.id {
-                oauth::roles::take(self.store(), SystemClock.now(), given, &role.name).await?;
-            }
-        }
         out.line(removed);
         Ok(())
     }

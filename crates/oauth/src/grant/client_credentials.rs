@@ -35,10 +35,9 @@ pub(crate) async fn issue(
         }
     };
     server.check_resources(form.all("resource"), now)?;
-    let (scopes, mut withheld) = granted(server, service_scopes, form.get("scope"))?;
+    let (approved, withheld) = granted(server, service_scopes, form.get("scope"))?;
     let standing = Standing::of(authority, server, client.id.as_str(), &client.id).await?;
-    withheld.extend(standing.withheld(server, &scopes));
-    let scopes = standing.grantable(server, &scopes).granted;
+    let scopes = standing.grantable(server, &approved).granted;
 
     let lifetime = server.server.settings.access_token_lifetime();
     let grant = ServiceGrant {
@@ -46,7 +45,7 @@ pub(crate) async fn issue(
         server: client.server.clone(),
         client: client.id.clone(),
         subject: client.id.as_str().to_owned(),
-        scopes: scopes.clone(),
+        scopes: approved,
         withheld,
         created_at: now,
         expires_at: now.after(lifetime),
@@ -75,7 +74,7 @@ pub(crate) async fn issue(
         user: None,
         client: Some(grant.client.clone()),
         grant: Some(grant.id.clone()),
-        detail: grant.scopes.to_string(),
+        detail: issued.scopes.to_string(),
     };
     authority.store().insert_service_grant(grant, event).await?;
     Ok(issued)

@@ -376,13 +376,40 @@ async fn a_token_opens_what_its_person_may_have_now_and_is_inactive_once_their_r
         holder: domain::RoleHolder::from_text(told["sub"].as_str().unwrap()),
     };
     let event = world.event(AuditEventKind::RoleGiven);
-    assert_eq!(world.store.give_role(role, event).await, Ok(true));
+    assert_eq!(world.store.give_role(role.clone(), event).await, Ok(true));
     assert_inactive(&ask(&world, &credential, access).await);
     let refreshed = world.refresh(&client, text(&tokens, "refresh_token")).await;
     let refreshed = refreshed.json();
     let told = ask(&world, &credential, text(&refreshed, "access_token")).await;
     assert_eq!(told.json()["scope"], "todo:read todo:write");
     assert_eq!(told.json()["roles"], json!(["rol_writer"]));
+
+    // Taken again, a refreshed token is narrower, and what it lacks is named of it too.
+    let event = world.event(AuditEventKind::RoleTaken);
+    assert_eq!(world.store.take_role(role, event).await, Ok(true));
+    let refreshed = world
+        .refresh(&client, text(&refreshed, "refresh_token"))
+        .await
+        .json();
+    let told = ask(&world, &credential, text(&refreshed, "access_token")).await;
+    let told = told.json();
+    assert_eq!(told["scope"], "todo:read");
+    assert_eq!(told["withheld_scopes"][0]["scope"], "todo:write", "{told}");
+    assert_eq!(told["withheld_scopes"][0]["reason"], "not_permitted");
+
+    // Without roles everybody may have everything, and a token that is fetched in the same moment is good.
+    let without = authz::Policy {
+        roles: Vec::new(),
+        default_role: None,
+        ..with_roles(&world, json!([]))
+    };
+    publish(&world, 2, &without).await;
+    let refreshed = world
+        .refresh(&client, text(&refreshed, "refresh_token"))
+        .await
+        .json();
+    let told = ask(&world, &credential, text(&refreshed, "access_token")).await;
+    assert_eq!(told.json()["scope"], "todo:read todo:write");
 }
 
 /// A token is dated after the cut-off of a new policy, so a node that has not heard of that policy yet looks.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use authz::Policy;
+use authz::{Policy, Role, RoleScopes};
 use base::{Digest, OsRandom, Secret, Timestamp, random_token};
 use domain::{
     AuditEvent, AuditEventKind, AuthorizationCode, Client, ClientId, ClientRegistration, Consent,
     EmailAddress, GrantId, LoginSession, McpServer, RefreshToken, ServerSettings, ServerSlug,
     SessionId, Upstream, User, UserId, UserRole,
 };
-use store::{RedeemCode, Redeemed, RotateRefreshToken, Store};
+use store::{PublishOutcome, RedeemCode, Redeemed, RotateRefreshToken, Store};
 use wire::oauth::{ClientRegistrationResponse, CodeChallenge, RedirectUri, ScopeSet};
 
 /// 2026-11-20T00:00:00Z, plus `seconds`.
@@ -139,6 +139,27 @@ impl Fixture {
             session,
             client,
         }
+    }
+
+    /// Publishes a policy with roles of these ids, over the one that is there.
+    pub async fn publish_roles(&self, ids: &[&str]) {
+        let slug = &self.server.slug;
+        let server = self.store.find_server(slug).await.unwrap().unwrap();
+        let roles = ids.iter().map(|id| Role {
+            id: (*id).to_owned(),
+            name: (*id).to_owned(),
+            title: String::new(),
+            scopes: RoleScopes::All,
+        });
+        let policy = Policy {
+            roles: roles.collect(),
+            ..Policy::default()
+        };
+        let event = event(AuditEventKind::PolicyPublished);
+        let revision = server.policy_revision;
+        let published = self.store.publish_policy(slug, revision, &policy, event);
+        let expected = PublishOutcome::Published(revision + 1);
+        assert_eq!(published.await, Ok(expected));
     }
 
     /// A code that is not in the store yet.

@@ -1,7 +1,6 @@
 //! Single-use things under races: 16 racers each, exactly one fresh winner.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::OsRandom;
 use domain::{AuditEvent, AuditEventKind, Group, GroupId, RoleHolder};
@@ -116,6 +115,8 @@ async fn whoever_joins_a_group_while_it_is_given_a_role_is_always_cut_off() {
         let stores = [database.open().await, database.open().await];
         let fixture = Fixture::new(&stores[0]).await;
         let (server, user) = (fixture.server.slug.clone(), fixture.user.id.clone());
+        fixture.publish_roles(&["rol_1"]).await;
+        let mut before = 0;
         for round in 0..races() {
             let group = Group {
                 id: GroupId::random(&OsRandom),
@@ -140,8 +141,8 @@ async fn whoever_joins_a_group_while_it_is_given_a_role_is_always_cut_off() {
             );
             assert_eq!((joined, given), (Ok(true), Ok(true)));
             let standing = stores[0].standing_of(&server, user.as_str()).await.unwrap();
-            let cut_off = now.after(Duration::from_secs(3));
-            assert_eq!(standing.cut_off, Some(cut_off), "round {round}");
+            assert!(standing.revision > before, "round {round}");
+            before = standing.revision;
         }
         for store in stores {
             store.close().await;

@@ -32,10 +32,19 @@ pub struct AccessTokenClaims {
     /// Ids of the groups that this person is in, of those that this server's policy names; at most 64.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub groups: Vec<String>,
+    /// The revision of this person's roles and groups that it was minted with; 0 while they were given none. After a change
+    /// of these, tokens of a lower one are refused.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub standing: i64,
     /// Whether an admin registered the client, so that rules for unverified clients do not speak of it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub client_vouched: bool,
     /// RFC 7800 confirmation; parsed and honoured when present.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cnf: Option<serde_json::Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
