@@ -52,7 +52,10 @@ mod tests {
                 policy_revision: 3,
                 keys: JwkSet::default(),
                 revocations: Revocations {
-                    grants: ["b", "a", "c"].map(|name| (name.to_owned(), until)).into(),
+                    grants: ["b", "a", "c"]
+                        .map(|name| (name.to_owned(), until))
+                        .into_iter()
+                        .collect(),
                     ..Revocations::default()
                 },
                 documentation_url: None,

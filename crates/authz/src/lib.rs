@@ -22,6 +22,7 @@ mod inventory;
 mod look_alike;
 mod policy;
 mod revoked;
+mod revoked_grants;
 mod role;
 mod rule;
 mod snapshot;
@@ -56,6 +57,7 @@ pub use inventory::{Drifted, Inventory, InventoryChanges, InventoryTooLarge, mer
 pub use look_alike::{KnownNames, NameFlag, as_seen, mixes_alphabets};
 pub use policy::{Entry, EntryState, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use revoked::revoked;
+pub use revoked_grants::RevokedGrants;
 pub use role::{Role, RoleScopes};
 pub use snapshot::{FeedSnapshot, Revocations, ServerSnapshot};
 pub use step_up::challenge_scopes;

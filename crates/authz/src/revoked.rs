@@ -6,7 +6,7 @@ use crate::{Revocations, VerifiedToken};
 ///
 /// A token of the very second of a cut-off counts as older, because `iat` does not say more.
 pub fn revoked(revocations: &Revocations, token: &VerifiedToken) -> bool {
-    if revocations.grants.contains_key(&token.grant_id) {
+    if revocations.grants.until(&token.grant_id).is_some() {
         return true;
     }
     let issued = Timestamp::from_unix_seconds(token.iat);

@@ -5,7 +5,7 @@ use base::{Secret, Timestamp};
 use serde::{Deserialize, Serialize, Serializer};
 use wire::oauth::JwkSet;
 
-use crate::Policy;
+use crate::{Policy, RevokedGrants};
 
 /// Everything that enforcement needs to know of all MCP servers behind one gateway, at one revision. Replaced whole.
 #[derive(Debug, Clone, Default)]
@@ -52,9 +52,8 @@ pub struct ServerSnapshot {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Revocations {
-    /// Grant ids, with the moment the entry may be forgotten.
-    #[serde(serialize_with = "in_order")]
-    pub grants: HashMap<String, Timestamp>,
+    /// The grants.
+    pub grants: RevokedGrants,
     /// Subjects whose tokens issued before the moment are refused.
     #[serde(serialize_with = "in_order")]
     pub subjects: HashMap<String, Timestamp>,

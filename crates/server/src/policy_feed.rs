@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::oauth::{Authority, OpenError};
-use authz::{FeedSnapshot, Revocations, ServerSnapshot};
+use authz::{FeedSnapshot, Revocations, RevokedGrants, ServerSnapshot};
 use base::Timestamp;
+use domain::ServerSlug;
+use store::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
@@ -29,12 +31,63 @@ pub enum FeedUpdate {
 /// # Errors
 /// When the store fails; the authority then goes on with what it had.
 pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> {
+    snapshot_after(authority, &mut KnownRevoked::default()).await
+}
+
+/// The grants that were read before: of very many, only those that a later change revoked are read again.
+#[derive(Debug, Default)]
+struct KnownRevoked {
+    /// What is known includes this change; nothing is known without one.
+    change: Option<i64>,
+    /// The epoch and the moment of the read: after a restore, and when the clock was set back, all are read again.
+    epoch: i64,
+    at: Timestamp,
+    by_server: HashMap<ServerSlug, RevokedGrants>,
+}
+
+impl KnownRevoked {
+    /// Reads on, to at least the change `change`.
+    async fn read_on(
+        &mut self,
+        store: &Store,
+        change: i64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let epoch = store.epoch().number;
+        if self.epoch != epoch || now < self.at || self.change > Some(change) {
+            *self = Self::default();
+        }
+        let revoked = store
+            .list_revoked_grants(self.change.unwrap_or(-1), now)
+            .await?;
+        let mut new: HashMap<ServerSlug, Vec<(String, Timestamp)>> = HashMap::new();
+        for (server, grant, until) in revoked {
+            let grant = grant.as_str().to_owned();
+            new.entry(server).or_default().push((grant, until));
+        }
+        for server in self.by_server.keys() {
+            new.entry(server.clone()).or_default();
+        }
+        for (server, new) in new {
+            let known = self.by_server.entry(server).or_default();
+            *known = known.with(new, now);
+        }
+        self.change = Some(change);
+        (self.epoch, self.at) = (epoch, now);
+        Ok(())
+    }
+}
+
+async fn snapshot_after(
+    authority: &Authority,
+    known: &mut KnownRevoked,
+) -> Result<FeedSnapshot, OpenError> {
     // The counter first: what changes while we read is read again at the next tick, never missed.
     let change = authority.store().change_counter().await?;
     authority.reload().await?;
     authority.store().refresh_epoch().await?;
     let now = authority.now();
-    let revoked = authority.store().list_revoked_grants(now).await?;
+    known.read_on(authority.store(), change, now).await?;
     let cut_offs = authority.store().list_client_cut_offs(now).await?;
     // Nobody will have these ids again, so that every token on their behalf is refused, whenever it was issued.
     let deleted: HashMap<String, Timestamp> = authority
@@ -66,11 +119,11 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
                 policy_revision: server.policy_revision,
                 keys: authority.access_jwks(),
                 revocations: Revocations {
-                    grants: revoked
-                        .iter()
-                        .filter(|(of, _, _)| *of == server.slug)
-                        .map(|(_, grant, until)| (grant.as_str().to_owned(), *until))
-                        .collect(),
+                    grants: known
+                        .by_server
+                        .get(&server.slug)
+                        .cloned()
+                        .unwrap_or_default(),
                     clients: cut_offs
                         .iter()
                         .filter(|cut_off| cut_off.server == server.slug)
@@ -97,6 +150,7 @@ pub async fn snapshot(authority: &Authority) -> Result<FeedSnapshot, OpenError> 
 /// store fails, nothing is sent and the last good snapshot stays in force.
 pub async fn run(authority: Authority, wake: Arc<Notify>, mut sink: impl FnMut(FeedUpdate) + Send) {
     let mut known = None;
+    let mut revoked = KnownRevoked::default();
     let mut failing = false;
     let mut ticks = tokio::time::interval(POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -105,7 +159,7 @@ pub async fn run(authority: Authority, wake: Arc<Notify>, mut sink: impl FnMut(F
             _ = ticks.tick() => {}
             () = wake.notified() => {}
         }
-        match step(&authority, known).await {
+        match step(&authority, known, &mut revoked).await {
             Ok(update) => {
                 if let FeedUpdate::Snapshot(snapshot) = &update {
                     known = Some(snapshot.change);
@@ -127,10 +181,15 @@ pub async fn run(authority: Authority, wake: Arc<Notify>, mut sink: impl FnMut(F
     }
 }
 
-async fn step(authority: &Authority, known: Option<i64>) -> Result<FeedUpdate, OpenError> {
+async fn step(
+    authority: &Authority,
+    known: Option<i64>,
+    revoked: &mut KnownRevoked,
+) -> Result<FeedUpdate, OpenError> {
     let change = authority.store().change_counter().await?;
     if known == Some(change) {
         return Ok(FeedUpdate::Contact);
     }
-    Ok(FeedUpdate::Snapshot(Arc::new(snapshot(authority).await?)))
+    let snapshot = snapshot_after(authority, revoked).await?;
+    Ok(FeedUpdate::Snapshot(Arc::new(snapshot)))
 }

@@ -108,6 +108,7 @@ const LATEST: Duration = Duration::from_secs(60);
 static END: BulkStatement = BulkStatement::new(
     "UPDATE token_family SET expires_at = v.column2, \
      revocation_until = CASE WHEN ended_at IS NULL THEN v.column3 ELSE revocation_until END, \
+     revoked_change = COALESCE(revoked_change, 0), \
      end_reason = COALESCE(end_reason, v.column4), ended_at = COALESCE(ended_at, v.column2) FROM (VALUES",
     4,
     ") AS v WHERE token_family.id = v.column1",

@@ -171,6 +171,7 @@ impl Store {
         refuse_nul(&[("detail", &revoke.event.detail)])?;
         self.write(revoke, |conn, revoke| {
             Box::pin(async move {
+                conn.wait_for_other_changes().await?;
                 let sql = "UPDATE service_token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL \
                            AND ($3 = '' OR user_id = $3) RETURNING id, grant_id";
                 let args = Args::with_capacity(3)

@@ -90,7 +90,8 @@ pub struct EndFamily {
 }
 
 impl Conn {
-    /// Ends a token family, unless it was ended before; says whether this did it.
+    /// Ends a token family, unless it was ended before; says whether this did it. A transaction that wrote anything before
+    /// began with [`Conn::wait_for_other_changes`].
     pub(crate) async fn end_family(
         &mut self,
         family: &GrantId,
@@ -98,7 +99,9 @@ impl Conn {
         now: Timestamp,
         revocation_until: Timestamp,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
+        self.wait_for_other_changes().await?;
+        let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4, \
+                   revoked_change = (SELECT counter + 1 FROM change WHERE id = 1) \
                    WHERE id = $1 AND ended_at IS NULL";
         let args = Args::with_capacity(4)
             .text(family.as_str())
@@ -180,30 +183,67 @@ impl Store {
         .await
     }
 
-    /// The families that were ended while access tokens of theirs may still live: the MCP server of each, and the
-    /// moment it may be forgotten. Those of people who were deleted are not among them: the feed names the person.
+    /// The families that were ended by a later change than this one (-1 for all), while access tokens of theirs may still
+    /// live: the MCP server of each, and the moment it may be forgotten. Those that a release before this one ended come
+    /// each time. Those of people who were deleted are not among them: the feed names the person.
     ///
     /// # Errors
     /// When they cannot be read.
     pub async fn list_revoked_grants(
         &self,
+        after_change: i64,
         now: Timestamp,
     ) -> Result<Vec<(ServerSlug, GrantId, Timestamp)>, StoreError> {
-        let sql = "SELECT id, revocation_until, server FROM token_family \
-                   WHERE revocation_until IS NOT NULL AND revocation_until > $1 \
-                   AND NOT EXISTS (SELECT 1 FROM deleted_user d WHERE d.id = token_family.user_id)";
-        let rows = self
-            .fetch_all(sql, Args::with_capacity(1).time(now))
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let row = RowReader::new(row, "token_family");
-                let server = row.parse(2, |text| ServerSlug::parse(text).ok())?;
-                Ok((server, GrantId::from_text(row.text(0)?), row.time(1)?))
-            })
-            .collect()
+        let mut revoked = Vec::new();
+        // A page at a time: a busy authority has very many of them, and a row takes far more than what is in it.
+        for (sql, mut change) in [(REVOKED, after_change + 1), (REVOKED_BEFORE, 0)] {
+            let mut id = String::new();
+            loop {
+                let args = Args::with_capacity(4)
+                    .time(now)
+                    .int(change)
+                    .text(&id)
+                    .int(PAGE);
+                let rows = self.fetch_all(sql, args).await?;
+                for row in &rows {
+                    let row = RowReader::new(row, "token_family");
+                    let server = row.parse(2, |text| ServerSlug::parse(text).ok())?;
+                    revoked.push((server, GrantId::from_text(row.text(0)?), row.time(1)?));
+                }
+                let last = rows.last().filter(|_| rows.len() == PAGE_ROWS);
+                let Some(last) = last else {
+                    break;
+                };
+                let last = RowReader::new(last, "token_family");
+                (id, change) = (last.text(0)?.to_owned(), last.int(3)?);
+            }
+        }
+        Ok(revoked)
     }
 }
+
+/// How many revoked grants are read at once.
+const PAGE_ROWS: usize = 1000;
+const PAGE: i64 = 1000;
+
+macro_rules! revoked {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, revocation_until, server, COALESCE(revoked_change, 0) FROM token_family \
+             WHERE revocation_until IS NOT NULL AND revocation_until > $1 AND ",
+            $which,
+            " AND NOT EXISTS (SELECT 1 FROM deleted_user d WHERE d.id = token_family.user_id) \
+             ORDER BY revoked_change, id LIMIT $4"
+        )
+    };
+}
+
+const REVOKED: &str = revoked!(
+    "revoked_change IS NOT NULL AND revoked_change >= $2 AND (revoked_change > $2 OR id > $3)"
+);
+
+/// Of a release that did not write which change it was.
+const REVOKED_BEFORE: &str = revoked!("revoked_change IS NULL AND $2 = 0 AND id > $3");
 
 static ROTATE: BulkStatement = BulkStatement::new(
     "UPDATE refresh_token SET spent_at = v.column2, salt = v.column3, successor = v.column4 FROM (VALUES",

@@ -42,6 +42,7 @@ impl Conn {
         revocation_until: Timestamp,
         event: &AuditEvent,
     ) -> Result<bool, StoreError> {
+        self.wait_for_other_changes().await?;
         let user_and_now = || Args::with_capacity(4).text(user.as_str()).time(event.at);
         let sql = "UPDATE app_user SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL";
         if self.execute(sql, user_and_now()).await? == 0 {
@@ -49,7 +50,8 @@ impl Conn {
         }
         let sql = "UPDATE login_session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL";
         self.execute(sql, user_and_now()).await?;
-        let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4 \
+        let sql = "UPDATE token_family SET ended_at = $2, end_reason = $3, revocation_until = $4, \
+                   revoked_change = (SELECT counter + 1 FROM change WHERE id = 1) \
                    WHERE user_id = $1 AND ended_at IS NULL";
         let args = user_and_now()
             .text(FamilyEnd::Revoked.as_str())

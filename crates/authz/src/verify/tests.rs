@@ -506,7 +506,7 @@ fn a_revoked_grant_and_what_is_older_than_a_cut_off_are_revoked() {
     let none = Revocations::default();
     assert!(!revoked(&none, &token));
     let grant = |id: &str| Revocations {
-        grants: [(id.to_owned(), moment(0))].into(),
+        grants: [(id.to_owned(), moment(0))].into_iter().collect(),
         ..Revocations::default()
     };
     assert!(revoked(&grant("gra_1"), &token));

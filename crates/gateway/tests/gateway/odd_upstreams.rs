@@ -332,7 +332,7 @@ async fn a_stream_that_never_pauses_ends_with_a_revocation_too() {
     stream.body_mut().frame().await.unwrap().unwrap();
     let until = base::Timestamp::from_unix_ms(i64::MAX);
     rig.publish(|server| {
-        server.revocations.grants.insert("grt_1".into(), until);
+        server.revocations.grants = [("grt_1".into(), until)].into_iter().collect();
     });
     let reading = async { while let Some(Ok(_)) = stream.body_mut().frame().await {} };
     tokio::time::timeout(Duration::from_secs(2), reading)

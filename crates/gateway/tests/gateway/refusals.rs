@@ -168,7 +168,7 @@ async fn a_revoked_grant_is_refused_with_its_kept_token_and_another_grant_is_not
     );
     let until = rig.clock.now().after(Duration::from_secs(3600));
     rig.publish(|server| {
-        server.revocations.grants.insert("grt_1".into(), until);
+        server.revocations.grants = [("grt_1".into(), until)].into_iter().collect();
     });
     let answer = alice.call_tool("echo", json!({})).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);

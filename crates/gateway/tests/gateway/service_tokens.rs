@@ -107,11 +107,11 @@ async fn a_revoked_service_token_is_refused_at_its_next_call_though_it_was_kept(
     assert_eq!(status().await, StatusCode::OK);
     let until = rig.clock.now().after(Duration::from_secs(3600));
     rig.publish(|server| {
-        server.revocations.grants.insert("grt_other".into(), until);
+        server.revocations.grants = [("grt_other".into(), until)].into_iter().collect();
     });
     assert_eq!(status().await, StatusCode::OK, "another grant");
     rig.publish(|server| {
-        server.revocations.grants.insert("grt_1".into(), until);
+        server.revocations.grants = [("grt_1".into(), until)].into_iter().collect();
     });
     assert_eq!(
         status().await,

@@ -109,7 +109,7 @@ async fn a_revocation_closes_a_stream_within_a_second_and_leaves_the_others_open
     let until = rig.clock.now().after(Duration::from_secs(3600));
     let revoked_at = Instant::now();
     rig.publish(|server| {
-        server.revocations.grants.insert("grt_1".into(), until);
+        server.revocations.grants = [("grt_1".into(), until)].into_iter().collect();
     });
     assert_eq!(next(&mut alice).await, None);
     assert!(revoked_at.elapsed() < Duration::from_secs(1));

@@ -32,7 +32,11 @@ async fn a_snapshot_holds_the_servers_their_keys_and_what_was_revoked() {
     let after = policy_feed::snapshot(&world.authority).await.unwrap();
     assert!(after.change > before.change);
     let grant = claims(tokens["access_token"].as_str().unwrap())["grant_id"].clone();
-    let until = after.servers["todo"].revocations.grants[grant.as_str().unwrap()];
+    let until = after.servers["todo"]
+        .revocations
+        .grants
+        .until(grant.as_str().unwrap())
+        .unwrap();
     // It is remembered until the last access token of the grant is over.
     assert!(until >= world.now().after(Duration::from_secs(3600)));
 }

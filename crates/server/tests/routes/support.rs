@@ -382,7 +382,11 @@ impl World {
     }
 
     pub async fn revoked_grants(&self) -> Vec<String> {
-        let revoked = self.store.list_revoked_grants(self.now()).await.unwrap();
+        let revoked = self
+            .store
+            .list_revoked_grants(-1, self.now())
+            .await
+            .unwrap();
         revoked
             .into_iter()
             .map(|(_, grant, _)| grant.as_str().to_owned())

@@ -74,7 +74,13 @@ async fn a_blocked_client_loses_all_it_holds_in_one_transaction_and_another_keep
                 .unwrap()
                 .is_empty()
         );
-        assert!(store.list_revoked_grants(at(30)).await.unwrap().is_empty());
+        assert!(
+            store
+                .list_revoked_grants(-1, at(30))
+                .await
+                .unwrap()
+                .is_empty()
+        );
         store.purge_expired(at(3600 + DAY + 1), 100).await.unwrap();
     })
     .await;

@@ -124,7 +124,7 @@ async fn a_deleted_person_leaves_an_opaque_id_and_what_they_held_is_dead_and_the
         assert_eq!(subjects, [(id.clone(), at(3610))]);
         assert_eq!(store.list_deleted_subjects(at(3610)).await.unwrap(), []);
         assert_eq!(
-            store.list_revoked_grants(at(10)).await.unwrap(),
+            store.list_revoked_grants(-1, at(10)).await.unwrap(),
             [],
             "the person says it"
         );

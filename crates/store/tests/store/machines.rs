@@ -208,7 +208,7 @@ async fn a_service_token_comes_back_as_it_was_and_its_end_is_in_the_feed() {
         let revoked = store.revoke_service_token(revoke(Some(&fixture.user.id)));
         assert!(revoked.await.unwrap());
         assert!(store.change_counter().await.unwrap() > counter);
-        let ended = store.list_revoked_grants(at(11)).await.unwrap();
+        let ended = store.list_revoked_grants(-1, at(11)).await.unwrap();
         assert_eq!(
             ended,
             [(token.server.clone(), token.grant.clone(), at(500))]
@@ -347,7 +347,7 @@ async fn a_disabled_person_loses_sessions_and_grants_and_nobody_else_does() {
         assert!(found.user_disabled && found.ended && found.token.revoked_at.is_some());
         let found = store.find_service_token(own.digest).await.unwrap().unwrap();
         assert!(!found.user_disabled && !found.ended);
-        let ended = store.list_revoked_grants(at(11)).await.unwrap();
+        let ended = store.list_revoked_grants(-1, at(11)).await.unwrap();
         assert_eq!(ended.len(), 2);
         let again = store.disable_user(&fixture.user.id, at(500), gone);
         assert!(!again.await.unwrap());

@@ -1,5 +1,7 @@
+use std::collections::HashSet;
+
 use base::Digest;
-use domain::{AuditEventKind, FamilyEnd};
+use domain::{AuditEventKind, FamilyEnd, GrantId};
 use store::{EndFamily, Rotated, StoreError};
 
 use crate::databases::{on_every_database, on_every_store};
@@ -134,16 +136,108 @@ async fn a_family_is_ended_once_and_the_feed_hears_of_it_until_its_last_token_is
             Rotated::Fresh
         );
         assert_eq!(
-            store.list_revoked_grants(at(21)).await.unwrap(),
+            store.list_revoked_grants(-1, at(21)).await.unwrap(),
             [(fixture.server.slug.clone(), token.family.clone(), at(3600))]
         );
         assert!(
             store
-                .list_revoked_grants(at(3600))
+                .list_revoked_grants(-1, at(3600))
                 .await
                 .unwrap()
                 .is_empty()
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_reads_only_the_grants_that_were_revoked_after_what_it_knows() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let fixture = Fixture::new(&store).await;
+        let mut ended = Vec::new();
+        for _ in 0..3 {
+            let token = fixture.refresh_token().await;
+            let end = EndFamily {
+                family: token.family.clone(),
+                reason: FamilyEnd::Revoked,
+                revocation_until: at(3600),
+                now: at(20),
+                event: event(AuditEventKind::GrantRevoked),
+            };
+            assert!(store.end_family(end).await.unwrap());
+            let change = store.change_counter().await.unwrap();
+            ended.push((token.family, change));
+        }
+        let after = async |change: i64| -> Vec<GrantId> {
+            let revoked = store.list_revoked_grants(change, at(21)).await.unwrap();
+            revoked.into_iter().map(|(_, grant, _)| grant).collect()
+        };
+        let of = |places: &[usize]| -> Vec<GrantId> {
+            places.iter().map(|place| ended[*place].0.clone()).collect()
+        };
+        assert_eq!(after(-1).await, of(&[0, 1, 2]));
+        assert_eq!(after(ended[0].1).await, of(&[1, 2]));
+        assert_eq!(after(ended[1].1).await, of(&[2]));
+        assert_eq!(after(ended[2].1).await, of(&[]));
+        // Everybody's grants, of one transaction.
+        let token = fixture.refresh_token().await;
+        let disabled = event(AuditEventKind::UserDisabled);
+        let disable = store.disable_user(&fixture.user.id, at(3600), disabled);
+        assert!(disable.await.unwrap());
+        assert_eq!(after(ended[2].1).await, [token.family.clone()]);
+        assert_eq!(after(store.change_counter().await.unwrap()).await, of(&[]));
+
+        // A release before this one does not say which change it was: those come each time.
+        database
+            .tamper(
+                "UPDATE token_family SET revoked_change = NULL WHERE revoked_change IN \
+                     (SELECT MIN(revoked_change) FROM token_family)",
+            )
+            .await;
+        assert_eq!(
+            after(ended[2].1).await,
+            [vec![token.family], of(&[0])].concat()
+        );
+        assert_eq!(after(i64::from(i32::MAX)).await, of(&[0]));
+        store.close().await;
+    })
+    .await;
+}
+
+macro_rules! two_thousand {
+    ($id:literal, $change:literal) => {
+        concat!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+             INSERT INTO token_family (id, server, client_id, user_id, scopes, authenticated_at, created_at, \
+             expires_at, ended_at, end_reason, revocation_until, revoked_change) SELECT ",
+            $id,
+            " || n.i, f.server, f.client_id, f.user_id, f.scopes, f.authenticated_at, f.created_at, f.expires_at, \
+             f.created_at, 'revoked', f.expires_at, ",
+            $change,
+            " FROM n, token_family f WHERE f.ended_at IS NULL"
+        )
+    };
+}
+
+#[tokio::test]
+async fn very_many_revoked_grants_are_read_page_by_page_and_none_is_left_out() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let fixture = Fixture::new(&store).await;
+        fixture.refresh_token().await;
+        // Of one change, of some, and of a release that did not say which.
+        for insert in [
+            two_thousand!("'gra_one_'", "1"),
+            two_thousand!("'gra_some_'", "n.i / 700"),
+            two_thousand!("'gra_none_'", "NULL"),
+        ] {
+            database.tamper(insert).await;
+        }
+        let revoked = store.list_revoked_grants(-1, at(21)).await.unwrap();
+        let ids: HashSet<_> = revoked.iter().map(|(_, grant, _)| grant.as_str()).collect();
+        assert_eq!((revoked.len(), ids.len()), (6000, 6000));
+        store.close().await;
     })
     .await;
 }

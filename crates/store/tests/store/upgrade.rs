@@ -90,7 +90,7 @@ async fn what_people_and_clients_had_under_the_first_release_goes_on() {
             assert_eq!(key.signs_from, key.created_at);
             assert!(key.token_seconds_max >= 3600 && key.withdrawn_at.is_none());
         }
-        let revoked = store.list_revoked_grants(now).await.unwrap();
+        let revoked = store.list_revoked_grants(-1, now).await.unwrap();
         assert_eq!(revoked[0].1.as_str(), "grt_2");
         assert_eq!(revoked.len(), 1);
 
