@@ -245,7 +245,7 @@ async fn what_is_kept_about_a_person_is_exported_whole_without_a_secret_and_then
 
     let only = home.run(&["people", "delete", EMAIL, "--yes"]).await;
     assert!(
-        only.code == 1 && only.stderr.contains("only owner"),
+        only.code == 1 && only.stderr.contains("no other owner"),
         "{}",
         only.stderr
     );

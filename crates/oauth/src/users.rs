@@ -1,6 +1,6 @@
 use base::{Clock, Random, Secret, Timestamp};
 use domain::{AuditEvent, AuditEventKind, EmailAddress, McpServer, User, UserId, UserRole};
-use store::{DeleteUser, InsertUser, Store, StoreError, UserDeleted};
+use store::{DeleteUser, InsertUser, Store, StoreError, UserDeleted, UserDisabled};
 
 use crate::password::{self, PasswordError, Workspace};
 use crate::revoke::remembered_for;
@@ -29,13 +29,49 @@ pub async fn add(
     password: &Secret<String>,
     role: UserRole,
 ) -> Result<User, AddUserError> {
-    password::check_new(password.expose(), email.as_str())?;
-    let hash = password::hash(&mut Workspace::default(), password.expose(), random);
-    let user = new_user(random, clock.now(), email, Secret::new(hash), role);
+    let user = with_password(clock, random, email, password, role)?;
     match store.insert_user(&user, added_event(&user)).await? {
         InsertUser::Inserted => Ok(user),
         InsertUser::EmailTaken => give_first_password(store, user).await,
     }
+}
+
+/// As [`add`], a member, or the owner when nobody is there yet: somebody must be able to open the dashboard, and the
+/// setup link ends with the first person.
+///
+/// # Errors
+/// As [`add`].
+pub async fn add_member_or_first_owner(
+    store: &Store,
+    clock: &dyn Clock,
+    random: &dyn Random,
+    email: EmailAddress,
+    password: &Secret<String>,
+) -> Result<User, AddUserError> {
+    let user = with_password(clock, random, email, password, UserRole::Member)?;
+    let added = store.insert_user_or_first_owner(user.clone(), added_event(&user));
+    match added.await? {
+        Some(user) => Ok(user),
+        None => give_first_password(store, user).await,
+    }
+}
+
+fn with_password(
+    clock: &dyn Clock,
+    random: &dyn Random,
+    email: EmailAddress,
+    password: &Secret<String>,
+    role: UserRole,
+) -> Result<User, PasswordError> {
+    password::check_new(password.expose(), email.as_str())?;
+    let hash = password::hash(&mut Workspace::default(), password.expose(), random);
+    Ok(new_user(
+        random,
+        clock.now(),
+        email,
+        Secret::new(hash),
+        role,
+    ))
 }
 
 /// Somebody who was added without a password is there already, and this is their first.
@@ -74,7 +110,9 @@ pub fn without_password(
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says it")]
 pub enum DisableUserError {
-    #[error("{0} is the only owner; make another one first")]
+    #[error(
+        "no other owner than {0} can sign in; add one first, with `portcullis people add --owner`"
+    )]
     OnlyOwner(EmailAddress),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -86,12 +124,13 @@ pub enum DisableUserError {
 /// # Errors
 /// When nobody would be left to open the dashboard, or the store fails.
 pub async fn disable(store: &Store, now: Timestamp, user: &User) -> Result<bool, DisableUserError> {
-    if user.role == UserRole::Owner && !has_other_owner(store, user).await? {
-        return Err(DisableUserError::OnlyOwner(user.email.clone()));
-    }
     let until = tokens_ended_at(store, now).await?;
     let event = changed_event(AuditEventKind::UserDisabled, &user.id, now);
-    Ok(store.disable_user(&user.id, until, event).await?)
+    match store.disable_user(&user.id, until, event).await? {
+        UserDisabled::Disabled => Ok(true),
+        UserDisabled::Unchanged => Ok(false),
+        UserDisabled::OnlyOwner => Err(DisableUserError::OnlyOwner(user.email.clone())),
+    }
 }
 
 /// When the last access token that was issued before `now`, at whichever of `servers`, has expired.
@@ -135,22 +174,6 @@ pub async fn delete(
 async fn tokens_ended_at(store: &Store, now: Timestamp) -> Result<Timestamp, StoreError> {
     let servers = store.list_servers().await?;
     Ok(tokens_remembered_until(&servers, now))
-}
-
-async fn has_other_owner(store: &Store, user: &User) -> Result<bool, StoreError> {
-    let mut after = None;
-    loop {
-        let page = store
-            .list_users(after.as_ref(), store::PAGE_ROWS_MAX)
-            .await?;
-        let other = page.iter().any(|other| {
-            other.role == UserRole::Owner && other.disabled_at.is_none() && other.id != user.id
-        });
-        if other || page.len() < store::PAGE_ROWS_MAX {
-            return Ok(other);
-        }
-        after = page.last().map(|last| last.id.clone());
-    }
 }
 
 /// The event of a change of a person. Who it was is told by the opaque id alone: events stay when the person is deleted.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use base::Timestamp;
-use domain::{AuditEvent, FamilyEnd, GrantId, UserId, UserRole};
+use domain::{AuditEvent, FamilyEnd, GrantId, UserId};
 use sqlx::AnyConnection;
 
 use crate::bulk::BulkStatement;
@@ -29,7 +29,7 @@ pub enum UserDeleted {
     DeletedBefore,
     /// There never was such a person; nothing changed.
     Unknown,
-    /// Nobody else is an owner who may sign in; nothing changed.
+    /// Nobody else is an owner who can sign in; nothing changed.
     OnlyOwner,
 }
 
@@ -274,25 +274,18 @@ impl Conn {
     }
 
     async fn refuse_deletion(&mut self, user: &UserId) -> Result<Option<UserDeleted>, StoreError> {
-        let args = || Args::with_capacity(2).text(user.as_str());
-        let sql = "SELECT role FROM app_user WHERE id = $1";
-        let Some(row) = self.fetch_optional(sql, args()).await? else {
+        let args = || Args::with_capacity(1).text(user.as_str());
+        let sql = "SELECT id FROM app_user WHERE id = $1";
+        if self.fetch_optional(sql, args()).await?.is_none() {
             let sql = "SELECT id FROM deleted_user WHERE id = $1";
             return Ok(Some(match self.fetch_optional(sql, args()).await? {
                 Some(_) => UserDeleted::DeletedBefore,
                 None => UserDeleted::Unknown,
             }));
-        };
-        let owner = UserRole::Owner.as_str();
-        if RowReader::new(&row, "app_user").text(0)? != owner {
-            return Ok(None);
         }
-        let sql =
-            "SELECT id FROM app_user WHERE id <> $1 AND role = $2 AND disabled_at IS NULL LIMIT 1";
-        let other = self.fetch_optional(sql, args().text(owner)).await?;
-        Ok(match other {
-            Some(_) => None,
-            None => Some(UserDeleted::OnlyOwner),
+        Ok(match self.is_only_owner(user).await? {
+            true => Some(UserDeleted::OnlyOwner),
+            false => None,
         })
     }
 }

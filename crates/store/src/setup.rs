@@ -28,6 +28,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write((digest, expires_at), |conn, (digest, expires_at)| {
             Box::pin(async move {
+                // Two nodes that start at once: the link of one is good.
+                conn.wait_for_other_changes().await?;
                 conn.execute(
                     "DELETE FROM setup_token WHERE spent_at IS NULL",
                     Args::default(),
@@ -58,6 +60,8 @@ impl Store {
         let data = (digest, owner.clone(), session.clone(), event);
         self.write(data, |conn, (digest, owner, session, event)| {
             Box::pin(async move {
+                // Whoever adds the first person waits too, so that only one of them is the first.
+                conn.wait_for_other_changes().await?;
                 let sql = "UPDATE setup_token SET spent_at = $2 \
                            WHERE digest = $1 AND spent_at IS NULL AND expires_at > $2 \
                            AND NOT EXISTS (SELECT 1 FROM app_user)";

@@ -117,6 +117,8 @@ impl Store {
         refuse_nul(&[("detail", &event.detail)])?;
         self.write((user.clone(), event), |conn, (user, event)| {
             Box::pin(async move {
+                // Whether somebody is there already is decided elsewhere, such as for the first owner.
+                conn.wait_for_other_changes().await?;
                 if !conn.insert_user(user).await? {
                     return Ok(InsertUser::EmailTaken);
                 }
@@ -189,25 +191,6 @@ impl Store {
                 }
                 Ok(given)
             })
-        })
-        .await
-    }
-
-    /// Disables a person: their login sessions end, and every grant on their behalf, service tokens included. False when
-    /// there is no such person, or they are disabled already.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub async fn disable_user(
-        &self,
-        user: &UserId,
-        revocation_until: Timestamp,
-        event: AuditEvent,
-    ) -> Result<bool, StoreError> {
-        refuse_nul(&[("detail", &event.detail)])?;
-        let data = (user.clone(), revocation_until, event);
-        self.write(data, |conn, (user, revocation_until, event)| {
-            Box::pin(conn.disable_user(user, *revocation_until, event))
         })
         .await
     }

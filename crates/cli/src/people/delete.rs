@@ -48,7 +48,8 @@ impl Maintenance {
                 return Err(usage(format!("{id}: there is no such person")));
             }
             UserDeleted::OnlyOwner => bail!(
-                "people delete: {person} is the only owner; add another one first, with `portcullis people add --owner`"
+                "people delete: no other owner than {person} can sign in; add one first, with \
+                 `portcullis people add --owner`"
             ),
         }
         Ok(())

@@ -96,21 +96,17 @@ impl Maintenance {
         out: &Terminal,
     ) -> anyhow::Result<()> {
         let password = password::read()?;
-        // Somebody must be able to open the dashboard, and the setup link ends with the first person.
-        let role = match owner || self.store().count_users().await? == 0 {
-            true => UserRole::Owner,
-            false => UserRole::Member,
+        let (store, clock, random) = (self.store(), &SystemClock, &OsRandom);
+        let added = match owner {
+            true => {
+                oauth::users::add(store, clock, random, email, &password, UserRole::Owner).await
+            }
+            false => {
+                oauth::users::add_member_or_first_owner(store, clock, random, email, &password)
+                    .await
+            }
         };
-        let user = oauth::users::add(
-            self.store(),
-            &SystemClock,
-            &OsRandom,
-            email,
-            &password,
-            role,
-        )
-        .await
-        .context("people add")?;
+        let user = added.context("people add")?;
         out.line(format!(
             "{}  {}  {}",
             user.id,

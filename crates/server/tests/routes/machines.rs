@@ -11,7 +11,7 @@ use http::{Method, header};
 use oauth::clients::{NewClient, NewClientProof};
 use oauth::resource_server::{NewCredential, create_credential};
 use serde_json::{Value, json};
-use store::EndClient;
+use store::{EndClient, UserDisabled};
 use wire::oauth::{Jwk, JwkSet, ScopeSet};
 
 use crate::support::{Answer, CALLBACK, ISSUER, World, encode, owned, request};
@@ -148,7 +148,8 @@ impl World {
     pub async fn disable_user(&self, user: &UserId) {
         let event = self.event(AuditEventKind::UserDisabled);
         let until = self.now().after(Duration::from_secs(3600));
-        assert!(self.store.disable_user(user, until, event).await.unwrap());
+        let disabled = self.store.disable_user(user, until, event).await;
+        assert_eq!(disabled.unwrap(), UserDisabled::Disabled);
     }
 
     pub async fn block_client(&self, client: &str) {

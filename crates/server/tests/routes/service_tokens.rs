@@ -156,7 +156,7 @@ async fn a_person_is_disabled_and_enabled_again_and_the_only_owner_is_not() {
     let owner = owner.await.unwrap();
     let now = world.now();
     let refused = oauth::users::disable(&world.store, now, &owner).await;
-    assert!(refused.unwrap_err().to_string().contains("only owner"));
+    assert!(refused.unwrap_err().to_string().contains("no other owner"));
     let hers = world
         .service_token(Some(&alice.id), "todo:read", HOUR)
         .await

@@ -6,7 +6,7 @@ use base::{Digest, OsRandom, Timestamp, random_token};
 use domain::{AuditEvent, AuditEventKind, ServiceToken, ServiceTokenId, User, UserId, UserRole};
 use store::{
     DatabaseUrl, DeleteUser, InsertCode, InsertUser, Redeemed, Rotated, Store, StoreOptions,
-    UserDeleted,
+    UserDeleted, UserDisabled,
 };
 use testkit::MovableClock;
 
@@ -266,12 +266,8 @@ async fn the_last_owner_who_may_sign_in_is_not_deleted_and_one_of_two_is() {
         assert!(store.find_user(&first.id).await.unwrap().is_some());
         let second = owner(&store, "second@example.com").await;
         let disabled = event(AuditEventKind::UserDisabled);
-        assert!(
-            store
-                .disable_user(&second.id, at(3600), disabled)
-                .await
-                .unwrap()
-        );
+        let disabled = store.disable_user(&second.id, at(3600), disabled).await;
+        assert_eq!(disabled.unwrap(), UserDisabled::Disabled);
         assert_eq!(
             delete(&store, &first.id, at(2)).await,
             UserDeleted::OnlyOwner

@@ -7,7 +7,7 @@ use domain::{
     AuditEventKind, ClientId, ClientSecret, GrantId, ResourceServerCredential, ResourceServerId,
     ServiceGrant, ServiceToken, ServiceTokenId, UserId, WithheldReason, WithheldScope,
 };
-use store::{InsertServiceToken, RevokeServiceToken, Store};
+use store::{InsertServiceToken, RevokeServiceToken, Store, UserDisabled};
 use tokio::sync::Barrier;
 use wire::oauth::Scope;
 
@@ -325,7 +325,7 @@ async fn a_disabled_person_loses_sessions_and_grants_and_nobody_else_does() {
         insert(&store, &own).await;
         let gone = event(AuditEventKind::UserDisabled);
         let disabled = store.disable_user(&fixture.user.id, at(500), gone.clone());
-        assert!(disabled.await.unwrap());
+        assert_eq!(disabled.await.unwrap(), UserDisabled::Disabled);
         let session = store
             .find_login_session(fixture.session.cookie_digest)
             .await;
@@ -350,7 +350,7 @@ async fn a_disabled_person_loses_sessions_and_grants_and_nobody_else_does() {
         let ended = store.list_revoked_grants(-1, at(11)).await.unwrap();
         assert_eq!(ended.len(), 2);
         let again = store.disable_user(&fixture.user.id, at(500), gone);
-        assert!(!again.await.unwrap());
+        assert_eq!(again.await.unwrap(), UserDisabled::Unchanged);
 
         let back = event(AuditEventKind::UserEnabled);
         let enabled = store.enable_user(&fixture.user.id, back.clone());

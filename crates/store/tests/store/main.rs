@@ -25,6 +25,7 @@ mod keys;
 mod machines;
 mod newer;
 mod opening;
+mod owners;
 mod people;
 mod races;
 mod refused_meanwhile;

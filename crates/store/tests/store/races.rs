@@ -10,10 +10,10 @@ use tokio::sync::Barrier;
 use crate::databases::on_every_database;
 use crate::fixture::{Fixture, at, event, redeem, rotate};
 
-const RACERS: usize = 16;
+pub const RACERS: usize = 16;
 
 /// How many things are raced for; the full count is set by whoever proves.
-fn races() -> usize {
+pub fn races() -> usize {
     match std::env::var("PORTCULLIS_RACES") {
         Ok(count) => count.parse().unwrap(),
         Err(_) => 50,

@@ -1,7 +1,7 @@
 //! What was decided between a request's reading and its writing counts.
 
 use domain::{AuditEventKind, Client, ClientId, ClientTrust, TrustDecision};
-use store::{EndClient, Redeemed, Store};
+use store::{EndClient, Redeemed, Store, UserDisabled};
 
 use crate::databases::on_every_store;
 use crate::fixture::{Fixture, at, event, redeem};
@@ -65,7 +65,7 @@ async fn a_code_begins_nothing_once_its_person_or_client_is_refused_and_does_bef
             at(3600),
             event(AuditEventKind::UserDisabled),
         );
-        assert!(disabled.await.unwrap());
+        assert_eq!(disabled.await.unwrap(), UserDisabled::Disabled);
         assert_eq!(redeemed(&fixture).await, Redeemed::Unknown, "disabled");
     })
     .await;
