@@ -94,8 +94,9 @@ impl Conn {
             Some(row) if RowReader::new(&row, "app_user").text(0)? == owner => {}
             _ => return Ok(false),
         }
-        let sql =
-            "SELECT id FROM app_user WHERE id <> $1 AND role = $2 AND disabled_at IS NULL LIMIT 1";
+        // Whoever came from a file has no password until somebody gives them one.
+        let sql = "SELECT id FROM app_user WHERE id <> $1 AND role = $2 AND disabled_at IS NULL \
+                   AND password_hash IS NOT NULL LIMIT 1";
         let args = Args::with_capacity(2).text(user.as_str()).text(owner);
         Ok(self.fetch_optional(sql, args).await?.is_none())
     }

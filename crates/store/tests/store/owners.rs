@@ -163,3 +163,26 @@ async fn of_sixteen_owners_who_are_disabled_or_deleted_at_once_one_stays() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_owner_without_a_password_does_not_let_the_one_who_can_sign_in_go() {
+    on_every_store(|store| async move {
+        let first = insert(&store, owner("first@example.com")).await;
+        let filed = User {
+            password_hash: None,
+            ..owner("filed@example.com")
+        };
+        let filed = insert(&store, filed).await;
+        assert_eq!(delete(&store, &first).await, UserDeleted::OnlyOwner);
+        assert_eq!(disable(&store, &first).await, UserDisabled::OnlyOwner);
+        assert_eq!(owners_who_can_sign_in(&store).await.len(), 1);
+        let hash = base::Secret::new("$argon2id$v=19$x".to_owned());
+        let given = event(AuditEventKind::UserChanged);
+        let given = store.give_first_password(&filed.id, hash, given).await;
+        assert!(given.unwrap());
+        assert_eq!(disable(&store, &first).await, UserDisabled::Disabled);
+        assert_eq!(delete(&store, &first).await, UserDeleted::Deleted);
+        assert_eq!(delete(&store, &filed).await, UserDeleted::OnlyOwner);
+    })
+    .await;
+}
