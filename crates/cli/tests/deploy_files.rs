@@ -11,8 +11,12 @@ use serde_json::Value;
 const BY_PROMETHEUS: [&str; 1] = ["up"];
 
 fn file(name: &str) -> String {
+    of_project(&format!("deploy/{name}"))
+}
+
+fn of_project(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../deploy")
+        .join("../..")
         .join(name);
     std::fs::read_to_string(path).unwrap()
 }
@@ -202,6 +206,37 @@ fn every_alert_watches_metrics_that_exist_and_says_what_to_do() {
             rule.name
         );
     }
+}
+
+/// Alerts and their severities, as the table in `docs/operate.md` has them; every row says something in each column.
+fn explained(page: &str) -> BTreeSet<(String, String)> {
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| `Portcullis"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 5, "{row}");
+        assert!(cells.iter().all(|cell| cell.len() > 3), "{row}");
+        (cells[0].trim_matches('`').to_owned(), cells[1].to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn the_page_on_running_it_explains_each_alert_and_no_other() {
+    let page = of_project("docs/operate.md");
+    let explained = explained(&page);
+    let of_rule = |rule: Rule| (rule.name, rule.severity);
+    let rules: BTreeSet<_> = rules(&file("alerts.yml"))
+        .into_iter()
+        .map(of_rule)
+        .collect();
+    assert_eq!(explained, rules);
+    let count = |page: &str| self::explained(page).len();
+    assert_eq!(
+        count(&page.replace("| `PortcullisDown`", "| `Down`")),
+        rules.len() - 1
+    );
 }
 
 /// The configuration of the containers, with secrets where the test has them.
