@@ -2,7 +2,7 @@ use base::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ServerSnapshot;
+use crate::{PolicyRest, ServerSnapshot};
 
 /// One line of a policy feed that goes over HTTP: JSON, and no line ends in it.
 ///
@@ -18,17 +18,56 @@ pub enum FeedMessage {
 
 /// What one MCP server's feed carries: its own slice, and nothing of any other server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "Written", from = "Written")]
 pub struct FeedSlice {
     /// What enforcement needs.
     pub server: ServerSnapshot,
     /// Where its calls go, as the authority keeps it: for gateways. Files that it names are on the gateway's own disk.
-    #[serde(default)]
     pub upstream: Value,
     /// Other addresses at which it answers, each until its end.
-    #[serde(default)]
     pub aliases: Vec<(String, Timestamp)>,
     /// When it was added: of two servers at one address the older one stays.
     pub created_at: Timestamp,
+}
+
+/// It as it is sent: a gateway of the release before must read it, or it goes on with what was in force.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    server: ServerSnapshot,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy_rest: Option<PolicyRest>,
+    #[serde(default)]
+    upstream: Value,
+    #[serde(default)]
+    aliases: Vec<(String, Timestamp)>,
+    created_at: Timestamp,
+}
+
+impl From<FeedSlice> for Written {
+    fn from(mut slice: FeedSlice) -> Self {
+        let (plain, policy_rest) = slice.server.policy.split();
+        slice.server.policy = plain;
+        Self {
+            server: slice.server,
+            policy_rest,
+            upstream: slice.upstream,
+            aliases: slice.aliases,
+            created_at: slice.created_at,
+        }
+    }
+}
+
+impl From<Written> for FeedSlice {
+    fn from(mut written: Written) -> Self {
+        let plain = std::mem::take(&mut written.server.policy);
+        written.server.policy = plain.join(written.policy_rest);
+        Self {
+            server: written.server,
+            upstream: written.upstream,
+            aliases: written.aliases,
+            created_at: written.created_at,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -38,7 +77,7 @@ mod tests {
     use wire::oauth::JwkSet;
 
     use super::*;
-    use crate::{Policy, Revocations};
+    use crate::{Entry, EntryState, Policy, Requirement, Revocations};
 
     fn slice() -> FeedSlice {
         let until = Timestamp::from_unix_seconds(7);
@@ -86,6 +125,26 @@ mod tests {
         }
         let contact = serde_json::to_string(&FeedMessage::Contact).unwrap();
         assert_eq!(contact, r#"{"kind":"contact"}"#);
+    }
+
+    #[test]
+    fn a_gateway_of_the_release_before_reads_a_quarantine_as_a_denial_and_this_one_as_it_is() {
+        let mut slice = slice();
+        let entry = Entry {
+            requirement: Requirement::Public,
+            state: EntryState::Quarantined,
+            ..Entry::default()
+        };
+        let tools = &mut slice.server.policy.tools;
+        tools.insert("get".to_owned(), entry.clone());
+        let line = serde_json::to_value(FeedMessage::Snapshot(Box::new(slice))).unwrap();
+        let sent = &line["server"]["policy"]["tools"]["get"];
+        let expected = serde_json::json!({"requirement": "denied", "title": "", "description": ""});
+        assert_eq!(*sent, expected);
+        let FeedMessage::Snapshot(read) = serde_json::from_value(line).unwrap() else {
+            panic!("a snapshot");
+        };
+        assert_eq!(read.server.policy.tools["get"], entry);
     }
 
     /// What has not changed is not sent again, and that is told by its bytes.

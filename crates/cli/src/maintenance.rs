@@ -93,7 +93,12 @@ impl Maintenance {
         slug: Option<&ServerSlug>,
         flag: &str,
     ) -> anyhow::Result<McpServer> {
-        let mut servers = self.store.list_servers().await?;
+        let apart = self.store.list_servers_apart().await?;
+        let mut closed = apart.closed.into_iter();
+        if let Some((_, error)) = closed.find(|(one, _)| Some(&one.slug) == slug) {
+            return Err(error.into());
+        }
+        let mut servers = apart.readable;
         let known = || {
             let slugs: Vec<&str> = servers.iter().map(|server| server.slug.as_str()).collect();
             slugs.join(", ")

@@ -6,8 +6,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use base::{Clock, Random, Secret, Timestamp};
 use bytes::Bytes;
-use domain::{FormerOrigin, KeyPurpose, ServerSlug};
-use store::{Store, StoreError};
+use domain::{FormerOrigin, KeyPurpose, McpServer, ServerSlug};
+use store::{ServersApart, Store, StoreError};
 use wire::oauth::JwkSet;
 
 use crate::client_id_metadata::{ClientDocuments, OutgoingSettings};
@@ -66,6 +66,7 @@ struct Inner {
     subkeys: Subkeys,
     signing_keys: ArcSwap<SigningKeys>,
     servers: ArcSwap<HashMap<String, Arc<ServerContext>>>,
+    closed: ArcSwap<Vec<McpServer>>,
     client_documents: ClientDocuments,
     passwords: PoolOwner,
     throttle: Throttle,
@@ -109,6 +110,7 @@ impl Authority {
             subkeys,
             signing_keys: ArcSwap::new(signing_keys),
             servers: ArcSwap::default(),
+            closed: ArcSwap::default(),
             throttle: Throttle::default(),
             registrations: Registrations::default(),
         }));
@@ -121,7 +123,16 @@ impl Authority {
     /// # Errors
     /// When the store fails; everything then stays as it was.
     pub async fn reload(&self) -> Result<(), OpenError> {
-        let servers = self.0.store.list_servers().await?;
+        let ServersApart { readable, closed } = self.0.store.list_servers_apart().await?;
+        let servers = readable;
+        for (server, error) in &closed {
+            tracing::error!(
+                server = %server.slug,
+                reason = %error,
+                "this node cannot read the policy of an MCP server, as when a later release wrote it: it answers 503 for that one \
+                 until it can"
+            );
+        }
         let now = self.now();
         let mut records = self.0.store.list_signing_keys().await?;
         keys::note_token_lifetime(&self.0.store, &mut records, &servers, now).await?;
@@ -140,6 +151,8 @@ impl Authority {
             .collect();
         self.0.signing_keys.store(signing_keys);
         self.0.servers.store(Arc::new(contexts));
+        let closed = closed.into_iter().map(|(server, _)| server).collect();
+        self.0.closed.store(Arc::new(closed));
         Ok(())
     }
 
@@ -151,6 +164,11 @@ impl Authority {
     /// Every MCP server.
     pub fn servers(&self) -> Arc<HashMap<String, Arc<ServerContext>>> {
         self.0.servers.load_full()
+    }
+
+    /// Those whose policy cannot be read: nobody signs in to them or calls them here. The one in them is empty.
+    pub fn closed_servers(&self) -> Arc<Vec<McpServer>> {
+        self.0.closed.load_full()
     }
 
     /// The only MCP server whose resource is at our own origin, while there is exactly one: only then does the bare

@@ -234,7 +234,7 @@ async fn new_key(
     signs_from: Timestamp,
 ) -> Result<SigningKeyRecord, RotateError> {
     let token_seconds_max = match purpose {
-        KeyPurpose::AccessToken => longest_token(&store.list_servers().await?),
+        KeyPurpose::AccessToken => longest_token(&store.list_servers_apart().await?.all()),
         KeyPurpose::Identity => IDENTITY_SECONDS,
     };
     let new = tokio::task::spawn_blocking(move || signer::generate(algorithm))

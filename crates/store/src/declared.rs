@@ -82,7 +82,7 @@ impl Declared {
 impl Conn {
     pub(crate) async fn read_declared(&mut self) -> Result<Declared, StoreError> {
         let mut declared = Declared::default();
-        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
+        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at, policy_rest \
                    FROM mcp_server WHERE removed_at IS NULL ORDER BY slug";
         let rows = self.fetch_all(sql, Args::default()).await?;
         let mut others = self.list_other_addresses().await?;

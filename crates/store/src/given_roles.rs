@@ -1,7 +1,7 @@
-use authz::Policy;
 use domain::{AuditEvent, RoleHolder, ServerSlug, UserId};
 
 use crate::conn::Conn;
+use crate::servers::PolicyText;
 use crate::values::{Args, RowReader, refuse_nul};
 use crate::{Store, StoreError};
 
@@ -64,12 +64,12 @@ impl Conn {
 
     /// What a policy does not have cannot be given: it would come to life with a later policy.
     async fn has_role(&mut self, server: &ServerSlug, role: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT slug, policy FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
+        let sql = "SELECT slug, policy, policy_rest FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
         let args = Args::with_capacity(1).text(server.as_str());
         let Some(row) = self.fetch_optional(sql, args).await? else {
             return Ok(false);
         };
-        let policy: Policy = RowReader::new(&row, "mcp_server").json(1)?;
+        let policy = PolicyText::read(&RowReader::new(&row, "mcp_server"), 1, 2)?;
         Ok(policy.role(role).is_some())
     }
 

@@ -59,7 +59,7 @@ impl Conn {
     ) -> Result<RemoveGroup, StoreError> {
         self.wait_for_other_changes().await?;
         let id = || Args::with_capacity(1).text(group.as_str());
-        let sql = "SELECT slug FROM mcp_server WHERE removed_at IS NULL AND policy LIKE '%' || $1 || '%' \
+        let sql = "SELECT slug FROM mcp_server WHERE removed_at IS NULL AND policy || COALESCE(policy_rest, '') LIKE '%' || $1 || '%' \
                    ORDER BY slug LIMIT 1";
         if let Some(row) = self.fetch_optional(sql, id()).await? {
             let row = RowReader::new(&row, "mcp_server");

@@ -97,7 +97,7 @@ pub use owners::UserDisabled;
 pub use records_of_user::SignInRecord;
 pub use server_aliases::{ALIASES_MAX, AliasAdded, AliasTry, AliasVerdict};
 pub use server_settings::SettingsChanged;
-pub use servers::PublishOutcome;
+pub use servers::{PublishOutcome, ServersApart};
 pub use service_grants::FoundGrant;
 pub use service_tokens::{FoundServiceToken, InsertServiceToken, RevokeServiceToken};
 pub use setup::SetupSpent;

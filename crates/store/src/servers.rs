@@ -16,13 +16,54 @@ pub enum PublishOutcome {
     Unknown,
 }
 
+/// All servers, with what can be read of them.
+#[derive(Debug, Clone, Default)]
+pub struct ServersApart {
+    /// By slug.
+    pub readable: Vec<McpServer>,
+    /// Those whose policy cannot be read, with the reason. The policy that stands in them is empty, and never to be saved.
+    pub closed: Vec<(McpServer, StoreError)>,
+}
+
+impl ServersApart {
+    /// All of them, for what is not about policies.
+    pub fn all(self) -> Vec<McpServer> {
+        let closed = self.closed.into_iter().map(|(server, _)| server);
+        self.readable.into_iter().chain(closed).collect()
+    }
+}
+
 /// What is written of a server, with the event that tells of it.
 pub(crate) struct ServerRow {
     server: McpServer,
     upstream: String,
     settings: String,
-    policy: String,
+    policy: PolicyText,
     event: AuditEvent,
+}
+
+/// The two columns of a policy.
+pub(crate) struct PolicyText {
+    plain: String,
+    rest: Option<String>,
+}
+
+impl PolicyText {
+    fn of(policy: &Policy) -> Result<Self, StoreError> {
+        let (plain, rest) = policy.split();
+        Ok(Self {
+            plain: to_json(&plain)?,
+            rest: rest.as_ref().map(to_json).transpose()?,
+        })
+    }
+
+    pub(crate) fn read(
+        row: &RowReader<'_>,
+        plain: usize,
+        rest: usize,
+    ) -> Result<Policy, StoreError> {
+        Ok(row.json::<Policy>(plain)?.join(row.optional_json(rest)?))
+    }
 }
 
 impl ServerRow {
@@ -35,7 +76,7 @@ impl ServerRow {
         Ok(Self {
             upstream: to_json(&server.upstream)?,
             settings: to_json(&server.settings)?,
-            policy: to_json(&server.policy)?,
+            policy: PolicyText::of(&server.policy)?,
             server: server.clone(),
             event,
         })
@@ -52,17 +93,18 @@ impl Conn {
             ));
         }
         let sql = "INSERT INTO mcp_server \
-                   (slug, name, resource, upstream, settings, policy, policy_revision, created_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
-        let args = Args::with_capacity(8)
+                   (slug, name, resource, upstream, settings, policy, policy_revision, created_at, policy_rest) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+        let args = Args::with_capacity(9)
             .text(row.server.slug.as_str())
             .text(&row.server.name)
             .text(&row.server.resource)
             .text(&row.upstream)
             .text(&row.settings)
-            .text(&row.policy)
+            .text(&row.policy.plain)
             .int(row.server.policy_revision)
-            .time(row.server.created_at);
+            .time(row.server.created_at)
+            .optional_text(row.policy.rest.as_deref());
         if self.execute(sql, args).await? == 0 {
             let sql = "SELECT slug FROM mcp_server WHERE slug = $1";
             let args = Args::with_capacity(1).text(row.server.slug.as_str());
@@ -123,12 +165,14 @@ impl Conn {
         let new: Policy = serde_json::from_str(policy)
             .map_err(|error| StoreError::Internal(format!("a policy is not readable: {error}")))?;
         let regrouped = self.regrouped(slug, &new).await?;
-        let sql = "UPDATE mcp_server SET policy = $2, policy_revision = policy_revision + 1 \
+        let text = PolicyText::of(&new)?;
+        let sql = "UPDATE mcp_server SET policy = $2, policy_rest = $4, policy_revision = policy_revision + 1 \
                    WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
-        let args = Args::with_capacity(3)
+        let args = Args::with_capacity(4)
             .text(slug.as_str())
-            .text(policy)
-            .int(expected_revision);
+            .text(&text.plain)
+            .int(expected_revision)
+            .optional_text(text.rest.as_deref());
         if self.change(sql, args, event).await? {
             // Their members' tokens do not say that they are in them, or say it where nobody looks after it any more.
             for group in regrouped {
@@ -165,12 +209,12 @@ impl Conn {
         slug: &ServerSlug,
         policy: &Policy,
     ) -> Result<Vec<GroupId>, StoreError> {
-        let sql = "SELECT slug, policy FROM mcp_server WHERE slug = $1";
+        let sql = "SELECT slug, policy, policy_rest FROM mcp_server WHERE slug = $1";
         let args = Args::with_capacity(1).text(slug.as_str());
         let Some(row) = self.fetch_optional(sql, args).await? else {
             return Ok(Vec::new());
         };
-        let present: Policy = RowReader::new(&row, "mcp_server").json(1)?;
+        let present = PolicyText::read(&RowReader::new(&row, "mcp_server"), 1, 2)?;
         let (then, now) = (present.named_groups(), policy.named_groups());
         let regrouped = then.symmetric_difference(&now);
         Ok(regrouped.copied().map(GroupId::from_text).collect())
@@ -253,7 +297,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn find_server(&self, slug: &ServerSlug) -> Result<Option<McpServer>, StoreError> {
-        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
+        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at, policy_rest \
                    FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
         let row = self
             .fetch_optional(sql, Args::with_capacity(1).text(slug.as_str()))
@@ -284,16 +328,47 @@ impl Store {
     /// # Errors
     /// When they cannot be read.
     pub async fn list_servers(&self) -> Result<Vec<McpServer>, StoreError> {
-        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at \
+        let listed = self.read_servers().await?;
+        let whole = listed.into_iter().map(|(server, policy)| {
+            Ok(McpServer {
+                policy: policy?,
+                ..server
+            })
+        });
+        whole.collect()
+    }
+
+    /// All servers, by slug; apart those whose policy cannot be read, such as one that a later release wrote: one of them
+    /// must not take the others with it.
+    ///
+    /// # Errors
+    /// When the database, or anything else of a server, cannot be read.
+    pub async fn list_servers_apart(&self) -> Result<ServersApart, StoreError> {
+        let mut apart = ServersApart::default();
+        for (server, policy) in self.read_servers().await? {
+            match policy {
+                Ok(policy) => apart.readable.push(McpServer { policy, ..server }),
+                Err(error) => apart.closed.push((server, error)),
+            }
+        }
+        Ok(apart)
+    }
+
+    /// Each with its policy, or why that cannot be read.
+    async fn read_servers(
+        &self,
+    ) -> Result<Vec<(McpServer, Result<Policy, StoreError>)>, StoreError> {
+        let sql = "SELECT slug, name, resource, upstream, settings, policy, policy_revision, created_at, policy_rest \
                    FROM mcp_server WHERE removed_at IS NULL ORDER BY slug";
         let rows = self.fetch_all(sql, Args::default()).await?;
         // Afterwards: a move in between must not hide an address that was kept.
         let mut others = self.list_other_addresses().await?;
         rows.iter()
             .map(|row| {
-                let mut server = read(&RowReader::new(row, "mcp_server"))?;
+                let row = RowReader::new(row, "mcp_server");
+                let mut server = read_without_policy(&row)?;
                 server.other_addresses = others.remove(server.slug.as_str()).unwrap_or_default();
-                Ok(server)
+                Ok((server, read_policy(&row)))
             })
             .collect()
     }
@@ -321,13 +396,24 @@ impl Store {
 /// Reads the columns that [`Store::list_servers`] selects; the other addresses are elsewhere.
 pub(crate) fn read(row: &RowReader<'_>) -> Result<McpServer, StoreError> {
     Ok(McpServer {
+        policy: read_policy(row)?,
+        ..read_without_policy(row)?
+    })
+}
+
+fn read_policy(row: &RowReader<'_>) -> Result<Policy, StoreError> {
+    PolicyText::read(row, 5, 8)
+}
+
+fn read_without_policy(row: &RowReader<'_>) -> Result<McpServer, StoreError> {
+    Ok(McpServer {
         slug: row.parse(0, |text| ServerSlug::parse(text).ok())?,
         name: row.text(1)?.to_owned(),
         resource: row.text(2)?.to_owned(),
         other_addresses: OtherAddresses::default(),
         upstream: row.json(3)?,
         settings: row.json(4)?,
-        policy: row.json(5)?,
+        policy: Policy::default(),
         policy_revision: row.int(6)?,
         created_at: row.time(7)?,
     })

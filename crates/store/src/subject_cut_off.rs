@@ -98,7 +98,7 @@ impl Conn {
         let sql = cut_off!(
             "SELECT s.slug, m.user_id, c.counter, $1 FROM mcp_server s, group_member m, change c \
              WHERE s.removed_at IS NULL AND c.id = 1 AND m.group_id = $2 AND ($3 = '' OR m.user_id = $3) \
-             AND (s.policy LIKE '%' || $2 || '%' \
+             AND (s.policy || COALESCE(s.policy_rest, '') LIKE '%' || $2 || '%' \
              OR EXISTS (SELECT 1 FROM given_role g WHERE g.server = s.slug AND g.holder = $2))"
         );
         let only = only.map_or("", UserId::as_str);

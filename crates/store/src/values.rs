@@ -226,6 +226,17 @@ impl<'r> RowReader<'r> {
         serde_json::from_str(self.text(index)?)
             .map_err(|error| self.corrupt(format!("{}: {error}", self.column(index))))
     }
+
+    /// The same, if there is one.
+    pub(crate) fn optional_json<T: serde::de::DeserializeOwned>(
+        &self,
+        index: usize,
+    ) -> Result<Option<T>, StoreError> {
+        match self.optional_text(index)? {
+            None => Ok(None),
+            Some(_) => self.json(index).map(Some),
+        }
+    }
 }
 
 /// The JSON of one of our own types.

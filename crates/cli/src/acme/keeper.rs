@@ -346,7 +346,7 @@ impl Keeper {
         let mut first = None;
         if domains.is_empty() {
             first = domain_of(&self.settings.public_url);
-            let servers = self.store.list_servers().await?;
+            let servers = self.store.list_servers_apart().await?.all();
             let now = self.clock.now();
             // Other addresses too, proven or not: the proof itself comes over https.
             let urls = servers.iter().flat_map(|server| {

@@ -85,7 +85,7 @@ impl AuthorityPart {
         tasks: &mut JoinSet<()>,
     ) -> anyhow::Result<Self> {
         let (store, clock) = (&own.store, around.clock);
-        let servers = store.list_servers().await?;
+        let servers = store.list_servers_apart().await?.readable;
         let sealer = AuditSealer::new(&own.master_key);
         let authority = Authority::open(
             AuthoritySettings {
@@ -112,7 +112,7 @@ impl AuthorityPart {
         let first = Arc::new(server::policy_feed::snapshot(&authority).await?);
         board.publish(Arc::clone(&first));
         publisher.publish(first);
-        let (tell_served, served) = watch::channel(servers.iter().map(Served::from).collect());
+        let (tell_served, served) = watch::channel(served_by(&authority));
         let (identity_keys, identity_set, identity_key) = IdentityKeys::new(authority.clone());
         let wake = Arc::new(Notify::new());
         let of_feed = authority.clone();
@@ -203,11 +203,10 @@ impl AuthorityPart {
 }
 
 fn served_by(authority: &Authority) -> Vec<Served> {
-    let servers = authority.servers();
-    servers
-        .values()
-        .map(|context| Served::from(&context.server))
-        .collect()
+    let (servers, closed) = (authority.servers(), authority.closed_servers());
+    let servers = servers.values().map(|context| &context.server);
+    // Without a policy in the feed a gateway answers 503 for these; without an address it would be 404, and clients forget.
+    servers.chain(&*closed).map(Served::from).collect()
 }
 
 fn http_settings(activity: ActivityLog) -> server::Settings {

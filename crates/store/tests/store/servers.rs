@@ -1,10 +1,10 @@
-use authz::{ListKind, Mode, Policy};
+use authz::{Entry, EntryState, ListKind, Mode, Policy, Requirement};
 use domain::{AuditEventKind, DefinitionState, ServerSlug, StoredDefinition, Upstream};
 use store::{DecideOutcome, PublishOutcome, SeenDefinitions, StoreError};
 use wire::mcp::Json;
 use wire::mcp::definition::Definition;
 
-use crate::databases::on_every_store;
+use crate::databases::{on_every_database, on_every_store};
 use crate::fixture::{at, client, event, server};
 
 #[tokio::test]
@@ -275,6 +275,94 @@ async fn an_approval_counts_for_the_definition_that_waits_and_for_no_other() {
         let removed = event(AuditEventKind::ServerRemoved);
         assert!(store.remove_server(&todo.slug, removed).await.unwrap());
         assert!(store.list_definitions(&todo.slug).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+/// As the release before writes a policy, which selects and knows one column of it.
+const WRITTEN_BEFORE: &str = r#"UPDATE mcp_server SET policy_revision = policy_revision + 1,
+    policy = '{"mode":"enforce","scopes":[],"default_scopes":"","tools":{"get":{"requirement":"public","title":"get","fingerprint":"other"},"new":{"requirement":"denied","title":"new"}},"resources":{},"resource_templates":{},"prompts":{}}'"#;
+
+#[tokio::test]
+async fn the_release_before_reads_a_quarantine_as_a_denial_and_lifts_none_by_writing() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        let quarantined = Entry {
+            requirement: Requirement::Public,
+            title: "get".into(),
+            fingerprint: Some("2:accepted".into()),
+            state: EntryState::Quarantined,
+            ..Entry::default()
+        };
+        let mut todo = server("todo");
+        todo.policy.tools.insert("get".into(), quarantined.clone());
+        let added = event(AuditEventKind::ServerAdded);
+        store.insert_server(&todo, added).await.unwrap();
+        let policy = todo.policy.clone();
+        let published = event(AuditEventKind::PolicyPublished);
+        store
+            .publish_policy(&todo.slug, 1, &policy, published.clone())
+            .await
+            .unwrap();
+        let row = database.content().await;
+        let row = row.iter().find(|line| line.contains("The todo server"));
+        // Each database quotes in its own way.
+        let row = row.unwrap().replace(['"', '\\'], "");
+        let plain =
+            "tools:{get:{requirement:denied,title:get,description:,fingerprint:2:accepted}}";
+        assert!(row.contains(plain), "{row}");
+        let read = async || store.find_server(&todo.slug).await.unwrap().unwrap();
+        assert_eq!(read().await.policy, policy);
+
+        database.tamper(WRITTEN_BEFORE).await;
+        let after = read().await;
+        assert_eq!(after.policy.tools["get"], quarantined);
+        assert!(after.policy.tools.contains_key("new"));
+        assert_eq!(store.list_servers().await.unwrap()[0].policy, after.policy);
+        let declared = store.read_declared().await.unwrap();
+        assert_eq!(declared.servers[0].policy, after.policy);
+
+        // What is approved has no rest that could close it again.
+        let mut approved = after.policy;
+        approved.tools.get_mut("get").unwrap().state = EntryState::Accepted;
+        let revision = after.policy_revision;
+        store
+            .publish_policy(&todo.slug, revision, &approved, published)
+            .await
+            .unwrap();
+        assert_eq!(read().await.policy, approved);
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_closes_its_server_and_no_other() {
+    on_every_database(|database| async move {
+        let store = database.open().await;
+        for slug in ["notes", "todo"] {
+            let added = event(AuditEventKind::ServerAdded);
+            store.insert_server(&server(slug), added).await.unwrap();
+        }
+        let apart = store.list_servers_apart().await.unwrap();
+        assert_eq!((apart.readable.len(), apart.closed.len()), (2, 0));
+        database
+            .tamper(
+                r#"UPDATE mcp_server SET policy_rest = '{"curfew":"22:00"}' WHERE slug = 'todo'"#,
+            )
+            .await;
+        let apart = store.list_servers_apart().await.unwrap();
+        let readable: Vec<&str> = apart.readable.iter().map(|one| one.slug.as_str()).collect();
+        assert_eq!(readable, ["notes"]);
+        let (closed, error) = &apart.closed[0];
+        assert_eq!(
+            (closed.slug.as_str(), &closed.policy),
+            ("todo", &Policy::default())
+        );
+        assert!(error.to_string().contains("curfew"), "{error}");
+        assert!(store.list_servers().await.is_err());
+        assert_eq!(apart.all().len(), 2);
+        store.close().await;
     })
     .await;
 }

@@ -1,0 +1,181 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, Entry, EntryState, ListKind, Policy, QuarantineFrom, Requirement};
+use crate::{Role, SubjectRule};
+
+/// What the release before cannot read of a policy: it refuses a policy whole for one member that it does not know.
+///
+/// A policy is kept and sent in two parts, [`Policy::split`]: one that every release reads, in which nobody may use what that
+/// release could not judge, and this one beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyRest {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_role: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subject_rules: Vec<SubjectRule>,
+    #[serde(skip_serializing_if = "QuarantineFrom::is_default")]
+    quarantine_from: QuarantineFrom,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tools: BTreeMap<String, EntryRest>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resources: BTreeMap<String, EntryRest>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resource_templates: BTreeMap<String, EntryRest>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    prompts: BTreeMap<String, EntryRest>,
+}
+
+/// The same of one entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct EntryRest {
+    /// What callers need, where the other part says that nobody may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requirement: Option<Requirement>,
+    /// Of what was accepted, while something else waits: the release before may write the one of what it sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pinned: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conditions: Vec<Condition>,
+    #[serde(skip_serializing_if = "EntryState::is_accepted")]
+    state: EntryState,
+}
+
+impl Policy {
+    /// What every release reads of it, and the rest. While there are roles or rules, or for an entry that is quarantined or
+    /// has conditions, the first part says that nobody may: a release that cannot judge them must not open it.
+    pub fn split(&self) -> (Self, Option<PolicyRest>) {
+        // Each member by its name: what is added later does not compile before somebody says in which part it is, and
+        // whether a release that does not know it may open anything.
+        let Self {
+            mode,
+            scopes,
+            default_scopes,
+            tools,
+            resources,
+            resource_templates,
+            prompts,
+            roles,
+            default_role,
+            subject_rules,
+            quarantine_from,
+        } = self.clone();
+        let is_closed = !roles.is_empty() || !subject_rules.is_empty();
+        let mut rest = PolicyRest {
+            roles,
+            default_role,
+            subject_rules,
+            quarantine_from,
+            ..PolicyRest::default()
+        };
+        let mut plain = Self {
+            mode,
+            scopes,
+            default_scopes,
+            tools,
+            resources,
+            resource_templates,
+            prompts,
+            ..Self::default()
+        };
+        for kind in ListKind::ALL {
+            for (identity, entry) in plain.entries_mut(kind) {
+                let kept;
+                (*entry, kept) = std::mem::take(entry).split(is_closed);
+                if kept != EntryRest::default() {
+                    rest.entries_mut(kind).insert(identity.clone(), kept);
+                }
+            }
+        }
+        let is_whole = rest == PolicyRest::default();
+        (plain, (!is_whole).then_some(rest))
+    }
+
+    /// The policy of which `self` is what every release reads. The release before may have changed that part meanwhile: what
+    /// it says of needs counts, and nothing that it wrote lifts a quarantine or forgets a condition, a role or a rule.
+    #[must_use]
+    pub fn join(mut self, rest: Option<PolicyRest>) -> Self {
+        let Some(mut rest) = rest else {
+            return self;
+        };
+        for kind in ListKind::ALL {
+            for (identity, kept) in std::mem::take(rest.entries_mut(kind)) {
+                if let Some(entry) = self.entries_mut(kind).get_mut(&identity) {
+                    entry.join(kept);
+                }
+            }
+        }
+        self.roles = rest.roles;
+        self.default_role = rest.default_role;
+        self.subject_rules = rest.subject_rules;
+        self.quarantine_from = rest.quarantine_from;
+        self
+    }
+}
+
+impl Entry {
+    fn split(self, is_closed: bool) -> (Self, EntryRest) {
+        let Self {
+            requirement,
+            title,
+            description,
+            fingerprint,
+            pinned,
+            conditions,
+            state,
+        } = self;
+        let is_closed = is_closed || !state.is_accepted() || !conditions.is_empty();
+        let (shown, hidden) = match is_closed && requirement != Requirement::Denied {
+            true => (Requirement::Denied, Some(requirement)),
+            false => (requirement, None),
+        };
+        let rest = EntryRest {
+            requirement: hidden,
+            fingerprint: fingerprint.clone().filter(|_| !state.is_accepted()),
+            pinned,
+            conditions,
+            state,
+        };
+        let plain = Self {
+            requirement: shown,
+            title,
+            description,
+            fingerprint,
+            ..Self::default()
+        };
+        (plain, rest)
+    }
+
+    fn join(&mut self, rest: EntryRest) {
+        if let (Requirement::Denied, Some(requirement)) = (&self.requirement, rest.requirement) {
+            self.requirement = requirement;
+        }
+        if rest.fingerprint.is_some() {
+            self.fingerprint = rest.fingerprint;
+        }
+        self.pinned = rest.pinned;
+        self.conditions = rest.conditions;
+        self.state = rest.state;
+    }
+}
+
+impl PolicyRest {
+    fn entries_mut(&mut self, kind: ListKind) -> &mut BTreeMap<String, EntryRest> {
+        match kind {
+            ListKind::Tools => &mut self.tools,
+            ListKind::Resources => &mut self.resources,
+            ListKind::ResourceTemplates => &mut self.resource_templates,
+            ListKind::Prompts => &mut self.prompts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
