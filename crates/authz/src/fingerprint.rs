@@ -43,20 +43,24 @@ pub(crate) fn is_same_unmarked(earlier: &str, present: &str) -> bool {
 
 /// What of a definition is judged. Some readers take `Description` for `description`: it is judged as well.
 pub(crate) fn judged(definition: &Definition) -> Object {
-    let members = definition.json().as_object();
+    judged_members(definition.json())
+        .map(|(name, value)| match name {
+            "annotations" => (name, without_time(value.clone())),
+            _ => (name, value.clone()),
+        })
+        .collect()
+}
+
+/// The members of an element that are judged, as they stand in it.
+pub fn judged_members(element: &Json) -> impl Iterator<Item = (&str, &Json)> {
+    let members = element.as_object().into_iter().flat_map(Object::iter);
     members
-        .into_iter()
-        .flat_map(Object::iter)
+        .map(|(name, value)| (name.as_str(), value))
         .filter(|(name, _)| {
             MEMBERS
                 .iter()
-                .any(|member| name.as_str() == *member || is_twin(name, member))
+                .any(|member| name == member || is_twin(name, member))
         })
-        .map(|(name, value)| match name.as_str() {
-            "annotations" => (name.clone(), without_time(value.clone())),
-            _ => (name.clone(), value.clone()),
-        })
-        .collect()
 }
 
 /// A resource that changed is no other resource.

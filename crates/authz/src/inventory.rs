@@ -1,10 +1,11 @@
+use base::Digest;
 use wire::mcp::definition::{self, Definition};
 use wire::mcp::json::{Json, Object};
 
 use crate::fingerprint::is_same_unmarked;
 use crate::{
     DEFINITION_BYTES_MAX, DefinitionChange, EntryState, ListKind, Policy, Severity,
-    definition_changes, fingerprint, is_comparable, severity,
+    definition_changes, fingerprint, is_comparable, judged_members, severity,
 };
 
 /// The most elements that are read of one kind.
@@ -29,7 +30,8 @@ pub struct Inventory {
 pub struct InventoryTooLarge(pub ListKind);
 
 impl Inventory {
-    /// Adds one page of a list: the `result` of its method. An element that stands twice counts once, the first time.
+    /// Adds one page of a list: the `result` of its method. An element that stands twice counts once, the first time. What
+    /// nobody judges of it, such as icons, is left out.
     ///
     /// # Errors
     /// When there are more than 10,000 of a kind; what was read stays.
@@ -39,7 +41,12 @@ impl Inventory {
         if known.len() + page.len() > ELEMENTS_MAX {
             return Err(InventoryTooLarge(kind));
         }
-        known.extend(page);
+        let judged = page.into_iter().filter_map(|element| {
+            let members = judged_members(element.json());
+            let members = members.map(|(name, value)| (name, value.clone()));
+            Definition::read(kind, Json::Object(members.collect()))
+        });
+        known.extend(judged);
         // A stable sort keeps the first of two at the front.
         known.sort_by(|one, two| one.identity().cmp(two.identity()));
         known.dedup_by(|later, earlier| later.identity() == earlier.identity());
@@ -68,6 +75,18 @@ impl Inventory {
             .into_iter()
             .map(|kind| (kind.member(), Json::from(list(kind))))
             .collect()
+    }
+
+    /// The same for the same elements, and another one for any others.
+    pub fn digest(&self) -> Digest {
+        let mut all = Vec::new();
+        for kind in ListKind::ALL {
+            for element in self.of_kind(kind) {
+                all.extend(Digest::of(element.json().to_text()).as_bytes());
+            }
+            all.extend(self.of_kind(kind).len().to_be_bytes());
+        }
+        Digest::of(all)
     }
 
     /// The elements of one kind.

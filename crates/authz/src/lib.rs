@@ -51,7 +51,7 @@ pub use drift::{
     definition_changes, renamed_from, severity,
 };
 pub use feed_message::{FeedMessage, FeedSlice};
-pub use fingerprint::{fingerprint, is_comparable};
+pub use fingerprint::{fingerprint, is_comparable, judged_members};
 pub use first_policy::{first_policy, suggested_scope};
 pub use grantable::{Grantable, ScopeWithheld, grantable};
 pub use inventory::{Drifted, Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};

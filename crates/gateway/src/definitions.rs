@@ -2,13 +2,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use authz::{Entry, ListKind, fingerprint, is_comparable};
+use authz::{DEFINITION_BYTES_MAX, Entry, ListKind, fingerprint, is_comparable, judged_members};
 use tokio::sync::Notify;
-use wire::mcp::Json;
 use wire::mcp::definition::Definition;
+use wire::mcp::{Json, Object};
 
 /// How many definitions of one kind are remembered; as many as an inventory holds.
 const REMEMBERED_MAX: usize = 10_000;
+/// How much of one kind is remembered, as JSON.
+const REMEMBERED_BYTES_MAX: usize = 8 * 1024 * 1024;
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// What an MCP server's lists look like while they pass. A definition that is not the accepted one is a reason to look at the
@@ -16,15 +18,54 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     /// Those that were found to be the accepted ones, by kind: comparing is a tenth of the work of hashing.
-    known: [RwLock<HashMap<String, Accepted>>; ListKind::ALL.len()],
+    known: [RwLock<Known>; ListKind::ALL.len()],
     changed: Arc<Notify>,
     warned_at: Mutex<Option<Instant>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_identity: HashMap<String, Accepted>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct Accepted {
     fingerprint: String,
-    definition: Json,
+    /// What of it is judged: the rest is of any size, and nobody's business here.
+    judged: Object,
+}
+
+impl Known {
+    fn has(&self, identity: &str, expected: &str, element: &Json) -> bool {
+        let known = self.by_identity.get(identity);
+        known.is_some_and(|known| {
+            let members = known.judged.iter();
+            known.fingerprint == *expected
+                && members
+                    .map(|(name, value)| (name.as_str(), value))
+                    .eq(judged_members(element))
+        })
+    }
+
+    /// Remembers what fits; the others are hashed each time.
+    fn remember(&mut self, identity: &str, expected: &str, element: &Json) {
+        let judged = judged_members(element);
+        let judged: Object = judged.map(|(name, value)| (name, value.clone())).collect();
+        let bytes = Json::Object(judged.clone()).to_text().len();
+        if bytes > DEFINITION_BYTES_MAX {
+            return;
+        }
+        if self.by_identity.len() >= REMEMBERED_MAX || self.bytes + bytes > REMEMBERED_BYTES_MAX {
+            *self = Self::default();
+        }
+        self.bytes += bytes;
+        let accepted = Accepted {
+            fingerprint: expected.to_owned(),
+            judged,
+        };
+        self.by_identity.insert(identity.to_owned(), accepted);
+    }
 }
 
 impl Definitions {
@@ -42,8 +83,7 @@ impl Definitions {
         let is_known = known
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(identity)
-            .is_some_and(|known| known.fingerprint == *expected && known.definition == *element);
+            .has(identity, expected, element);
         if is_known {
             return true;
         }
@@ -51,14 +91,7 @@ impl Definitions {
         let is_accepted = found.is_some_and(|found| fingerprint(&found) == *expected);
         if is_accepted {
             let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-            if known.len() >= REMEMBERED_MAX {
-                known.clear();
-            }
-            let accepted = Accepted {
-                fingerprint: expected.clone(),
-                definition: element.clone(),
-            };
-            known.insert(identity.to_owned(), accepted);
+            known.remember(identity, expected, element);
         }
         is_accepted
     }
@@ -115,6 +148,39 @@ mod tests {
 
     fn tool(text: &str) -> Json {
         parse_strict(text.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn what_is_remembered_of_accepted_definitions_has_an_end_and_all_of_them_pass() {
+        let definitions = Definitions::default();
+        let remembered = || {
+            let known = definitions.known[ListKind::Tools as usize].read().unwrap();
+            (known.by_identity.len(), known.bytes)
+        };
+        let passes = |text: &str| {
+            let json = tool(text);
+            let read = Definition::read(ListKind::Tools, json.clone()).unwrap();
+            let entry = Entry::of(&read, Requirement::Public);
+            assert!(definitions.is_accepted(ListKind::Tools, &entry, &json));
+        };
+        // Of what is not judged nothing stays, and it may be another one each time.
+        let icons = "x".repeat(1_000_000);
+        passes(&format!(
+            r#"{{"name":"a","icons":["{icons}"],"_meta":{{}}}}"#
+        ));
+        assert_eq!(remembered(), (1, r#"{"name":"a"}"#.len()));
+        passes(r#"{"name":"a","_meta":{"x":1}}"#);
+        let words = "x".repeat(DEFINITION_BYTES_MAX);
+        passes(&format!(r#"{{"name":"b","description":"{words}"}}"#));
+        assert_eq!(remembered().0, 1, "too long to keep");
+        let words = &words[..DEFINITION_BYTES_MAX / 2];
+        for number in 0..300 {
+            passes(&format!(
+                r#"{{"name":"t{number}","description":"{words}"}}"#
+            ));
+            assert!(remembered().1 <= REMEMBERED_BYTES_MAX);
+        }
+        assert!(remembered().0 > 40, "it begins anew when it is full");
     }
 
     #[test]

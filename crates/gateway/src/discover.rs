@@ -1,4 +1,5 @@
 mod ask;
+mod reading;
 
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use sdk::Era;
 use wire::mcp::definition::ListKind;
 use wire::mcp::json::{Json, Object};
 use wire::mcp::{SseParser, method, version};
+
+pub(crate) use self::reading::Reading;
 
 use self::ask::{Look, NoAnswer, client_capabilities, client_info, is_stream, principal};
 use crate::settings::{Limits, Upstream};
@@ -102,7 +105,7 @@ impl Look {
             })
             .and_then(|info| info.get("name")?.as_str())
             .map(|name| name.chars().take(100).collect());
-        let mut inventory = Inventory::default();
+        let mut reading = Reading::default();
         for kind in ListKind::ALL {
             let capability = match kind {
                 ListKind::Tools => "tools",
@@ -111,11 +114,11 @@ impl Look {
             };
             let offered = opening.get("capabilities");
             if offered.is_some_and(|offered| offered.get(capability).is_some()) {
-                self.read_list(kind, &mut inventory).await?;
+                self.read_list(kind, &mut reading).await?;
             }
         }
         Ok(Discovered {
-            inventory,
+            inventory: reading.finish(),
             modern: self.era == Era::Modern,
             server_name,
         })
@@ -175,7 +178,7 @@ impl Look {
     async fn read_list(
         &mut self,
         kind: ListKind,
-        inventory: &mut Inventory,
+        reading: &mut Reading,
     ) -> Result<(), DiscoverError> {
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -193,9 +196,9 @@ impl Look {
                 }
                 Err(no_answer) => return Err(self.in_words(kind.method(), no_answer)),
             };
-            inventory
+            reading
                 .add_page(kind, &result)
-                .map_err(|too_large| DiscoverError::NotMcp(too_large.to_string()))?;
+                .map_err(DiscoverError::NotMcp)?;
             cursor = result.str("nextCursor").map(str::to_owned);
             if cursor.is_none() {
                 return Ok(());

@@ -1,6 +1,7 @@
 //! What an upstream offers, put into the policy of its MCP server: by whoever looked at it, here or at a gateway elsewhere.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use authz::{
     Inventory, InventoryChanges, ListKind, Policy, fingerprint, first_policy, is_comparable,
@@ -22,6 +23,8 @@ const COMPARED_MAX: usize = 200;
 const KEPT_AT_ONCE_MAX: usize = 1000;
 /// How many elements of one kind wait for a person at once, of each server; others are hidden all the same, and not shown.
 const WAITING_MAX: usize = 1000;
+/// How often looks alone make a new revision of a policy that only takes what is listed.
+const REVISION_EVERY: Duration = Duration::from_secs(60);
 /// How many elements an event names.
 const NAMED_MAX: usize = 10;
 const NAME_CHARS_MAX: usize = 60;
@@ -70,8 +73,17 @@ pub async fn publish(
         if server.policy.is_blank() {
             finish(&server, &mut policy);
         }
+        let may_wait = may_wait(&server.policy, &policy, &changes, overrides);
+        if may_wait
+            && let Some(at) = store.inventory_published_at(slug).await?
+            && now < at.after(REVISION_EVERY)
+        {
+            let policy = server.policy;
+            return Ok(PublishedInventory { policy, changes });
+        }
         let kept = store.list_definitions(slug).await?;
-        let seen = seen(&kept, &policy, inventory, now);
+        let mut seen = seen(&kept, &policy, inventory, now);
+        seen.took_at = may_wait.then_some(now);
         let published = (policy != server.policy).then_some(&policy);
         if published.is_some() || !seen.is_empty() {
             let event = AuditEvent {
@@ -103,6 +115,24 @@ pub async fn publish(
         return Ok(PublishedInventory { policy, changes });
     }
     Err(InventoryError::Contended(slug.clone()))
+}
+
+/// Whether it is soon enough to write this with a later look: it only takes something as it is listed now, which an upstream
+/// may bring about as often as it likes. What closes something never waits, nor what a person asked for.
+fn may_wait(
+    before: &Policy,
+    after: &Policy,
+    changes: &InventoryChanges,
+    overrides: &[(String, ScopeSet)],
+) -> bool {
+    let mut changed = changes.changed.iter();
+    before != after
+        && !before.is_blank()
+        && overrides.is_empty()
+        && !changed.any(|one| {
+            let known = before.entries(one.kind).get(&one.identity);
+            one.quarantined && known.is_some_and(|known| known.state.is_accepted())
+        })
 }
 
 /// The accepted definitions of what is listed with another one now.

@@ -1,4 +1,5 @@
 use authz::{ListKind, Policy};
+use base::Timestamp;
 use domain::{AuditEvent, DefinitionState, ServerSlug, StoredDefinition};
 
 use crate::conn::Conn;
@@ -28,6 +29,8 @@ pub struct SeenDefinitions {
     pub kept: Vec<StoredDefinition>,
     /// Elements of which nothing is pending any more.
     pub settled: Vec<(ListKind, String)>,
+    /// The moment from which the next change of the policy counts that only takes what is listed, when this is one.
+    pub took_at: Option<Timestamp>,
 }
 
 impl SeenDefinitions {
@@ -98,6 +101,16 @@ impl Conn {
         Ok(())
     }
 
+    async fn note_inventory(
+        &mut self,
+        server: &ServerSlug,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE mcp_server SET inventory_published_at = $2 WHERE slug = $1";
+        let args = Args::with_capacity(2).text(server.as_str()).time(at);
+        self.execute(sql, args).await.map(drop)
+    }
+
     /// Whether `looked_at` is what waits.
     async fn is_looked_at(
         &mut self,
@@ -156,12 +169,34 @@ impl Store {
                         for kept in &seen.kept {
                             conn.keep_definition(slug, kept).await?;
                         }
+                        if !seen.kept.is_empty() {
+                            conn.make_room_for_definitions(slug).await?;
+                        }
+                        if let Some(took_at) = seen.took_at {
+                            conn.note_inventory(slug, took_at).await?;
+                        }
                     }
                     Ok(outcome)
                 })
             },
         )
         .await
+    }
+
+    /// What [`SeenDefinitions::took_at`] was last.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn inventory_published_at(
+        &self,
+        slug: &ServerSlug,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT slug, inventory_published_at FROM mcp_server WHERE slug = $1";
+        let args = Args::with_capacity(1).text(slug.as_str());
+        let row = self.fetch_optional(sql, args).await?;
+        row.map_or(Ok(None), |row| {
+            RowReader::new(&row, "mcp_server").optional_time(1)
+        })
     }
 
     /// Saves what a person decided of definitions, with the policy that follows from it, as the next revision over the

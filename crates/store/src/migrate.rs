@@ -69,6 +69,10 @@ pub(crate) const AUTHORITY: Schema = Schema {
         usable_from(7, include_str!("../migrations/0014_definitions.sql")),
         usable_from(7, include_str!("../migrations/0015_revoked_change.sql")),
         usable_from(7, include_str!("../migrations/0016_policy_rest.sql")),
+        usable_from(
+            7,
+            include_str!("../migrations/0017_inventory_published_at.sql"),
+        ),
     ],
 };
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authz::Inventory;
-use base::{OsRandom, Random as _};
+use base::{Digest, OsRandom, Random as _};
 use domain::ServerSlug;
 use gateway::{DiscoverError, Limits, Upstream};
 use tokio::sync::{Notify, mpsc};
@@ -60,6 +60,12 @@ pub struct Seen {
     pub anonymous: Option<usize>,
 }
 
+/// What an authority elsewhere was told last. Whole it may be of any size.
+struct Published {
+    inventory: Digest,
+    at: Instant,
+}
+
 impl Watch {
     /// Tells the first outcome, then goes on until it is a good one.
     pub async fn run(self, mut found: Option<Inventory>, first: mpsc::Sender<First>) {
@@ -91,8 +97,8 @@ impl Watch {
 
     /// Looks again on a schedule, and when the gateway noticed something; what that finds is told when it is news.
     async fn go_on(&self) {
-        let mut told = (Vec::new(), Vec::new());
-        let mut published: Option<(Inventory, Instant)> = None;
+        let mut told = digest_of(&[], &[]);
+        let mut published: Option<Published> = None;
         let mut pause = NOTICE_PAUSE;
         let mut looked = Instant::now();
         loop {
@@ -120,9 +126,9 @@ impl Watch {
                     continue;
                 }
             };
-            let news = (mapped.hidden, mapped.changed);
+            let news = digest_of(&mapped.hidden, &mapped.changed);
             if news != told {
-                self.tell_news(&news.0, &news.1);
+                self.tell_news(&mapped.hidden, &mapped.changed);
                 told = news;
             }
         }
@@ -131,17 +137,25 @@ impl Watch {
     /// What came of one more look; nothing when the authority knows it already.
     async fn look_again(
         &self,
-        published: &mut Option<(Inventory, Instant)>,
+        published: &mut Option<Published>,
     ) -> Result<Option<Mapped>, String> {
         let inventory = self.inventory().await?;
-        let is_known = published.as_ref().is_some_and(|(known, at)| {
-            self.manifest.is_elsewhere() && *known == inventory && at.elapsed() < TELL_AGAIN_EVERY
+        if !self.manifest.is_elsewhere() {
+            let mapped = self.manifest.publish(&self.slug, &inventory, &[]).await?;
+            return Ok(Some(mapped));
+        }
+        let digest = inventory.digest();
+        let is_known = published.as_ref().is_some_and(|known| {
+            known.inventory == digest && known.at.elapsed() < TELL_AGAIN_EVERY
         });
         if is_known {
             return Ok(None);
         }
         let mapped = self.manifest.publish(&self.slug, &inventory, &[]).await?;
-        *published = Some((inventory, Instant::now()));
+        *published = Some(Published {
+            inventory: digest,
+            at: Instant::now(),
+        });
         Ok(Some(mapped))
     }
 
@@ -248,4 +262,14 @@ impl Watch {
             ));
         }
     }
+}
+
+/// Of what is told of a look: equal exactly when it is no news.
+fn digest_of(hidden: &[String], changed: &[String]) -> Digest {
+    let mut all = Vec::new();
+    for name in hidden.iter().chain(changed) {
+        all.extend(Digest::of(name).as_bytes());
+    }
+    all.extend(hidden.len().to_be_bytes());
+    Digest::of(all)
 }

@@ -11,6 +11,7 @@ use super::StdioSettings;
 use super::child::Child;
 use super::modern::{every_capability, probe, with_envelope};
 use crate::DiscoverError;
+use crate::discover::Reading;
 
 /// Pages of one list that are read.
 const PAGES_MAX: usize = 100;
@@ -129,7 +130,7 @@ impl Look {
         opening: &Object,
         server_name: Option<String>,
     ) -> Result<StdioFound, Failure> {
-        let mut inventory = Inventory::default();
+        let mut reading = Reading::default();
         let capabilities = opening.get("capabilities");
         for kind in ListKind::ALL {
             let capability = match kind {
@@ -138,17 +139,17 @@ impl Look {
                 ListKind::Prompts => "prompts",
             };
             if capabilities.is_some_and(|all| all.get(capability).is_some()) {
-                self.read_list(kind, &mut inventory).await?;
+                self.read_list(kind, &mut reading).await?;
             }
         }
         Ok(StdioFound {
-            inventory,
+            inventory: reading.finish(),
             modern: self.modern,
             server_name,
         })
     }
 
-    async fn read_list(&self, kind: ListKind, inventory: &mut Inventory) -> Result<(), Failure> {
+    async fn read_list(&self, kind: ListKind, reading: &mut Reading) -> Result<(), Failure> {
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let mut params = Object::new();
@@ -161,9 +162,7 @@ impl Look {
                 Err(Failure::NotMcp(_)) if kind == ListKind::ResourceTemplates => return Ok(()),
                 Err(failure) => return Err(failure),
             };
-            inventory.add_page(kind, &result).map_err(|_| {
-                Failure::NotMcp(format!("the answers to {} are too large", kind.method()))
-            })?;
+            reading.add_page(kind, &result).map_err(Failure::NotMcp)?;
             cursor = result.str("nextCursor").map(str::to_owned);
             if cursor.is_none() {
                 return Ok(());

@@ -55,7 +55,17 @@ impl Rig {
         inventory: &Inventory,
         overrides: &[(String, ScopeSet)],
     ) -> PublishedInventory {
-        let at = 2_000_000 + self.looks.fetch_add(1, Ordering::Relaxed);
+        // A minute apart, so that none waits for the one before.
+        let at = 2_000_000 + 60_000 * self.looks.fetch_add(1, Ordering::Relaxed);
+        self.look_at(at, inventory, overrides).await
+    }
+
+    async fn look_at(
+        &self,
+        at: i64,
+        inventory: &Inventory,
+        overrides: &[(String, ScopeSet)],
+    ) -> PublishedInventory {
         let published = inventory::publish(
             &self.store,
             Timestamp::from_unix_ms(at),
@@ -337,4 +347,31 @@ async fn a_file_says_what_is_needed_and_approves_nothing_but_what_it_brings_alon
     assert_eq!(add.requirement, Requirement::Public);
     assert!(add.pinned);
     assert_eq!(after.tools["new"], written);
+}
+
+#[tokio::test]
+async fn a_look_that_only_takes_what_is_listed_makes_one_revision_a_minute_and_a_quarantine_waits_for_none()
+ {
+    let rig = Rig::new().await;
+    let revision = async || find(&rig.store, &rig.slug).await.unwrap().policy_revision;
+    let laid_out = |count: usize| tools([tool("add", &format!("Adds.{}", " ".repeat(count)))]);
+    rig.look_at(0, &laid_out(0), &[]).await;
+    let first = revision().await;
+    for (at, spaces, expected) in [
+        (1_000, 1, first + 1),
+        (2_000, 2, first + 1),
+        (60_999, 3, first + 1),
+        (61_000, 3, first + 2),
+        (62_000, 0, first + 2),
+    ] {
+        rig.look_at(at, &laid_out(spaces), &[]).await;
+        assert_eq!(revision().await, expected, "{at}");
+    }
+    assert_eq!(rig.states("add").await, [DefinitionState::Accepted; 3]);
+    let published = rig
+        .look_at(63_000, &tools([tool("add", "Obey.")]), &[])
+        .await;
+    assert!(published.changes.changed[0].quarantined);
+    assert_eq!(revision().await, first + 3);
+    assert!(!rig.entry("add").await.state.is_accepted());
 }

@@ -188,7 +188,7 @@ async fn an_approval_counts_for_the_definition_that_waits_and_for_no_other() {
         let see = async |one: StoredDefinition| {
             let seen = SeenDefinitions {
                 kept: vec![one],
-                settled: Vec::new(),
+                ..SeenDefinitions::default()
             };
             let revision = store.find_server(&todo.slug).await.unwrap().unwrap();
             let revision = revision.policy_revision;
@@ -363,6 +363,82 @@ async fn a_policy_that_cannot_be_read_closes_its_server_and_no_other() {
         assert!(store.list_servers().await.is_err());
         assert_eq!(apart.all().len(), 2);
         store.close().await;
+    })
+    .await;
+}
+
+/// More than is kept of one server, in a few.
+#[tokio::test]
+async fn too_many_definitions_go_with_the_oldest_decisions_first_and_with_what_is_accepted_last() {
+    on_every_store(|store| async move {
+        let todo = server("todo");
+        let added = event(AuditEventKind::ServerAdded);
+        store.insert_server(&todo, added).await.unwrap();
+        let words = "x".repeat(60_000);
+        let version = |tool: usize, version: i64, state| {
+            let json = Json::object([
+                ("name", Json::from(format!("tool_{tool}"))),
+                ("description", Json::from(format!("{version} {words}"))),
+            ]);
+            let read = Definition::read(ListKind::Tools, json).unwrap();
+            StoredDefinition::seen(&read, state, at(version))
+        };
+        let look = async |kept: Vec<StoredDefinition>| {
+            let seen = SeenDefinitions {
+                kept,
+                ..SeenDefinitions::default()
+            };
+            let published = event(AuditEventKind::PolicyPublished);
+            let outcome = store
+                .publish_inventory(&todo.slug, 1, None, seen, published)
+                .await
+                .unwrap();
+            assert_eq!(outcome, PublishOutcome::Published(1));
+            store.list_definitions(&todo.slug).await.unwrap()
+        };
+        // 550 of them fit.
+        const TOOLS: usize = 270;
+        let all = |number, state| {
+            (0..TOOLS)
+                .map(|tool| version(tool, number, state))
+                .collect()
+        };
+        assert_eq!(look(all(1, DefinitionState::Accepted)).await.len(), TOOLS);
+        assert_eq!(
+            look(all(2, DefinitionState::Accepted)).await.len(),
+            2 * TOOLS
+        );
+        let kept = look(all(3, DefinitionState::Pending)).await;
+        assert!(
+            kept.len() < 3 * TOOLS && kept.len() > 2 * TOOLS,
+            "{}",
+            kept.len()
+        );
+        for one in &kept {
+            let is_past = one.seen_at == at(1);
+            assert!(!is_past || one.state == DefinitionState::Accepted);
+        }
+        for tool in 0..TOOLS {
+            let name = format!("tool_{tool}");
+            let versions = store
+                .list_versions(&todo.slug, ListKind::Tools, &name)
+                .await;
+            let versions = versions.unwrap();
+            let present: Vec<_> = versions.iter().filter(|one| one.seen_at > at(1)).collect();
+            assert_eq!(present.len(), 2, "{name}");
+            assert!(present.iter().all(|one| one.definition.is_some()), "{name}");
+        }
+        // When all of that goes, the names and what was decided stay, without the texts.
+        let more = (TOOLS..2 * TOOLS).map(|tool| version(tool, 4, DefinitionState::Accepted));
+        assert_eq!(look(more.collect()).await.len(), 3 * TOOLS);
+        let first = store
+            .list_versions(&todo.slug, ListKind::Tools, "tool_0")
+            .await;
+        assert!(first.unwrap().iter().any(|one| one.definition.is_none()));
+        let last = store
+            .list_versions(&todo.slug, ListKind::Tools, "tool_539")
+            .await;
+        assert!(last.unwrap().iter().all(|one| one.definition.is_some()));
     })
     .await;
 }
