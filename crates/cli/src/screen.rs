@@ -62,6 +62,8 @@ pub struct OpenTools {
 }
 
 const INDENT: &str = "  ";
+/// How many hidden tools are named.
+const HIDDEN_MAX: usize = 10;
 const LABEL: usize = 13;
 
 /// The text.
@@ -181,12 +183,16 @@ impl Page {
             self.labelled("also", &server.also.join(", "));
         }
         if !server.hidden.is_empty() {
-            let names = server
+            let mut names = server
                 .hidden
                 .iter()
+                .take(HIDDEN_MAX)
                 .map(|name| plain(name, 60))
                 .collect::<Vec<_>>()
                 .join(", ");
+            if let more @ 1.. = server.hidden.len().saturating_sub(HIDDEN_MAX) {
+                names.push_str(&format!(" and {more} more"));
+            }
             let first = plain(server.hidden.first().map_or("TOOL", String::as_str), 60);
             self.labelled("new, hidden", &names);
             let how = format!(

@@ -7,6 +7,10 @@ use store::Store;
 use wire::oauth::ScopeSet;
 
 use crate::failure::usage;
+use crate::terminal::plain;
+
+/// How much of the names of tools is shown to whoever named one that is not there.
+const TOOLS_CHARS_MAX: usize = 2_000;
 
 /// What was found and what came of it.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +75,7 @@ pub fn check_overrides(
         None => Ok(()),
         Some((tool, _)) => Err(usage(format!(
             "--tool-scope {tool}=…: the MCP server has no such tool; it has: {}",
-            names.join(", ")
+            plain(&names.join(", "), TOOLS_CHARS_MAX)
         ))),
     }
 }

@@ -12,6 +12,7 @@ mod housekeeping;
 mod identity_keys;
 mod inventory;
 mod join;
+mod news;
 mod own_identity_key;
 mod protect;
 mod records;

@@ -8,7 +8,7 @@ use gateway::DiscoverError;
 use store::Store;
 use wire::oauth::ScopeSet;
 
-use super::{UpOptions, inventory, upstreams};
+use super::{UpOptions, inventory, news, upstreams};
 use crate::child_env::ChildEnv;
 use crate::failure::usage;
 use crate::target::{self, Target};
@@ -153,10 +153,16 @@ pub async fn look(
             if matches!(server.upstream, Upstream::Stdio { .. }) =>
         {
             // A command that does not start at all is a mistyped one.
-            Err(anyhow!("{shown} cannot be protected: {reason}"))
+            Err(anyhow!(
+                "{shown} cannot be protected: {}",
+                news::reason(&reason)
+            ))
         }
         Err(DiscoverError::Unreachable(_)) => Ok(None),
-        Err(error) => bail!("{shown} cannot be protected: {error}"),
+        Err(error) => {
+            let reason = news::reason(&error.to_string());
+            bail!("{shown} cannot be protected: {reason}")
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 use domain::{McpServer, ServerSlug, Upstream};
 
 use super::inventory;
+use super::news;
 use super::self_check;
 use super::watch::First;
 use crate::screen::{OpenTools, ServerLines};
@@ -40,7 +41,8 @@ pub fn servers(
                 }
                 Some(Err(reason)) => {
                     lines.notes.push(format!(
-                        "The upstream cannot be used now: {reason}. Calls fail; it is tried again."
+                        "The upstream cannot be used now: {}. Calls fail; it is tried again.",
+                        news::reason(reason)
                     ));
                     inventory::known(&server.policy)
                 }
@@ -57,7 +59,7 @@ pub fn servers(
             if !mapped.changed.is_empty() {
                 lines.notes.push(format!(
                     "Changed since it was accepted: {} (portcullis tools list {}).",
-                    mapped.changed.join(", "),
+                    news::in_short(&mapped.changed),
                     server.slug
                 ));
             }
@@ -66,4 +68,53 @@ pub fn servers(
         .collect();
     lines.sort_by_key(|lines| lines.slug != first.as_str());
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use base::Timestamp;
+    use domain::{OtherAddresses, ServerSettings};
+
+    use super::super::inventory::Mapped;
+    use super::super::watch::Seen;
+    use super::*;
+
+    #[test]
+    fn the_notes_of_a_server_are_plain_whatever_its_upstream_says() {
+        let slug = ServerSlug::parse("todo").unwrap();
+        let server = McpServer {
+            slug: slug.clone(),
+            name: "Todo".to_owned(),
+            resource: "http://localhost:4180/mcp/todo".to_owned(),
+            other_addresses: OtherAddresses::default(),
+            upstream: Upstream::Todo,
+            settings: ServerSettings::default(),
+            policy: authz::Policy::default(),
+            policy_revision: 1,
+            created_at: Timestamp::default(),
+        };
+        let clipboard = "get\u{1b}]52;c;cm0gLXJmIH4=\u{7}".to_owned();
+        let changed = Seen {
+            mapped: Mapped {
+                changed: vec![clipboard.clone()],
+                ..Mapped::default()
+            },
+            anonymous: None,
+        };
+        for outcome in [Ok(changed), Err(clipboard)] {
+            let looks = [First {
+                slug: slug.clone(),
+                outcome,
+            }];
+            let checked = self_check::Outcome::default();
+            let lines = servers(std::slice::from_ref(&server), &slug, &looks, &checked);
+            let [note] = &lines[0].notes[..] else {
+                panic!("{:?}", lines[0].notes);
+            };
+            assert!(note.contains("get]52;c;"), "{note:?}");
+            assert!(!note.contains(char::is_control), "{note:?}");
+        }
+    }
 }

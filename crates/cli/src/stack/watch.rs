@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use wire::oauth::ScopeSet;
 
 use super::inventory::Mapped;
+use super::news;
 use super::supply::Manifest;
-use crate::terminal::{Terminal, plain};
+use crate::terminal::Terminal;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -20,7 +21,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const NOTICE_PAUSE: Duration = Duration::from_secs(1);
 /// A server that says all the time that it changed is looked at this often.
 const NOTICE_PAUSE_MAX: Duration = Duration::from_secs(60);
-const NAMES_CHARS_MAX: usize = 300;
 /// The longest that one look may take.
 const LOOK_MAX: Duration = Duration::from_secs(120);
 /// A command is started for each look: it is looked at this many times less often.
@@ -181,18 +181,14 @@ impl Watch {
             tracing::info!(server = %self.slug, "what an upstream offers is as it was accepted again");
             return;
         }
-        tracing::warn!(server = %self.slug, ?hidden, ?changed, "what an upstream offers is not as it was accepted");
-        for (names, what) in [
-            (hidden, "new and hidden"),
-            (changed, "changed since it was accepted"),
-        ] {
-            if !names.is_empty() {
-                let names = plain(&names.join(", "), NAMES_CHARS_MAX);
-                self.terminal.line(self.terminal.paint.warn(format!(
-                    "  {}: {what}: {names} (portcullis tools list {})",
-                    self.slug, self.slug
-                )));
-            }
+        tracing::warn!(
+            server = %self.slug,
+            hidden = news::in_log(hidden),
+            changed = news::in_log(changed),
+            "what an upstream offers is not as it was accepted"
+        );
+        for line in news::of_changes(&self.slug, hidden, changed, self.terminal.paint) {
+            self.terminal.line(line);
         }
     }
 
@@ -200,7 +196,7 @@ impl Watch {
         gateway::discover(&self.upstream, &Limits::default())
             .await
             .map(|found| found.inventory)
-            .map_err(|error| error.to_string())
+            .map_err(|error| news::reason(&error.to_string()))
     }
 
     async fn look(&self, found: Option<Inventory>) -> Result<Seen, String> {
@@ -242,24 +238,8 @@ impl Watch {
     }
 
     fn tell(&self, outcome: &Result<Seen, String>) {
-        let paint = self.terminal.paint;
-        self.terminal.line(match outcome {
-            Ok(seen) => paint.good(format!(
-                "  {} answers: {} tools protected",
-                self.slug, seen.mapped.tools
-            )),
-            Err(reason) => paint.warn(format!(
-                "  {} cannot be used now: {reason}; it is tried again",
-                self.slug
-            )),
-        });
-        if let Ok(seen) = outcome
-            && let Some(name) = seen.mapped.hidden.first()
-        {
-            let names = seen.mapped.hidden.join(", ");
-            self.terminal.line(format!(
-                "  new and hidden until mapped: {names} (up again with --tool-scope {name}=SCOPE)"
-            ));
+        for line in news::of_answer(&self.slug, outcome, self.terminal.paint) {
+            self.terminal.line(line);
         }
     }
 }
