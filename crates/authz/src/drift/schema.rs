@@ -49,9 +49,80 @@ const TYPES: &[&str] = &[
     "array", "boolean", "integer", "null", "number", "object", "string",
 ];
 
+/// Keywords under which a schema that takes less makes the whole take more, or may.
+const TURNING: &[&str] = &[
+    "not",
+    "oneOf",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+];
+/// What brings another piece of the schema to where it stands.
+const REFERENCES: &[&str] = &["$ref", "$dynamicRef", "$recursiveRef"];
+
 /// What differs between two schemas (JSON Schema 2020-12). A keyword that is not understood counts as words: a model reads
 /// it. References are compared as text and never fetched.
 pub(super) fn compare_schemas(
+    side: Side,
+    path: &str,
+    old: Option<&Json>,
+    new: Option<&Json>,
+    changes: &mut Vec<DefinitionChange>,
+) {
+    let first = changes.len();
+    compare(side, path, old, new, changes);
+    let mut reach = Reach::default();
+    for schema in [old, new].into_iter().flatten() {
+        reach.look(schema);
+    }
+    for change in &mut changes[first..] {
+        let is_graded = matches!(change.kind, ChangeKind::Narrowed | ChangeKind::Widened);
+        if is_graded && reach.is_unclear(&change.path[path.len()..]) {
+            change.kind = ChangeKind::Unclear;
+        }
+    }
+}
+
+/// From where pieces of a schema are referred to, as far as it matters: what is narrower where it stands may be wider where
+/// it is used.
+#[derive(Default)]
+struct Reach {
+    turns: bool,
+    refers: bool,
+    refers_elsewhere: bool,
+}
+
+impl Reach {
+    fn look(&mut self, schema: &Json) {
+        for element in schema.as_array().into_iter().flatten() {
+            self.look(element);
+        }
+        for (keyword, value) in schema.as_object().into_iter().flat_map(Object::iter) {
+            self.turns |= TURNING.contains(&keyword.as_str());
+            if REFERENCES.contains(&keyword.as_str()) {
+                self.refers = true;
+                let place = value.as_str().and_then(|place| place.strip_prefix("#/"));
+                let among = place.and_then(|place| place.split('/').next());
+                self.refers_elsewhere |= !among.is_some_and(|among| DEFINITIONS.contains(&among));
+            }
+            self.look(value);
+        }
+    }
+
+    /// Whether a change at this place of the schema may mean the contrary of what it says there.
+    fn is_unclear(&self, path: &str) -> bool {
+        let is_definition = || path.split('/').any(|step| DEFINITIONS.contains(&step));
+        self.turns && self.refers && (self.refers_elsewhere || is_definition())
+    }
+}
+
+fn compare(
     side: Side,
     path: &str,
     old: Option<&Json>,
@@ -101,7 +172,7 @@ pub(super) fn compare_schemas(
             name if LOWER_BOUNDS.contains(&name) => push(bound(1.0, old, new)),
             name if UPPER_BOUNDS.contains(&name) => push(bound(-1.0, old, new)),
             schema if SUBSCHEMAS.contains(&schema) => {
-                compare_schemas(side, &path, old, new, changes);
+                compare(side, &path, old, new, changes);
             }
             definitions if DEFINITIONS.contains(&definitions) => {
                 let (Some(old), Some(new)) = (object(old, &none), object(new, &none)) else {
@@ -112,7 +183,7 @@ pub(super) fn compare_schemas(
                     let path = format!("{path}/{}", pointer(name));
                     match (old, new) {
                         (Some(old), Some(new)) => {
-                            compare_schemas(side, &path, Some(old), Some(new), changes);
+                            compare(side, &path, Some(old), Some(new), changes);
                         }
                         (old, new) => {
                             let kind = ChangeKind::Unclear;
@@ -220,7 +291,7 @@ fn properties(
     for (name, old, new) in paired(before, after) {
         let path = format!("{path}/{}", pointer(name));
         match (old, new) {
-            (Some(_), Some(_)) => compare_schemas(side, &path, old, new, changes),
+            (Some(_), Some(_)) => compare(side, &path, old, new, changes),
             (None, _) => {
                 changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
                 if new.is_some_and(says_words) {
@@ -251,7 +322,7 @@ fn in_order(
         (Some(before), Some(after)) if before.len() == after.len() => {
             for (index, (old, new)) in before.iter().zip(&after).enumerate() {
                 let path = format!("{path}/{index}");
-                compare_schemas(side, &path, Some(old), Some(new), changes);
+                compare(side, &path, Some(old), Some(new), changes);
             }
         }
         _ => changes.push(DefinitionChange::new(ChangeKind::Unclear, path, old, new)),

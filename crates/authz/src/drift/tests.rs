@@ -252,6 +252,44 @@ fn each_change_of_a_tool_has_its_kind_its_place_and_its_severity() {
 }
 
 #[test]
+fn what_is_narrower_where_it_stands_is_unclear_where_it_may_be_used_the_other_way_round() {
+    let narrowed = |used: &str, defined: &str| {
+        let with = |values: &str| {
+            let defined = defined.replace("VALUES", values);
+            let schema = format!(r#"{{"properties":{{"path":{used},{defined}}}"#);
+            tool(&format!(r#"{{"name":"a","inputSchema":{schema}}}"#))
+        };
+        let both = with(r#"["/etc/shadow","/root"]"#);
+        let found = definition_changes(&both, &with(r#"["/root"]"#));
+        let [change] = &found[..] else {
+            panic!("{used} {found:?}");
+        };
+        (change.kind, change.kind.severity())
+    };
+    let definition = r##""b":{}},"$defs":{"x":{"enum":VALUES}}"##;
+    let earlier = definition.replace("$defs", "definitions");
+    let elsewhere = r#""x":{"enum":VALUES}}"#;
+    let (unclear, low) = (
+        (ChangeKind::Unclear, Severity::High),
+        (ChangeKind::Narrowed, Severity::Low),
+    );
+    for (used, defined, expected) in [
+        (r##"{"not":{"$ref":"#/$defs/x"}}"##, definition, unclear),
+        (r##"{"$ref":"#/$defs/x"}"##, definition, low),
+        (r##"{"not":{"$ref":"#/definitions/x"}}"##, &earlier, unclear),
+        (r##"{"$ref":"#/definitions/x"}"##, &earlier, low),
+        (r##"{"oneOf":[{"$ref":"#/$defs/x"}]}"##, definition, unclear),
+        (r##"{"anyOf":[{"$ref":"#/$defs/x"}]}"##, definition, low),
+        // It may be referred to wherever it stands.
+        (r##"{"not":{"$ref":"#/properties/x"}}"##, elsewhere, unclear),
+        (r##"{"not":{"$ref":"#/$defs/y"}}"##, elsewhere, low),
+        (r##"{"not":{"type":"null"}}"##, elsewhere, low),
+    ] {
+        assert_eq!(narrowed(used, defined), expected, "{used} {defined}");
+    }
+}
+
+#[test]
 fn what_says_the_same_in_another_order_or_beside_the_definition_is_no_change() {
     for same in [
         TOOL.to_owned(),
