@@ -224,14 +224,18 @@ impl Entry {
     }
 }
 
-/// The general scope that `definition` would need, by what it says of itself and by its name: a suggestion for a person.
-pub fn suggested_scope(slug: &str, definition: &Definition) -> ScopeDeclaration {
+/// The general scope that `definition` would need, by what it says of itself and by its name: a suggestion for a person. Where
+/// the policy has it under another name by now, it is that one.
+pub fn suggested_scope(slug: &str, policy: &Policy, definition: &Definition) -> ScopeDeclaration {
     let generic = GenericScopes::of(slug);
     let harm = match definition.kind() {
         ListKind::Tools => harm::of_tool(definition),
         ListKind::Resources | ListKind::ResourceTemplates | ListKind::Prompts => Harm::Read,
     };
-    declaration(slug, generic.for_harm(harm).clone(), harm, &generic)
+    let suggested = declaration(slug, generic.for_harm(harm).clone(), harm, &generic);
+    let mut declared = policy.scopes.iter();
+    let renamed = declared.find(|declared| declared.id == suggested.id);
+    renamed.cloned().unwrap_or(suggested)
 }
 
 fn declaration(slug: &str, name: Scope, harm: Harm, generic: &GenericScopes) -> ScopeDeclaration {

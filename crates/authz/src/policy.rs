@@ -219,6 +219,17 @@ impl Policy {
         self
     }
 
+    /// What the scope is called now that somebody names so: itself where it is declared, or the one whose id this is since it was
+    /// renamed.
+    pub fn present_name(&self, scope: &Scope) -> Scope {
+        let mut declared = self.scopes.iter();
+        let renamed = declared.find(|declared| declared.id == scope.as_str());
+        match (self.declaration(scope), renamed) {
+            (None, Some(renamed)) => renamed.name.clone(),
+            _ => scope.clone(),
+        }
+    }
+
     /// The declaration of `scope`.
     pub fn declaration(&self, scope: &Scope) -> Option<&ScopeDeclaration> {
         self.scopes.iter().find(|declared| declared.name == *scope)

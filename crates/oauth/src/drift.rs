@@ -216,7 +216,7 @@ async fn accept(
     store: &Store,
 ) -> Result<(), DriftError> {
     let definition = definition_of(waiting);
-    let suggested = suggested_scope(slug.as_str(), &definition);
+    let suggested = suggested_scope(slug.as_str(), policy, &definition);
     let entries = policy.entries(waiting.kind);
     let entry = match entries.get(&waiting.identity) {
         Some(old) => {
@@ -227,7 +227,7 @@ async fn accept(
                 .iter()
                 .find(|one| Some(&one.fingerprint) == old.fingerprint.as_ref())
                 .and_then(StoredDefinition::read)
-                .map(|before| suggested_scope(slug.as_str(), &before));
+                .map(|before| suggested_scope(slug.as_str(), policy, &before));
             let follows = !old.pinned
                 && before.is_some_and(|before| {
                     old.requirement == needs(&before) && before.name != suggested.name

@@ -279,14 +279,21 @@ fn next_policy(
     overrides: &[(String, ScopeSet)],
     accepted: &HashMap<(ListKind, String), Definition>,
 ) -> (Policy, InventoryChanges) {
-    let fresh = first_policy(slug.as_str(), inventory, overrides);
+    let overrides: Vec<(String, ScopeSet)> = overrides
+        .iter()
+        .map(|(tool, scopes)| {
+            let scopes = scopes.iter().map(|scope| current.present_name(scope));
+            (tool.clone(), scopes.collect())
+        })
+        .collect();
+    let fresh = first_policy(slug.as_str(), inventory, &overrides);
     if current.is_blank() {
         return (fresh, InventoryChanges::default());
     }
     let (mut policy, mut changes) = merge_inventory(current, inventory, |kind, identity| {
         accepted.get(&(kind, identity.to_owned())).cloned()
     });
-    for (tool, scopes) in overrides {
+    for (tool, scopes) in &overrides {
         // What it needs and nothing more: a restart approves nothing and forgets no condition.
         match (policy.tools.get_mut(tool), fresh.tools.get(tool)) {
             (Some(known), Some(wanted)) => known.requirement = wanted.requirement.clone(),

@@ -242,7 +242,7 @@ fn a_suggestion_is_the_general_scope_that_the_first_mapping_would_take() {
     let inventory = inventory(&[(ListKind::Tools, TODO_TOOLS)]);
     let policy = first_policy("todo", &inventory, &[]);
     for tool in &inventory.tools {
-        let suggested = suggested_scope("todo", tool);
+        let suggested = suggested_scope("todo", &Policy::default(), tool);
         let needed = &policy.tools[tool.identity()].requirement;
         let one: ScopeSet = [suggested.name.clone()].into_iter().collect();
         assert_eq!(*needed, Requirement::AnyOf(vec![one]));

@@ -81,7 +81,7 @@ pub(super) fn show(server: &McpServer, element: &Element, out: &Terminal) {
         (Some(_), Some(changes)) => changes.iter().for_each(|change| line(change, out)),
     }
     if let Some(proposed) = element.proposed() {
-        let suggested = suggested_scope(server.slug.as_str(), &proposed);
+        let suggested = suggested_scope(server.slug.as_str(), &server.policy, &proposed);
         out.line(format!(
             "  by what it says of itself it would need {}",
             suggested.name

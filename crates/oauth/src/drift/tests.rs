@@ -350,6 +350,54 @@ async fn a_file_says_what_is_needed_and_approves_nothing_but_what_it_brings_alon
 }
 
 #[tokio::test]
+async fn a_scope_that_was_renamed_is_found_by_its_id_and_declared_once() {
+    for renamed in [true, false] {
+        let rig = Rig::new().await;
+        rig.look(&tools([tool("add", "Adds.")])).await;
+        let name = match renamed {
+            true => "todo:edit",
+            false => "todo:write",
+        };
+        rig.edit(|policy| {
+            let name = Scope::parse(name).unwrap();
+            let mut declared = policy.scopes.iter_mut();
+            let write = declared.find(|scope| scope.id == "todo:write").unwrap();
+            let old = std::mem::replace(&mut write.name, name.clone());
+            policy.default_scopes = policy.declared_scopes();
+            for entry in policy.tools.values_mut() {
+                if let Requirement::AnyOf(sets) = &mut entry.requirement {
+                    let named = |scope: &Scope| match *scope == old {
+                        true => name.clone(),
+                        false => scope.clone(),
+                    };
+                    for set in sets {
+                        *set = set.iter().map(named).collect();
+                    }
+                }
+            }
+        })
+        .await;
+        let (new, put) = (tool("create", "Creates."), tool("put", "Puts."));
+        let all = tools([tool("add", "Adds."), new.clone(), put]);
+        let wanted = ("put".to_owned(), ScopeSet::parse_lenient("todo:write"));
+        rig.look_with(&all, &[wanted]).await;
+        rig.decide(Verdict::Approve, &new).await.unwrap();
+        let policy = rig.policy().await;
+        let expected = Requirement::AnyOf(vec![ScopeSet::parse_lenient(name)]);
+        for tool in ["add", "create", "put"] {
+            assert_eq!(policy.tools[tool].requirement, expected, "{tool}");
+        }
+        let mut ids: Vec<&str> = policy
+            .scopes
+            .iter()
+            .map(|scope| scope.id.as_str())
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["todo:destructive", "todo:read", "todo:write"]);
+    }
+}
+
+#[tokio::test]
 async fn a_look_that_only_takes_what_is_listed_makes_one_revision_a_minute_and_a_quarantine_waits_for_none()
  {
     let rig = Rig::new().await;
