@@ -154,13 +154,16 @@ impl Store {
                                 .await?
                         }
                         // Somebody may have decided about these very definitions meanwhile.
-                        None => match conn.policy_revision(slug).await? {
-                            Some(now) if now == *expected_revision => {
-                                PublishOutcome::Published(now)
+                        None => {
+                            conn.wait_for_other_changes().await?;
+                            match conn.policy_revision(slug).await? {
+                                Some(now) if now == *expected_revision => {
+                                    PublishOutcome::Published(now)
+                                }
+                                Some(now) => PublishOutcome::Stale(now),
+                                None => PublishOutcome::Unknown,
                             }
-                            Some(now) => PublishOutcome::Stale(now),
-                            None => PublishOutcome::Unknown,
-                        },
+                        }
                     };
                     if let PublishOutcome::Published(_) = outcome {
                         for (kind, identity) in &seen.settled {
@@ -224,6 +227,8 @@ impl Store {
             data,
             |conn, (slug, expected_revision, policy, decided, event)| {
                 Box::pin(async move {
+                    // What was looked at is what waits until this is written.
+                    conn.wait_for_other_changes().await?;
                     for one in decided.iter() {
                         if !conn.is_looked_at(slug, one).await? {
                             return Ok(DecideOutcome::Changed(one.identity.clone()));

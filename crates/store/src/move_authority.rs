@@ -34,6 +34,8 @@ impl Store {
         refuse_nul(&[("public_url", &change.to)])?;
         self.write(change, |conn, change| {
             Box::pin(async move {
+                // What is found to fit has to fit when it is written.
+                conn.wait_for_other_changes().await?;
                 let now = change.at;
                 let public_url = conn.find_setting(PUBLIC_URL).await?;
                 if public_url.is_some_and(|known| known != change.from) {

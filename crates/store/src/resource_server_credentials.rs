@@ -20,6 +20,8 @@ impl Store {
         let data = (credential, older_until, event);
         self.write(data, |conn, (credential, older_until, event)| {
             Box::pin(async move {
+                // Of two at once, each would not see the credential of the other, which would then have no end.
+                conn.wait_for_other_changes().await?;
                 let server = || Args::with_capacity(2).text(credential.server.as_str());
                 let sql = "SELECT slug FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";
                 if conn.fetch_optional(sql, server()).await?.is_none() {

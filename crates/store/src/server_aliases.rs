@@ -70,6 +70,8 @@ impl Store {
         let data = (server.clone(), url.to_owned(), ends_at, event);
         self.write(data, |conn, (server, url, ends_at, event)| {
             Box::pin(async move {
+                // Whoever gives this address to a server, or takes the server away, waits too.
+                conn.wait_for_other_changes().await?;
                 let sql = "SELECT (SELECT COUNT(*) FROM server_alias WHERE server = $1), \
                            (SELECT COUNT(*) FROM mcp_server WHERE resource = $2) \
                            FROM mcp_server WHERE slug = $1 AND removed_at IS NULL";

@@ -85,6 +85,8 @@ impl ServerRow {
 
 impl Conn {
     pub(crate) async fn insert_server(&mut self, row: &ServerRow) -> Result<(), StoreError> {
+        // Whoever makes this address an alias waits too.
+        self.wait_for_other_changes().await?;
         let sql = "SELECT server FROM server_alias WHERE url = $1";
         let args = Args::with_capacity(1).text(&row.server.resource);
         if self.fetch_optional(sql, args).await?.is_some() {

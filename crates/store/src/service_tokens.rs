@@ -68,6 +68,8 @@ impl Store {
         let data = (token.clone(), live_max, event);
         self.write(data, |conn, (token, live_max, event)| {
             Box::pin(async move {
+                // Whoever makes one at the same time counts it.
+                conn.wait_for_other_changes().await?;
                 let user = token.user.as_ref().map(UserId::as_str);
                 // IS NOT DISTINCT FROM is spelled differently on the two databases; an id is never empty.
                 let sql = "SELECT COUNT(*) FROM service_token WHERE server = $1 \

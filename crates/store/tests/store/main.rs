@@ -15,6 +15,7 @@ mod client_documents;
 mod clients;
 mod codes;
 mod copies;
+mod crossed_writes;
 mod cut_migration;
 mod databases;
 mod deleted_people;

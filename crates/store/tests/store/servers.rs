@@ -168,7 +168,7 @@ async fn a_removed_server_is_unknown_and_its_slug_is_never_given_again() {
     .await;
 }
 
-fn definition(words: &str, state: DefinitionState, seen_at: i64) -> StoredDefinition {
+pub fn definition(words: &str, state: DefinitionState, seen_at: i64) -> StoredDefinition {
     let tool = Json::object([
         ("name", Json::from("add")),
         ("description", Json::from(words)),
