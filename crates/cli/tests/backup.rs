@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use common::serving::{Node, config, done, postgres, run, token};
 use common::{EMAIL, Home, PASSWORD, Up};
@@ -336,4 +337,59 @@ async fn no_older_copy_revives_a_spent_code_or_a_revoked_grant_and_a_restart_end
         assert!(call(&mut connection, access_token).await.is_success());
         node.stop().await;
     }
+}
+
+/// Waits until a token is refused, for as long as a change may take to be felt.
+async fn is_dead(connection: &mut Connection, token: &str) -> bool {
+    for _ in 0..40 {
+        if call(connection, token).await == StatusCode::UNAUTHORIZED {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
+/// The second time the database counts its changes from where it did the first time.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_run_notice_each_time_that_the_same_backup_is_restored() {
+    let Some(url) = postgres() else {
+        return;
+    };
+    let place = Place::new(Some(url)).await;
+    let (first, mut at_first) = place.start().await;
+    let text = std::fs::read_to_string(&place.config).unwrap();
+    let (data, other) = (place.home.data(), place.home.path("other"));
+    let text = text.replace(data.to_str().unwrap(), other.to_str().unwrap());
+    let second = place.home.write("second.toml", &text);
+    let second = Node::start(&place.home, &second).await;
+    let mut at_second = second.open("listen").await;
+    at_second.authority.clone_from(&at_first.authority);
+    place.run(&["servers", "add", "todo", "todo"]).await;
+    for connection in [&mut at_first, &mut at_second] {
+        common::serving::felt(
+            connection,
+            "/.well-known/oauth-protected-resource/mcp/todo",
+            StatusCode::OK,
+        )
+        .await;
+    }
+    let file = place.home.path("one.backup");
+    let file = file.to_str().unwrap();
+    place.run(&["backup", file]).await;
+    for round in 1..4 {
+        let create = ["service-tokens", "create", "--name", "nightly"];
+        let create = [&create[..], &["--scope", "todo:read", "--expires", "90d"]].concat();
+        let token = place.run(&create).await;
+        let token = token.trim();
+        for connection in [&mut at_first, &mut at_second] {
+            assert!(call(connection, token).await.is_success(), "round {round}");
+        }
+        place.run(&["restore", file, "--replace"]).await;
+        for connection in [&mut at_first, &mut at_second] {
+            assert!(is_dead(connection, token).await, "round {round}");
+        }
+    }
+    first.stop().await;
+    second.stop().await;
 }

@@ -8,7 +8,7 @@ use ::oauth::{Authority, OpenError};
 use authz::{FeedSnapshot, Revocations, RevokedGrants, ServerSnapshot};
 use base::Timestamp;
 use domain::ServerSlug;
-use store::{Store, StoreError};
+use store::{ChangeMark, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
@@ -159,11 +159,8 @@ pub async fn run(authority: Authority, wake: Arc<Notify>, mut sink: impl FnMut(F
             _ = ticks.tick() => {}
             () = wake.notified() => {}
         }
-        match step(&authority, known, &mut revoked).await {
+        match step(&authority, &mut known, &mut revoked).await {
             Ok(update) => {
-                if let FeedUpdate::Snapshot(snapshot) = &update {
-                    known = Some(snapshot.change);
-                }
                 if failing {
                     tracing::info!("the policy feed is back");
                     failing = false;
@@ -183,13 +180,15 @@ pub async fn run(authority: Authority, wake: Arc<Notify>, mut sink: impl FnMut(F
 
 async fn step(
     authority: &Authority,
-    known: Option<i64>,
+    known: &mut Option<ChangeMark>,
     revoked: &mut KnownRevoked,
 ) -> Result<FeedUpdate, OpenError> {
-    let change = authority.store().change_counter().await?;
-    if known == Some(change) {
+    // Before the snapshot, for the reason that is given there.
+    let mark = authority.store().change_mark().await?;
+    if *known == Some(mark) {
         return Ok(FeedUpdate::Contact);
     }
     let snapshot = snapshot_after(authority, revoked).await?;
+    *known = Some(mark);
     Ok(FeedUpdate::Snapshot(Arc::new(snapshot)))
 }

@@ -44,6 +44,15 @@ impl Conn {
     }
 }
 
+/// How far that which the policy feed carries has come. Another one says that something changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeMark {
+    /// How many changes there were.
+    pub counter: i64,
+    /// The number of the epoch: a database that was put in the place of this one is another, however it counts.
+    pub epoch: i64,
+}
+
 impl Store {
     /// How many changes the policy feed has had to carry: servers, policies, revocations, keys. Read it before
     /// what it counts; a change in between then shows at the next look.
@@ -51,14 +60,28 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn change_counter(&self) -> Result<i64, StoreError> {
+        Ok(self.change_mark().await?.counter)
+    }
+
+    /// As [`Store::change_counter`], with the epoch.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn change_mark(&self) -> Result<ChangeMark, StoreError> {
+        let sql =
+            "SELECT counter, (SELECT number FROM epoch WHERE id = 1) FROM change WHERE id = 1";
         let row = self
-            .fetch_optional("SELECT counter FROM change WHERE id = 1", Args::default())
+            .fetch_optional(sql, Args::default())
             .await?
             .ok_or_else(|| StoreError::Corrupt {
                 table: "change",
                 id: "1".to_owned(),
                 problem: "it is missing".to_owned(),
             })?;
-        RowReader::new(&row, "change").int(0)
+        let row = RowReader::new(&row, "change");
+        Ok(ChangeMark {
+            counter: row.int(0)?,
+            epoch: row.int(1)?,
+        })
     }
 }

@@ -73,6 +73,7 @@ pub use activity::{ActivityLog, ActivityOptions};
 pub use apply::{Applied, Apply, CHANGES_MAX, Change};
 pub use audit::StoredAuditEvent;
 pub use audit_seals::{AuditPage, AuditRow, audit_event_time, first_audit_event_id};
+pub use change::ChangeMark;
 pub use client_admin::{ClientUsage, EndClient, IdleClients};
 pub use client_cut_off::ClientCutOff;
 pub use client_trust::AskedFor;

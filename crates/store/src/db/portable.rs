@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use base::Timestamp;
 use futures_util::TryStreamExt as _;
@@ -13,14 +14,20 @@ use super::postgres::Postgres;
 use super::sqlite::{Sqlite, naming, options};
 use super::{Database, Synchronous, from_sqlx};
 use crate::StoreError;
-use crate::conn::{fetch_all, fetch_optional};
+use crate::conn::{Conn, fetch_all, fetch_optional};
 use crate::deleted_users;
 use crate::epoch::{self, Beginning};
 use crate::migrate::Schema;
 use crate::values::{Args, RowReader};
 
 /// Tables that others refer to, in the order in which they are filled.
-const FIRST: [&str; 3] = ["app_user", "mcp_server", "client"];
+const FIRST: [&str; 4] = ["app_user", "mcp_server", "client", "people_group"];
+
+/// Tables to which writers come last, so that whoever wants all of them waits for these last, too.
+const HELD_LAST: [&str; 3] = ["change", "refresh_token", "audit_event"];
+
+/// How often it is tried to keep others from writing, for a third of a second each.
+const HOLD_ATTEMPTS: u32 = 60;
 
 /// The table that tells what the file is; each side keeps its own.
 const VERSIONS: &str = "schema_version";
@@ -65,8 +72,8 @@ impl Database {
     }
 
     /// Puts the rows of a portable copy, of this very version, in the place of what is in PostgreSQL, in one transaction,
-    /// and begins a new epoch in it. Without `replace`, only where nothing is yet. Says how many people, who were deleted
-    /// here, were deleted again.
+    /// and begins a new epoch in it. Without `replace`, only where nothing is yet. Nodes that run may read meanwhile, and
+    /// their writes wait. Says how many people, who were deleted here, were deleted again.
     pub(crate) async fn replace_from(
         &self,
         path: &Path,
@@ -80,10 +87,10 @@ impl Database {
             ));
         };
         let mut file = open_file(path).await?;
+        let tables = tables(&mut file).await?;
         let mut conn = postgres.acquire().await?;
-        let begin = "BEGIN; SET LOCAL statement_timeout = 0";
-        conn.run(begin).await?;
-        let outcome = load(&mut file, conn.raw(), replace, reason, now).await;
+        begin_alone(&mut conn, &tables).await?;
+        let outcome = load(&mut file, conn.raw(), &tables, replace, reason, now).await;
         let ended = match &outcome {
             Ok(_) => conn.run("COMMIT").await,
             Err(_) => conn.run("ROLLBACK").await,
@@ -227,14 +234,40 @@ async fn dump(postgres: &Postgres, path: &Path, schema: &Schema) -> Result<(), S
     outcome.and(ended)
 }
 
+/// Begins a transaction in which nobody else writes to `tables`: what a node wrote meanwhile would neither be replaced nor
+/// end with the epoch.
+async fn begin_alone(conn: &mut Conn, tables: &[Table]) -> Result<(), StoreError> {
+    let mut names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    names.sort_by_key(|name| HELD_LAST.iter().position(|last| last == name));
+    let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE", names.join(", "));
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        // Gives up before PostgreSQL looks for a deadlock, which might end the writer instead.
+        let begin = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '300ms'";
+        conn.run(begin).await?;
+        let held = conn.run(&lock).await;
+        if held.is_ok() {
+            return Ok(());
+        }
+        conn.run("ROLLBACK").await?;
+        match held {
+            Err(StoreError::Busy) if attempt < HOLD_ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 5)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
 async fn load(
     file: &mut AnyConnection,
     target: &mut AnyConnection,
+    tables: &[Table],
     replace: bool,
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let tables = tables(file).await?;
     if !replace {
         for table in tables
             .iter()
@@ -254,7 +287,7 @@ async fn load(
         }
     }
     let before = match reason {
-        Some(_) => Some(epoch::read(target).await?),
+        Some(_) => Some((epoch::read(target).await?, counter(target).await?)),
         None => None,
     };
     // The copy is older than these deletions.
@@ -262,13 +295,17 @@ async fn load(
         Some(_) => deleted_users::list(target).await?,
         None => Vec::new(),
     };
-    empty(target, &tables).await?;
-    for table in &tables {
+    empty(target, tables).await?;
+    for table in tables {
         copy(file, target, table).await?;
     }
     let mut again = 0;
-    if let (Some(reason), Some(before)) = (reason, before) {
+    if let (Some(reason), Some((before, counted))) = (reason, before) {
         again = deleted_users::delete_again(target, &deleted, now).await?;
+        // Nodes that run know the counter of before: the same copy again must not bring it back to where it was.
+        let sql = "UPDATE change SET counter = $1 WHERE id = 1 AND counter < $1";
+        let args = Args::with_capacity(1).int(counted).finish()?;
+        crate::conn::execute(target, sql, args).await?;
         let mut restored = epoch::read(target).await?.epoch;
         restored.number = restored.number.max(before.epoch.number);
         let sql = "UPDATE epoch SET number = $1 WHERE id = 1";
@@ -282,6 +319,15 @@ async fn load(
         epoch::begin(target, restored, beginning).await?;
     }
     Ok(again)
+}
+
+/// How many changes were counted.
+async fn counter(target: &mut AnyConnection) -> Result<i64, StoreError> {
+    let sql = "SELECT counter FROM change WHERE id = 1";
+    match fetch_optional(target, sql, Args::default().finish()?).await? {
+        Some(row) => RowReader::new(&row, "change").int(0),
+        None => Ok(0),
+    }
 }
 
 async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<(), StoreError> {

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use base::OsRandom;
+use domain::{AuditEventKind, Group, GroupId};
 use store::{DatabaseUrl, Redeemed, Store, StoreError, StoreOptions};
 use testkit::MovableClock;
 
 use crate::databases::{TestDatabase, on_every_database};
 use crate::epoch::{Issued, all_is_dead, spend_and_revoke};
-use crate::fixture::{Fixture, at, redeem};
+use crate::fixture::{Fixture, at, event, redeem, server, session};
 
 async fn open_file(path: &Path) -> Store {
     let options = StoreOptions::new(DatabaseUrl::Sqlite(path.to_owned()));
@@ -107,5 +109,121 @@ async fn a_copy_goes_back_into_postgres_with_everything_but_what_was_issued() {
     assert_eq!(store.list_clients(None, 10).await.unwrap().len(), 1);
     store.close().await;
     empty.remove().await;
+    database.remove().await;
+}
+
+/// Nodes that run look at the mark alone.
+#[tokio::test]
+async fn the_same_copy_put_into_postgres_again_is_another_change_and_another_epoch() {
+    let Some(database) = TestDatabase::postgres() else {
+        return;
+    };
+    let stores = [database.open().await, database.open().await];
+    let fixture = Fixture::new(&stores[0]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("copy.db");
+    stores[0].copy_to(&path, at(5)).await.unwrap();
+    let mut mark = stores[1].change_mark().await.unwrap();
+    for round in 1..4 {
+        let issued = Issued::by(&fixture).await;
+        stores[0]
+            .replace_from(&path, true, "a test", at(15))
+            .await
+            .unwrap();
+        let now = stores[1].change_mark().await.unwrap();
+        assert!(
+            now.counter > mark.counter,
+            "round {round}: {mark:?} {now:?}"
+        );
+        assert_eq!(now.epoch, 1 + round);
+        mark = now;
+        all_is_dead(&stores[1], &fixture, &issued).await;
+        // Changes go on behind it, and none is taken for an earlier one.
+        let added = event(AuditEventKind::ServerAdded);
+        let other = server(&format!("other-{round}"));
+        stores[1].insert_server(&other, added).await.unwrap();
+        let now = stores[1].change_mark().await.unwrap();
+        assert_eq!(now.counter, mark.counter + 1);
+        mark = now;
+    }
+    for store in stores {
+        store.close().await;
+    }
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_nodes_write_while_a_copy_is_put_into_postgres_is_replaced_or_comes_after_it() {
+    let Some(database) = TestDatabase::postgres() else {
+        return;
+    };
+    let stores = [database.open().await, database.open().await];
+    let fixture = Fixture::new(&stores[0]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("copy.db");
+    stores[0].copy_to(&path, at(5)).await.unwrap();
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, fixture) = (stores[1].clone(), fixture.clone());
+            tokio::spawn(async move {
+                loop {
+                    let added = event(AuditEventKind::ConsentGiven);
+                    let written = store.insert_code(fixture.code(), fixture.consent(), added);
+                    written.await.unwrap();
+                    let signed_in = event(AuditEventKind::UserSignedIn);
+                    let session = session(&fixture.user);
+                    let written = store.insert_login_session(&session, signed_in);
+                    written.await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for round in 0..3 {
+        let replaced = stores[0].replace_from(&path, true, "a test", at(15)).await;
+        assert_eq!(replaced, Ok(0), "round {round}");
+    }
+    for writer in &writers {
+        assert!(!writer.is_finished(), "a write failed");
+        writer.abort();
+    }
+    assert_eq!(
+        stores[0].check_integrity().await.unwrap(),
+        Vec::<String>::new()
+    );
+    for store in stores {
+        store.close().await;
+    }
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn groups_and_roles_go_back_into_postgres_with_their_people() {
+    let Some(database) = TestDatabase::postgres() else {
+        return;
+    };
+    let store = database.open().await;
+    let fixture = Fixture::new(&store).await;
+    let group = Group {
+        id: GroupId::random(&OsRandom),
+        name: "editors".to_owned(),
+        created_at: at(0),
+    };
+    let added = event(AuditEventKind::GroupAdded);
+    store.insert_group(&group, added).await.unwrap();
+    let joined = event(AuditEventKind::GroupJoined);
+    let joined = store.join_group(&group.id, &fixture.user.id, joined);
+    assert!(joined.await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("copy.db");
+    store.copy_to(&path, at(5)).await.unwrap();
+    for _ in 0..2 {
+        let replaced = store.replace_from(&path, true, "a test", at(15)).await;
+        assert_eq!(replaced, Ok(0));
+        assert_eq!(
+            store.list_group_members().await.unwrap(),
+            [(group.id.clone(), fixture.user.id.clone())]
+        );
+    }
+    store.close().await;
     database.remove().await;
 }
