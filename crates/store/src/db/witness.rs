@@ -122,17 +122,22 @@ pub(super) struct WitnessKeeper {
 }
 
 struct Keeper {
-    path: PathBuf,
+    file: Arc<WitnessFile>,
     readers: Arc<Readers>,
+}
+
+/// The file, as one store of this process writes it.
+struct WitnessFile {
+    path: PathBuf,
+    /// What this store wrote last.
     written: Mutex<Option<Witness>>,
 }
 
 impl WitnessKeeper {
     pub(super) async fn start(database: &Path, readers: Arc<Readers>) -> Self {
         let keeper = Arc::new(Keeper {
-            path: path_of(database),
+            file: Arc::new(WitnessFile::beside(database)),
             readers,
-            written: Mutex::default(),
         });
         // The database was held against the old one, which speaks no more.
         keeper.look().await;
@@ -150,7 +155,7 @@ impl WitnessKeeper {
         Self { keeper, task }
     }
 
-    /// Looks a last time, after the last write.
+    /// Looks a last time, after the last write. What the task was writing goes on behind its back, and is older.
     pub(super) async fn close(&self) {
         self.task.abort();
         self.keeper.look().await;
@@ -172,21 +177,43 @@ impl Keeper {
         let Ok(seen) = Witness::of(row.as_ref()) else {
             return;
         };
-        if *self.written.lock().unwrap_or_else(PoisonError::into_inner) == Some(seen) {
-            return;
+        let file = Arc::clone(&self.file);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || file.put(seen)).await {
+            let file = self.file.path.display();
+            tracing::warn!(%file, %error, "the witness of the database cannot be written");
         }
-        let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || write(&path, seen)).await;
-        match written {
-            Ok(Ok(())) => {
-                *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
-            }
-            Ok(Err(error)) => {
-                let file = self.path.display();
-                tracing::warn!(%file, %error, "the witness of the database cannot be written");
-            }
-            Err(_) => {}
+    }
+}
+
+/// Held by whoever writes: the name of what is written aside is that of the process.
+static WRITING: Mutex<()> = Mutex::new(());
+
+impl WitnessFile {
+    fn beside(database: &Path) -> Self {
+        Self {
+            path: path_of(database),
+            written: Mutex::default(),
         }
+    }
+
+    /// Writes what was seen, unless the file says it or something later. The first time it is written over whatever
+    /// stands there: the database was held against that before.
+    fn put(&self, seen: Witness) -> std::io::Result<()> {
+        let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if *written == Some(seen) {
+            return Ok(());
+        }
+        if written.is_some()
+            && let Ok(Said::Seen(said)) = read(&self.path)
+            && said.is_ahead_of(&seen)
+        {
+            // Somebody looked later and was quicker.
+            return Ok(());
+        }
+        write(&self.path, seen)?;
+        *written = Some(seen);
+        Ok(())
     }
 }
 
@@ -227,6 +254,7 @@ fn write(path: &Path, witness: Witness) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -243,5 +271,45 @@ mod tests {
         assert!(seen.is_ahead_of(&Witness { event: 69, ..seen }));
         assert!(seen.is_ahead_of(&Witness { epoch: 1, ..seen }));
         assert!(!seen.is_ahead_of(&Witness { change: 6, ..seen }));
+    }
+
+    /// As when a store is closed while its task is still writing, and another store of the process has the file open.
+    #[test]
+    fn of_sixteen_writers_none_fails_and_the_latest_is_what_stays() {
+        const ROUNDS: i64 = 20;
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("portcullis.db");
+        let seen = |change| Witness {
+            change,
+            event: 70,
+            epoch: 2,
+        };
+        let files = [
+            WitnessFile::beside(&database),
+            WitnessFile::beside(&database),
+        ];
+        for file in &files {
+            file.put(seen(0)).unwrap();
+        }
+        for round in 0..ROUNDS {
+            std::thread::scope(|scope| {
+                for racer in 0..16_u8 {
+                    let file = &files[usize::from(racer % 2)];
+                    let change = 16 * round + i64::from(racer) + 1;
+                    scope.spawn(move || file.put(seen(change)).unwrap());
+                }
+            });
+            let said = read(&path_of(&database)).unwrap();
+            let latest = seen(16 * (round + 1));
+            assert!(
+                matches!(said, Said::Seen(said) if said == latest),
+                "round {round}"
+            );
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        // A store that is opened later holds the database against the file first, and then counts from it.
+        WitnessFile::beside(&database).put(seen(3)).unwrap();
+        let said = read(&path_of(&database)).unwrap();
+        assert!(matches!(said, Said::Seen(said) if said == seen(3)));
     }
 }
