@@ -41,6 +41,7 @@ mod per_address;
 mod period;
 mod policy;
 mod port_holder;
+mod preflight;
 pub mod providers;
 mod public_url;
 mod screen;
@@ -73,7 +74,7 @@ use wire::oauth::ScopeSet;
 use args::{Arguments, BackupCommand, ClientArguments, Command, GlobalArguments};
 use authority_place::AuthorityPlace;
 use client::ClientSettings;
-use config::{DatabasePlace, MasterKeyPlace, Role, Valid};
+use config::{DatabasePlace, Loaded, MasterKeyPlace, Role, Valid};
 use data_dir::DataDirectory;
 use maintenance::Maintenance;
 use terminal::Terminal;
@@ -157,6 +158,8 @@ fn start(arguments: &Arguments) -> anyhow::Result<(Option<Valid>, Option<Traces>
     };
     let config = configured_as(&arguments.global, serve.role)?
         .ok_or_else(|| failure::usage("serve needs --config FILE; see docs/configuration.md"))?;
+    let master_key = config_master_key(&config, arguments.global.master_key_file.clone())?;
+    preflight::read(&config, &master_key, flag)?;
     let (traces, layer) = Traces::new(&config.traces)?.unzip();
     let filter = Some(config.log.filter.as_str());
     logging::install(flag, filter, config.log.format.into(), layer)?;
@@ -170,6 +173,15 @@ fn configured(global: &GlobalArguments) -> anyhow::Result<Option<Valid>> {
 
 /// The same in another role than the file says.
 fn configured_as(global: &GlobalArguments, role: Option<Role>) -> anyhow::Result<Option<Valid>> {
+    let loaded = loaded_as(global, role)?;
+    loaded.map(|loaded| loaded.valid()).transpose()
+}
+
+/// The same before it is known whether it fits together.
+pub(crate) fn loaded_as(
+    global: &GlobalArguments,
+    role: Option<Role>,
+) -> anyhow::Result<Option<Loaded>> {
     let Some(file) = &global.config else {
         return Ok(None);
     };
@@ -180,7 +192,7 @@ fn configured_as(global: &GlobalArguments, role: Option<Role>) -> anyhow::Result
     }
     let mut loaded = config::load(file, config::variables())?;
     loaded.config.role = role.unwrap_or(loaded.config.role);
-    loaded.valid().map(Some)
+    Ok(Some(loaded))
 }
 
 /// Where a maintenance command works.
@@ -208,10 +220,10 @@ pub(crate) fn config_master_key(
         }
         (MasterKeyPlace::DataDirectory, said) => Ok(said),
         (MasterKeyPlace::File(file), MasterKeySource::DataDirectory) => {
-            Ok(MasterKeySource::File(file.clone()))
+            Ok(MasterKeySource::File(file.clone(), "keys.master_key_file"))
         }
         (MasterKeyPlace::Text(text), MasterKeySource::DataDirectory) => {
-            Ok(MasterKeySource::Text(text.clone()))
+            Ok(MasterKeySource::Text(text.clone(), "keys.master_key"))
         }
         _ => Err(failure::usage(
             "the configuration names a master key, and so does the command line or PORTCULLIS_MASTER_KEY; leave one out",
@@ -376,7 +388,7 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             ended?;
         }
         Command::Config { command } => {
-            config::run(&command, global.config, global.master_key_file, &out)?;
+            config::run(&command, global, &out)?;
         }
         Command::Mail { command } => {
             let config = configured(&global)?.ok_or_else(|| {

@@ -39,19 +39,7 @@ pub fn install(
     format: Format,
     traces: Option<TraceLayer>,
 ) -> anyhow::Result<()> {
-    let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
-        (Some(filter), _) => (filter.to_owned(), "--log"),
-        (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),
-        (None, _) => match default {
-            Some(default) => (default.to_owned(), "log.filter"),
-            None => (default_filter(Terminal::stderr().interactive), "--log"),
-        },
-    };
-    let filter = EnvFilter::try_new(&filter).map_err(|error| {
-        usage(format!(
-            "{source} {filter:?}: {error}; write a level such as info, or crate=level"
-        ))
-    })?;
+    let filter = read_filter(filter, default)?;
     // Spans of traces are made when there is somebody to send them to, whatever is logged.
     let spans = match traces {
         Some(_) => format!("{}=info", traces::TARGET),
@@ -69,6 +57,30 @@ pub fn install(
         .with(lines)
         .try_init()
         .context("the log cannot be set up")
+}
+
+/// Whether [`install`] could read the filter.
+///
+/// # Errors
+/// When it could not.
+pub fn check(filter: Option<&str>, default: Option<&str>) -> anyhow::Result<()> {
+    read_filter(filter, default).map(drop)
+}
+
+fn read_filter(filter: Option<&str>, default: Option<&str>) -> anyhow::Result<EnvFilter> {
+    let (filter, source) = match (filter, std::env::var("RUST_LOG")) {
+        (Some(filter), _) => (filter.to_owned(), "--log"),
+        (None, Ok(filter)) if !filter.is_empty() => (filter, "RUST_LOG"),
+        (None, _) => match default {
+            Some(default) => (default.to_owned(), "log.filter"),
+            None => (default_filter(Terminal::stderr().interactive), "--log"),
+        },
+    };
+    EnvFilter::try_new(&filter).map_err(|error| {
+        usage(format!(
+            "{source} {filter:?}: {error}; write a level such as info, or crate=level"
+        ))
+    })
 }
 
 fn default_filter(interactive: bool) -> String {

@@ -12,6 +12,7 @@ use crate::failure::usage;
 
 /// Holds the key itself, for machines whose secrets come in the environment.
 const VARIABLE: &str = "PORTCULLIS_MASTER_KEY";
+const FLAG: &str = "--master-key-file";
 const FILE: &str = "keys/master.key";
 
 /// Where the master key is.
@@ -19,10 +20,10 @@ const FILE: &str = "keys/master.key";
 pub enum MasterKeySource {
     /// `keys/master.key` in the data directory, made at the first start.
     DataDirectory,
-    /// A file that somebody else made and keeps.
-    File(PathBuf),
-    /// The text itself.
-    Text(Secret<String>),
+    /// A file that somebody else made and keeps, and the setting that names it.
+    File(PathBuf, &'static str),
+    /// The text itself, and the setting that says it.
+    Text(Secret<String>, &'static str),
 }
 
 impl MasterKeySource {
@@ -42,21 +43,32 @@ impl MasterKeySource {
             (Some(_), Some(_)) => Err(usage(format!(
                 "--master-key-file and {VARIABLE} are both given; leave one out"
             ))),
-            (Some(file), None) => Ok(Self::File(file)),
-            (None, Some(text)) => Ok(Self::Text(text)),
+            (Some(file), None) => Ok(Self::File(file, FLAG)),
+            (None, Some(text)) => Ok(Self::Text(text, VARIABLE)),
             (None, None) => Ok(Self::DataDirectory),
+        }
+    }
+
+    /// Reads it where somebody said it; `None` where it lies in the data directory.
+    ///
+    /// # Errors
+    /// Names the setting that said it.
+    pub fn given(&self) -> anyhow::Result<Option<MasterKey>> {
+        match self {
+            Self::Text(text, setting) => Ok(Some(MasterKey::from_text(text, setting)?)),
+            Self::File(path, setting) => MasterKey::load(path).context(*setting).map(Some),
+            Self::DataDirectory => Ok(None),
         }
     }
 
     /// Reads it; none is made.
     ///
     /// # Errors
-    /// Names the file or the variable.
+    /// Names the file or the setting.
     pub fn existing(&self, directory: &DataDirectory) -> anyhow::Result<MasterKey> {
-        match self {
-            Self::Text(text) => Ok(MasterKey::from_text(text, VARIABLE)?),
-            Self::File(path) => MasterKey::load(path).context("--master-key-file"),
-            Self::DataDirectory => MasterKey::load(&directory.file(FILE)).with_context(|| {
+        match self.given()? {
+            Some(key) => Ok(key),
+            None => MasterKey::load(&directory.file(FILE)).with_context(|| {
                 format!(
                     "a backup opens with the master key it was made with; put it there, or name it with \
                      --master-key-file or {VARIABLE}"
@@ -68,17 +80,16 @@ impl MasterKeySource {
     /// Reads it. One is made only for a database that has no signing key yet: a new key would not open the old ones.
     ///
     /// # Errors
-    /// Names the file or the variable.
+    /// Names the file or the setting.
     pub async fn read(
         &self,
         directory: &DataDirectory,
         store: &Store,
         random: &dyn Random,
     ) -> anyhow::Result<MasterKey> {
-        match self {
-            Self::Text(text) => Ok(MasterKey::from_text(text, VARIABLE)?),
-            Self::File(path) => MasterKey::load(path).context("--master-key-file"),
-            Self::DataDirectory => {
+        match self.given()? {
+            Some(key) => Ok(key),
+            None => {
                 let path = directory.file(FILE);
                 let is_first = store.list_signing_keys().await?.is_empty();
                 if !is_first && !path.exists() {

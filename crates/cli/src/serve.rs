@@ -24,8 +24,8 @@ use crate::stack::{
     hash_threads,
 };
 use crate::terminal::Terminal;
-use crate::tls::{self, CertificateFiles, Certificates};
-use crate::{accept, operate, providers};
+use crate::tls::{self, Certificates};
+use crate::{accept, operate, preflight, providers};
 
 /// Serves until a signal says to stop.
 ///
@@ -314,14 +314,7 @@ fn certificates(config: &Valid) -> anyhow::Result<Option<Arc<Certificates>>> {
     if config.certificates.is_empty() && config.acme.is_none() {
         return Ok(None);
     }
-    let files: Vec<CertificateFiles> = config
-        .certificates
-        .iter()
-        .map(|pair| CertificateFiles {
-            certificate: pair.certificate_file.clone(),
-            key: pair.key_file.clone(),
-        })
-        .collect();
+    let files = preflight::certificate_files(config);
     let certificates = Arc::new(Certificates::load(&files).context("tls.certificates")?);
     // It ends with the process.
     tokio::spawn(Arc::clone(&certificates).watch(tls::LOOK_EVERY));

@@ -355,3 +355,183 @@ async fn two_nodes_on_one_postgres_take_any_step_of_any_flow() {
     first.stop().await;
     second.stop().await;
 }
+
+/// Everything that a node reads when it starts is there.
+struct Whole {
+    home: Home,
+    text: String,
+}
+
+impl Whole {
+    fn new() -> Self {
+        let home = Home::new();
+        let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let private = |name: &str, text: &str| {
+            let path = home.write(name, text);
+            let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&path, permissions).unwrap();
+            path
+        };
+        let pem = certificate.cert.pem();
+        let certificate_file = home.write("certificate.pem", &pem);
+        let key_file = private("key.pem", &certificate.signing_key.serialize_pem());
+        let master = private("master.key", &format!("{}\n", "A".repeat(43)));
+        let headers = private("headers", "api-key: hunter2\n");
+        private("short.key", "AAAA\n");
+        home.write("a-file", "");
+        let text = format!(
+            "public_url = \"https://localhost:4180\"\ndata_dir = {:?}\n\
+             listen.addresses = [\"127.0.0.1:0\"]\nlog.filter = \"warn\"\n\
+             keys.master_key_file = {master:?}\negress.ca_file = {certificate_file:?}\n\
+             traces.endpoint = \"http://127.0.0.1:9\"\ntraces.headers_file = {headers:?}\n\
+             [[tls.certificates]]\ncertificate_file = {certificate_file:?}\nkey_file = {key_file:?}\n",
+            home.data()
+        );
+        Self { home, text }
+    }
+
+    /// The configuration with one line in the place of another.
+    fn with(&self, setting: &str, line: &str) -> std::path::PathBuf {
+        let path = |name: &str| self.home.path(name).to_str().unwrap().to_owned();
+        let line = line.replace("HERE", path("").trim_end_matches('/'));
+        let lines: Vec<&str> = (self.text.lines())
+            .map(|one| match one.starts_with(setting) {
+                true => &*line,
+                false => one,
+            })
+            .collect();
+        let text = lines.join("\n");
+        assert_ne!(text.trim_end(), self.text.trim_end(), "{setting}");
+        self.home.write("portcullis.toml", &text)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_serve_refuses_is_refused_by_config_check_in_the_same_words_and_its_twin_by_neither() {
+    let whole = Whole::new();
+    let wrong = [
+        (
+            "log.filter",
+            "log.filter = \"nonsense=blah=x\"",
+            "log.filter \"nonsense=blah=x\"",
+        ),
+        (
+            "keys.",
+            "keys.master_key = \"abc\"",
+            "keys.master_key is not 32 bytes",
+        ),
+        (
+            "keys.",
+            "keys.master_key_file = \"HERE/nothing\"",
+            "keys.master_key_file: the master key file HERE/nothing cannot be used",
+        ),
+        (
+            "keys.",
+            "keys.master_key_file = \"HERE/short.key\"",
+            "keys.master_key_file: the master key file HERE/short.key does not hold 32 bytes",
+        ),
+        (
+            "egress.ca_file",
+            "egress.ca_file = \"HERE/nothing\"",
+            "egress.ca_file: HERE/nothing: No such file",
+        ),
+        (
+            "egress.ca_file",
+            "egress.ca_file = \"HERE/headers\"",
+            "egress.ca_file: HERE/headers: no certificate in it",
+        ),
+        (
+            "traces.headers_file",
+            "traces.headers_file = \"HERE/nothing\"",
+            "traces.headers_file HERE/nothing cannot be read",
+        ),
+        (
+            "traces.headers_file",
+            "traces.headers_file = \"HERE/master.key\"",
+            "traces.headers_file HERE/master.key: line 1: no colon",
+        ),
+        ("data_dir", "data_dir = \"\"", "data_dir: is empty"),
+        (
+            "data_dir",
+            "data_dir = \"HERE/a-file\"",
+            "data_dir: HERE/a-file is a file",
+        ),
+        (
+            "log.filter",
+            "database.url = \"postgres://me:hunter2@127.0.0.1:99999/x\"",
+            "database.url: is no PostgreSQL address",
+        ),
+        (
+            "log.filter",
+            "database.url = \"postgres://me:hunter2@127.0.0.1/x?sslmode=some\"",
+            "database.url: is no PostgreSQL address",
+        ),
+        (
+            "certificate_file",
+            "certificate_file = \"HERE/nothing\"",
+            "tls.certificates: ",
+        ),
+        (
+            "key_file",
+            "key_file = \"HERE/nothing\"",
+            "tls.certificates: ",
+        ),
+        (
+            "key_file",
+            "key_file = \"HERE/certificate.pem\"",
+            "tls.certificates: ",
+        ),
+    ];
+    let here = whole.home.path("");
+    let here = here.to_str().unwrap().trim_end_matches('/');
+    for (setting, line, said) in wrong {
+        let config = whole.with(setting, line);
+        let served = run(&whole.home, &config, &["serve"], "").await;
+        let checked = run(&whole.home, &config, &["config", "check"], "").await;
+        assert_eq!(served.code, 2, "{line}: {}", served.stderr);
+        assert_eq!(
+            (checked.code, &checked.stderr),
+            (2, &served.stderr),
+            "{line}"
+        );
+        let said = said.replace("HERE", here);
+        assert!(served.stderr.contains(&said), "{line}: {}", served.stderr);
+        assert!(!served.stderr.contains("hunter2"), "{}", served.stderr);
+    }
+    // The role is that which `serve` is started in.
+    let config = whole.with("log.filter", "log.filter = \"info\"");
+    for command in [&["serve"][..], &["config", "check"]] {
+        let arguments = [command, &["--role", "gateway"]].concat();
+        let ran = run(&whole.home, &config, &arguments, "").await;
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(
+            ran.stderr
+                .contains("keys.master_key_file: is nothing that a node with the role gateway")
+        );
+    }
+    assert!(!whole.home.data().exists());
+
+    for (setting, line) in [
+        ("log.filter", "log.filter = \"portcullis=info\"".to_owned()),
+        ("keys.", format!("keys.master_key = \"{}\"", "A".repeat(43))),
+        (
+            "log.filter",
+            "database.url = \"postgres://me:hunter2@127.0.0.1:5432/x?sslmode=require\"".to_owned(),
+        ),
+    ] {
+        let config = whole.with(setting, &line);
+        let checked = run(&whole.home, &config, &["config", "check"], "").await;
+        assert_eq!(checked.code, 0, "{line}: {}", checked.stderr);
+    }
+    assert!(!whole.home.data().exists(), "config check made something");
+    let config = whole.with("log.filter", "log.filter = \"info\"");
+    let checked = run(
+        &whole.home,
+        &config,
+        &["config", "check", "--role", "all"],
+        "",
+    )
+    .await;
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    Node::start(&whole.home, &config).await.stop().await;
+}

@@ -49,6 +49,17 @@ impl DatabaseUrl {
         let path = path.strip_prefix("//").unwrap_or(path);
         Self::Sqlite(PathBuf::from(path))
     }
+
+    /// Whether the address can be read; nothing is connected.
+    ///
+    /// # Errors
+    /// When it cannot, without repeating it.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres { url, .. } => postgres::check(url),
+        }
+    }
 }
 
 /// How hard SQLite works for a commit to survive a power cut.

@@ -1,20 +1,19 @@
-use std::path::PathBuf;
-
 use clap::Subcommand;
 use comfy_table::Cell;
 use serde_json::Value;
 
-use super::load::{Loaded, load, variables};
+use super::load::Loaded;
 use super::place::Place;
 use super::reference;
 use super::role::Role;
 use super::schema::{self, Kind, Shape};
 use super::valid::{DatabasePlace, Valid};
-use crate::config_master_key;
+use crate::args::GlobalArguments;
 use crate::failure::usage;
 use crate::maintenance::table;
 use crate::master_key::MasterKeySource;
 use crate::terminal::{Terminal, plain};
+use crate::{config_master_key, loaded_as, preflight};
 
 /// The longest value that is shown whole.
 const SHOWN_MAX: usize = 200;
@@ -27,6 +26,9 @@ pub enum ConfigCommand {
         /// Defaults too
         #[arg(long)]
         all: bool,
+        /// As `serve --role` says [default: what `role` in the configuration says, else all]
+        #[arg(long, value_name = "ROLE")]
+        role: Option<Role>,
     },
     /// Print the reference of all settings, as Markdown
     Reference,
@@ -38,18 +40,14 @@ pub enum ConfigCommand {
 ///
 /// # Errors
 /// Everything that is wrong with the file and the environment.
-pub fn run(
-    command: &ConfigCommand,
-    file: Option<PathBuf>,
-    master_key_file: Option<PathBuf>,
-    out: &Terminal,
-) -> anyhow::Result<()> {
+pub fn run(command: &ConfigCommand, global: GlobalArguments, out: &Terminal) -> anyhow::Result<()> {
     match command {
-        ConfigCommand::Check { all } => {
-            let file = file.ok_or_else(|| usage("config check needs --config FILE"))?;
-            let loaded = load(&file, variables())?;
+        ConfigCommand::Check { all, role } => {
+            let loaded = loaded_as(&global, *role)?
+                .ok_or_else(|| usage("config check needs --config FILE"))?;
             let valid = loaded.valid()?;
-            let master_key = config_master_key(&valid, master_key_file)?;
+            let master_key = config_master_key(&valid, global.master_key_file)?;
+            preflight::read(&valid, &master_key, global.log.as_deref())?;
             check(&loaded, &valid, &master_key, *all, out);
         }
         ConfigCommand::Reference => out.write(&reference::page(&schema::document())),
@@ -183,8 +181,8 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
     });
     lines.push(match master_key {
         MasterKeySource::DataDirectory => "  master key: made in the data directory".to_owned(),
-        MasterKeySource::File(path) => format!("  master key: {}", path.display()),
-        MasterKeySource::Text(_) => "  master key: as said, not shown".to_owned(),
+        MasterKeySource::File(path, _) => format!("  master key: {}", path.display()),
+        MasterKeySource::Text(..) => "  master key: as said, not shown".to_owned(),
     });
     lines
 }
@@ -210,7 +208,10 @@ fn mail_line(mail: &mail::Settings) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::config::load;
 
     fn committed(name: &str) -> String {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -251,7 +252,7 @@ mod tests {
         let loaded = load(&file, variables.into_iter()).unwrap();
         let out = Terminal::memory();
         let valid = loaded.valid().unwrap();
-        let master_key = MasterKeySource::File("/run/secrets/key".into());
+        let master_key = MasterKeySource::File("/run/secrets/key".into(), "keys.master_key_file");
         check(&loaded, &valid, &master_key, false, &out);
         let shown = out.kept();
         assert!(!shown.contains("hunter"), "{shown}");

@@ -42,7 +42,7 @@ pub use environment::nearest;
 pub use keys::Keys;
 pub use limits::Limits;
 pub use listen::Listen;
-pub use load::{load, refusal, variables};
+pub use load::{Loaded, load, refusal, variables};
 pub use log::Log;
 pub use place::Place;
 pub use proxy::{ForwardedHeader, Proxy};

@@ -6,6 +6,7 @@ use base::Secret;
 use domain::ServerSlug;
 use ipnet::IpNet;
 use sdk::ServerCredential;
+use store::DatabaseUrl;
 
 use super::load::{Loaded, refusal};
 use super::place::Place;
@@ -144,6 +145,13 @@ pub(super) struct Checks<'a> {
 
 impl Checks<'_> {
     fn run(&mut self, config: &Config) -> Option<Valid> {
+        if config
+            .data_dir
+            .as_ref()
+            .is_some_and(|path| path.as_os_str().is_empty())
+        {
+            self.problem("data_dir", "is empty; name a directory, or leave it out");
+        }
         let listen = self.listen(config);
         let admin = self.admin(config, &listen);
         let operations = self.operations(config, &listen);
@@ -463,7 +471,7 @@ impl Checks<'_> {
         let is_postgres = ["postgres://", "postgresql://"]
             .iter()
             .any(|scheme| url.expose().starts_with(scheme));
-        if !is_postgres {
+        if !is_postgres || DatabaseUrl::parse(url.expose()).check().is_err() {
             let path = match database.url {
                 Some(_) => "database.url",
                 None => "database.url_file",

@@ -19,6 +19,7 @@ use opentelemetry_sdk::trace::{
 };
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::{Layer, Registry};
+use url::Url;
 
 use crate::config;
 use crate::header_file;
@@ -50,18 +51,9 @@ impl Traces {
     /// # Errors
     /// When the file with headers, or the address, cannot be used.
     pub fn new(config: &config::Traces) -> anyhow::Result<Option<(Self, TraceLayer)>> {
-        let Some(endpoint) = &config.endpoint else {
+        let Some((endpoint, sender)) = collector(config)? else {
             return Ok(None);
         };
-        let mut endpoint = endpoint.0.clone();
-        if endpoint.path() == "/" {
-            endpoint.set_path("/v1/traces");
-        }
-        let headers = match &config.headers_file {
-            Some(file) => header_file::read_for("traces.headers_file", file)?,
-            None => Vec::new(),
-        };
-        let sender = Sender::new(endpoint.as_str(), headers).context("traces.endpoint")?;
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
             .with_http_client(sender.clone())
@@ -102,6 +94,14 @@ impl Traces {
         Ok(Some((Self { provider, sender }, Box::new(layer))))
     }
 
+    /// Whether [`Traces::new`] could be made of this.
+    ///
+    /// # Errors
+    /// When it could not.
+    pub fn check(config: &config::Traces) -> anyhow::Result<()> {
+        collector(config).map(drop)
+    }
+
     /// Sends from now on, on the runtime that this is called in.
     pub fn begin(&self) {
         self.sender.begin();
@@ -113,6 +113,23 @@ impl Traces {
             tokio::task::spawn_blocking(move || self.provider.shutdown_with_timeout(LAST_MAX));
         let _ = tokio::time::timeout(LAST_MAX, ending).await;
     }
+}
+
+/// Where to, and what takes it there.
+fn collector(config: &config::Traces) -> anyhow::Result<Option<(Url, Sender)>> {
+    let Some(endpoint) = &config.endpoint else {
+        return Ok(None);
+    };
+    let mut endpoint = endpoint.0.clone();
+    if endpoint.path() == "/" {
+        endpoint.set_path("/v1/traces");
+    }
+    let headers = match &config.headers_file {
+        Some(file) => header_file::read_for("traces.headers_file", file)?,
+        None => Vec::new(),
+    };
+    let sender = Sender::new(endpoint.as_str(), headers).context("traces.endpoint")?;
+    Ok(Some((endpoint, sender)))
 }
 
 /// Ids from the house's own randomness.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use base::{Secret, Timestamp};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use super::fence::{Fence, is_a_standby};
@@ -41,11 +42,9 @@ impl Postgres {
         schema: &Schema,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
+        check(url)?;
         let options = AnyConnectOptions::from_str(url.expose())
-            .map_err(|_| {
-                // The driver's words would repeat the address, and the address has the password.
-                StoreError::Unavailable("the PostgreSQL address cannot be read".to_owned())
-            })?
+            .map_err(|_| unreadable())?
             .disable_statement_logging();
         let namespace = namespace.map(quoted).transpose()?;
         reach(&options).await?;
@@ -240,6 +239,18 @@ impl Postgres {
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Whether the driver can read the address.
+pub(super) fn check(url: &Secret<String>) -> Result<(), StoreError> {
+    PgConnectOptions::from_str(url.expose())
+        .map(drop)
+        .map_err(|_| unreadable())
+}
+
+/// The driver's words would repeat the address, and the address has the password.
+fn unreadable() -> StoreError {
+    StoreError::Unavailable("the PostgreSQL address cannot be read".to_owned())
 }
 
 /// Connects once, so that a wrong address is refused at once and in its own words; the pool would try until its
