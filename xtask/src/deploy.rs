@@ -35,6 +35,12 @@ pub fn run(binary: &Path) -> anyhow::Result<Count> {
         .arg(deploy.join("alerts.yml"));
     command::run("promtool", &mut rules, LIMIT)?.check("promtool check rules")?;
     passed += 1;
+    let mut alerts = Command::new("promtool");
+    alerts
+        .args(["test", "rules"])
+        .arg(project::root().join("tests/deploy/alerts.yml"));
+    command::run("promtool-test", &mut alerts, LIMIT)?.check("promtool test rules")?;
+    passed += 1;
 
     systemd(binary, &deploy.join("portcullis.service"), &folder)?;
     passed += 1;

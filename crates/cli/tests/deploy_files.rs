@@ -64,7 +64,7 @@ fn metrics_of(expression: &str) -> BTreeSet<String> {
         labels |= ended == "by";
         let is_name = ended.starts_with(|first: char| first.is_ascii_alphabetic());
         // `sum by (le) (…)` and `rate(…)` are no metrics.
-        let is_keyword = ["by", "sum", "max", "count"].contains(&ended.as_str());
+        let is_keyword = ["by", "sum", "max", "count", "or"].contains(&ended.as_str());
         if is_name && !is_call && !labels && !is_keyword {
             names.insert(ended);
         }

@@ -1,7 +1,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use base::Timestamp;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// The bounds of histograms of time, in seconds: fixed, so that quantiles of several nodes can be computed from their
@@ -22,6 +23,8 @@ pub(super) const KEY_AGE: &str = "portcullis_signing_key_age_seconds";
 pub(super) const QUEUE: &str = "portcullis_store_queue_writes";
 pub(super) const CONNECTIONS: &str = "portcullis_store_connections";
 pub(super) const CERTIFICATE_EXPIRY: &str = "portcullis_certificate_expiry_timestamp_seconds";
+pub(super) const EPOCH_BEGAN: &str = "portcullis_epoch_began_timestamp_seconds";
+pub(super) const AUDIT_SEALED: &str = "portcullis_audit_log_sealed_timestamp_seconds";
 pub(super) const READY: &str = "portcullis_ready";
 // Under these names dashboards look for any process.
 pub(super) const MEMORY: &str = "process_resident_memory_bytes";
@@ -45,6 +48,14 @@ const GAUGES: &[(&str, &str)] = &[
         CERTIFICATE_EXPIRY,
         "When the first of the certificates ends, in seconds since the Unix epoch",
     ),
+    (
+        EPOCH_BEGAN,
+        "When the present epoch began, in seconds since the Unix epoch; 0 when it is the first",
+    ),
+    (
+        AUDIT_SEALED,
+        "When the whole audit log was last under seal, or this process began, in seconds since the Unix epoch",
+    ),
     (READY, "1 when /readyz last said yes, 0 when it said no"),
     (MEMORY, "Memory that the process has in RAM"),
     (DESCRIPTORS, "Open file descriptors"),
@@ -56,6 +67,15 @@ const GAUGES: &[(&str, &str)] = &[
         START_TIME,
         "When the process began, in seconds since the Unix epoch",
     ),
+];
+
+/// The counters without labels. They are there from the beginning: an increase is seen only in a series that was there
+/// before it.
+const WITHOUT_LABELS: [&str; 4] = [
+    "portcullis_request_panics_total",
+    "portcullis_call_records_dropped_total",
+    "portcullis_activity_records_dropped_total",
+    "portcullis_policy_feed_failures_total",
 ];
 
 type Described = &'static [(&'static str, &'static str)];
@@ -105,6 +125,9 @@ fn build() -> PrometheusHandle {
     for (name, words) in counters.iter().copied().flatten() {
         describe_counter!(*name, *words);
     }
+    for name in WITHOUT_LABELS {
+        counter!(name).increment(0);
+    }
     for (name, words) in gauges.iter().copied().flatten() {
         describe_gauge!(*name, *words);
     }
@@ -112,6 +135,11 @@ fn build() -> PrometheusHandle {
         describe_histogram!(*name, *words);
     }
     handle
+}
+
+/// Notes when the whole audit log was last under seal.
+pub fn audit_log_sealed(at: Timestamp) {
+    gauge!(AUDIT_SEALED).set(at.unix_ms() as f64 / 1000.0);
 }
 
 /// Keeps the recorder small, for as long as it runs.

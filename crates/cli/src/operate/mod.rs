@@ -25,7 +25,7 @@ use crate::arriving::Arriving;
 use crate::tls::Certificates;
 
 use health::Health;
-pub use metrics::{DESCRIBED, install, upkeep};
+pub use metrics::{DESCRIBED, audit_log_sealed, install, upkeep};
 use snapshot::Observed;
 
 /// The text format of Prometheus.

@@ -9,8 +9,8 @@ use sdk::PolicyFeed;
 use store::StoreLoad;
 
 use super::metrics::{
-    BUILD_INFO, CERTIFICATE_EXPIRY, CONNECTIONS, DESCRIPTORS, DESCRIPTORS_MAX, FEED_AGE, KEY_AGE,
-    MEMORY, QUEUE, START_TIME,
+    BUILD_INFO, CERTIFICATE_EXPIRY, CONNECTIONS, DESCRIPTORS, DESCRIPTORS_MAX, EPOCH_BEGAN,
+    FEED_AGE, KEY_AGE, MEMORY, QUEUE, START_TIME,
 };
 use super::process::Process;
 use crate::tls::Certificates;
@@ -77,6 +77,7 @@ fn of_authority(authority: &Authority) {
             gauge!(KEY_AGE, "purpose" => purpose.as_str()).set(age);
         }
     }
+    gauge!(EPOCH_BEGAN).set(authority.store().epoch().began_at.unix_ms() as f64 / 1000.0);
     match authority.store().load() {
         StoreLoad::Sqlite { writes_waiting } => gauge!(QUEUE).set(writes_waiting as f64),
         StoreLoad::Postgres {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::housekeeping::Housekeeper;
 use crate::handshake::{self, Sighting};
+use crate::operate;
 
 /// How often the clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -113,11 +114,14 @@ pub async fn keys(authority: Authority, clock: Arc<dyn Clock>) {
 pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Clock>) {
     let mut sealing = Sealing::new(sealer, store.clone());
     let mut sealed_at = clock.now();
+    // One that never seals anything is to be noticed as well.
+    let mut whole_at = sealed_at;
     let mut late = Every::new(Arc::clone(&clock), LATE);
     let mut told = Every::new(Arc::clone(&clock), SEAL_TOLD_EVERY);
     let mut newest = None;
     let mut failing = false;
     loop {
+        operate::audit_log_sealed(whole_at);
         tokio::time::sleep(SEALED_EVERY).await;
         // On a disk that takes long to sync others would wait for this, and longer than they may.
         let now = clock.now();
@@ -129,6 +133,7 @@ pub async fn seal_audit_log(store: Store, sealer: AuditSealer, clock: Arc<dyn Cl
         match sealing.turn(now, margin).await {
             Ok(seal) => {
                 newest = seal.or(newest);
+                whole_at = now;
                 failing = false;
             }
             Err(error) if !failing => {
