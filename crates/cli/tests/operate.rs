@@ -110,11 +110,27 @@ async fn a_node_is_ready_until_its_feed_is_stale_or_its_end_has_begun() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(stale["checks"]["policy_feed"]["ok"], false, "{stale}");
     assert_eq!(stale["checks"]["store"]["ok"], true, "{stale}");
+    for (query, status) in [
+        ("exclude=policy_feed", StatusCode::OK),
+        ("exclude=store&exclude=policy_feed", StatusCode::OK),
+        ("exclude=running", StatusCode::BAD_REQUEST),
+        ("exclude=", StatusCode::BAD_REQUEST),
+    ] {
+        let asked = ask(&operations, &format!("/readyz?{query}")).await;
+        assert_eq!(asked.0, status, "{query}: {}", asked.1);
+    }
     // The authority is asked four times a second.
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(readiness(&operations).await.0, StatusCode::OK);
 
     stack.announce_shutdown();
+    let excluded = ask(&operations, "/readyz?exclude=store").await;
+    assert_eq!(
+        excluded.0,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        excluded.1
+    );
     let (status, ending) = readiness(&operations).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(

@@ -1,7 +1,9 @@
 //! `serve` behind nginx, Caddy and HAProxy, each with the configuration that `deploy/proxies` gives to operators: people
-//! sign in through it, answers stream as they come, and addresses are right whatever a caller claims.
+//! sign in through it, answers stream as they come, addresses are right whatever a caller claims, and a node may be away.
 #![allow(clippy::unwrap_used)]
 
+#[path = "proxies/one_away.rs"]
+mod one_away;
 mod support;
 
 use std::net::{IpAddr, SocketAddr};
@@ -48,15 +50,15 @@ async fn haproxy_with_our_configuration_streams_and_tells_addresses() {
 async fn stands_in_front(proxy: Proxy) {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path()).await;
-    let certificate = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-    let chain = certificate.cert.pem();
-    let key = certificate.signing_key.serialize_pem();
-    std::fs::write(folder.path().join("fullchain.pem"), &chain).unwrap();
-    std::fs::write(folder.path().join("privkey.pem"), &key).unwrap();
-    std::fs::write(folder.path().join("both.pem"), format!("{chain}{key}")).unwrap();
+    let chain = certificate(folder.path());
     let https = SocketAddr::from(([127, 0, 0, 1], unused_port().await));
     let http = SocketAddr::from(([127, 0, 0, 1], unused_port().await));
-    let mut running = proxy.start(folder.path(), &node, https, http);
+    let nodes = Nodes {
+        port: node.listen.port(),
+        operations: node.operations.port(),
+        are_two: false,
+    };
+    let mut running = proxy.start(folder.path(), &nodes, https, http);
     listens(https, &mut running).await;
 
     // A person signs in, with cookies that browsers keep only under https, and a client gets its token.
@@ -164,9 +166,27 @@ fn client(root: &str, proxy: SocketAddr, from: Option<IpAddr>) -> reqwest::Clien
         .unwrap()
 }
 
+/// Writes a certificate where the proxies look for it.
+fn certificate(folder: &Path) -> String {
+    let certificate = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
+    let chain = certificate.cert.pem();
+    let key = certificate.signing_key.serialize_pem();
+    std::fs::write(folder.join("fullchain.pem"), &chain).unwrap();
+    std::fs::write(folder.join("privkey.pem"), &key).unwrap();
+    std::fs::write(folder.join("both.pem"), format!("{chain}{key}")).unwrap();
+    chain
+}
+
+/// What is behind the proxy: one node at 127.0.0.1, or another one at 127.0.0.2 too, on the same ports.
+struct Nodes {
+    port: u16,
+    operations: u16,
+    are_two: bool,
+}
+
 impl Proxy {
     /// Starts it with the operators' configuration, in which only places of this machine are replaced.
-    fn start(self, folder: &Path, node: &Node, https: SocketAddr, http: SocketAddr) -> Child {
+    fn start(self, folder: &Path, nodes: &Nodes, https: SocketAddr, http: SocketAddr) -> Child {
         let file = match self {
             Self::Nginx => "nginx.conf",
             Self::Caddy => "Caddyfile",
@@ -174,8 +194,13 @@ impl Proxy {
         };
         let given = std::fs::read_to_string(root().join("deploy/proxies").join(file)).unwrap();
         let at = folder.display();
-        let portcullis = node.listen.to_string();
-        let operations = format!("port {}", node.operations.port());
+        let port = format!(":{}", nodes.port);
+        let operations = format!("port {}", nodes.operations);
+        let health = format!("health_port {}", nodes.operations);
+        let second = match nodes.are_two {
+            true => "    server 127.0.0.2",
+            false => "    # server 127.0.0.2",
+        };
         let tls = format!("\n\ttls {at}/fullchain.pem {at}/privkey.pem\n\treverse_proxy ");
         let (https_line, http_line) = match self {
             Self::Nginx => (format!("listen {https} ssl"), format!("listen {http};")),
@@ -184,17 +209,19 @@ impl Proxy {
         };
         let places: &[(&str, &str)] = match self {
             Self::Nginx => &[
-                ("127.0.0.1:4180", &portcullis),
+                (":4180", &port),
+                ("    # server 127.0.0.2", second),
                 ("listen 443 ssl", &https_line),
                 ("listen 80;", &http_line),
                 ("/etc/ssl/mcp.example.com", &at.to_string()),
             ],
             Self::Caddy => &[
-                ("127.0.0.1:4180", &portcullis),
+                (":4180", &port),
+                ("health_port 9464", &health),
                 ("\n\treverse_proxy ", &tls),
             ],
             Self::Haproxy => &[
-                ("127.0.0.1:4180", &portcullis),
+                (":4180", &port),
                 ("port 9464", &operations),
                 ("bind :443 ssl", &https_line),
                 ("bind :80\n", &http_line),
@@ -228,6 +255,10 @@ impl Proxy {
                     https.port()
                 );
                 let mut command = Command::new("caddy");
+                if nodes.are_two {
+                    let names = format!("127.0.0.1{port} 127.0.0.2{port}");
+                    command.env("PORTCULLIS_NODES", names);
+                }
                 command
                     .env("HOME", folder)
                     .args(["run", "--adapter", "caddyfile", "--config"]);
@@ -259,28 +290,35 @@ struct Node {
     _child: Child,
 }
 
+/// Starts a node that listens at these addresses; gives the process and what it says when it is ready.
+async fn serve(folder: &Path, listen: SocketAddr, operations: SocketAddr) -> (Child, Value) {
+    let config = folder.join("portcullis.toml");
+    let text = format!(
+        "public_url = \"https://{NAME}\"\ndata_dir = {:?}\n[listen]\naddresses = [\"{listen}\"]\n\
+         [operations]\nlisten = [\"{operations}\"]\nnotice = \"3s\"\n[proxy]\ntrusted = [\"127.0.0.1\"]\n[log]\nformat = \"json\"\n",
+        folder.join("data")
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut child = Command::new(stack_tests::binary())
+        .args(["serve", "--ready-json", "--config"])
+        .arg(&config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(folder.join("log")).unwrap())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+    let ready = serde_json::from_str(&ready.unwrap().unwrap().unwrap()).unwrap();
+    (child, ready)
+}
+
 impl Node {
     async fn start(folder: &Path) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (child, ready) = serve(folder, any, any).await;
         let config = folder.join("portcullis.toml");
-        let text = format!(
-            "public_url = \"https://{NAME}\"\ndata_dir = {:?}\n[listen]\naddresses = [\"127.0.0.1:0\"]\n\
-             [operations]\nlisten = [\"127.0.0.1:0\"]\n[proxy]\ntrusted = [\"127.0.0.1\"]\n[log]\nformat = \"json\"\n",
-            folder.join("data")
-        );
-        std::fs::write(&config, text).unwrap();
-        let log = folder.join("log");
-        let mut child = Command::new(stack_tests::binary())
-            .args(["serve", "--ready-json", "--config"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&log).unwrap())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
-        let ready: Value = serde_json::from_str(&ready.unwrap().unwrap().unwrap()).unwrap();
         let address = |name: &str| ready[name][0].as_str().unwrap().parse().unwrap();
         let mut settings = EchoSettings::default();
         settings.tools.push(tool(
@@ -299,7 +337,7 @@ impl Node {
         let node = Self {
             listen: address("listen"),
             operations: address("operations_listen"),
-            log,
+            log: folder.join("log"),
             _echo: echo,
             _child: child,
         };

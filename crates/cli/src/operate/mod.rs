@@ -76,7 +76,7 @@ impl Operations {
         let mut response = match request.uri().path() {
             "/metrics" => self.metrics().await,
             "/healthz" => plain(StatusCode::OK, "ok\n"),
-            "/readyz" => self.readiness().await,
+            "/readyz" => self.readiness(request.uri().query()).await,
             _ => plain(
                 StatusCode::NOT_FOUND,
                 "here are /metrics, /healthz and /readyz\n",
@@ -101,8 +101,18 @@ impl Operations {
         readiness
     }
 
-    async fn readiness(&self) -> Response<Full<Bytes>> {
-        let readiness = self.look().await;
+    /// A balancer excludes what all nodes share: when the store is away, no other node is better.
+    async fn readiness(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let words = query.unwrap_or_default().split('&');
+        let excluded: Vec<&str> = words
+            .filter_map(|word| word.strip_prefix("exclude="))
+            .collect();
+        let Some(readiness) = self.look().await.excluding(&excluded) else {
+            return plain(
+                StatusCode::BAD_REQUEST,
+                "exclude is one of store, policy_feed and signing_keys\n",
+            );
+        };
         let status = if readiness.is_ready() {
             StatusCode::OK
         } else {

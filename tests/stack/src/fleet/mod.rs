@@ -238,7 +238,11 @@ fn email(person: usize) -> String {
     format!("person{person}@example.com")
 }
 
-async fn send_signal(id: u32, signal: &str) -> anyhow::Result<()> {
+/// Sends a signal, such as `-TERM`, to one process.
+///
+/// # Errors
+/// When there is no such process.
+pub async fn send_signal(id: u32, signal: &str) -> anyhow::Result<()> {
     let sent = Command::new("kill")
         .args([signal, &id.to_string()])
         .status()
