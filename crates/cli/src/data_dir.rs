@@ -272,6 +272,7 @@ impl DataDirectory {
             .truncate(false)
             .mode(0o600)
             .open(&path)
+            .and_then(|file| base::give_to_owner_of_folder(&path, &file).map(|()| file))
             .with_context(|| format!("{} cannot be opened", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(DataDirectoryLock { file }),
@@ -360,6 +361,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
             .truncate(true)
             .mode(0o600)
             .open(&aside)?;
+        base::give_to_owner_of_folder(path, &file)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&aside, path)?;

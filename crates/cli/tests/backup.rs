@@ -114,6 +114,68 @@ async fn a_backup_is_restored_elsewhere_and_what_was_issued_before_it_is_dead() 
     up.stop().await;
 }
 
+/// The owners of everything in a folder.
+fn owners(folder: &Path, into: &mut Vec<(PathBuf, u32)>) {
+    use std::os::unix::fs::MetadataExt as _;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = std::fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            owners(&path, into);
+        }
+        into.push((path, metadata.uid()));
+    }
+}
+
+/// As a service's data is its own user's, and whoever maintains it is root.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_root_restores_or_makes_belongs_to_the_owner_of_the_data_directory() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    const OWNER: u32 = 65534;
+    let home = Home::new();
+    let up = Up::start(&home, &["--port", "0"]).await;
+    home.add_user().await;
+    up.stop().await;
+    if std::fs::metadata(home.data()).unwrap().uid() != 0 {
+        println!("not root: nobody else's directory can be made");
+        return;
+    }
+    let file = home.path("one.backup");
+    let file = file.to_str().unwrap();
+    let ran = home.run(&["backup", file]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let mut before = Vec::new();
+    owners(&home.data(), &mut before);
+    for (path, owner) in before {
+        assert_eq!(owner, 0, "{} is root's in root's directory", path.display());
+        chown(path, Some(OWNER), Some(OWNER)).unwrap();
+    }
+    chown(home.data(), Some(OWNER), Some(OWNER)).unwrap();
+    std::fs::remove_file(home.data().join("lock")).unwrap();
+    for arguments in [
+        &["restore", file, "--replace"][..],
+        &["people", "list"],
+        &["keys", "rotate", "--now"],
+    ] {
+        let ran = home.run(arguments).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let mut after = Vec::new();
+        owners(&home.data(), &mut after);
+        let of_others: Vec<_> = after.iter().filter(|(_, owner)| *owner != OWNER).collect();
+        assert!(of_others.is_empty(), "{arguments:?}: {of_others:?}");
+        let is_there = |name: &str| after.iter().any(|(path, _)| path.ends_with(name));
+        for name in ["portcullis.db", "activity.db", "authority.json", "lock"] {
+            assert!(is_there(name), "{arguments:?}: {name}");
+        }
+        // A restored database gets a new one when it is opened.
+        assert_eq!(
+            is_there("portcullis.db-witness"),
+            arguments[0] != "restore",
+            "{arguments:?}: {after:?}"
+        );
+    }
+}
+
 /// How the database becomes an older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Older {

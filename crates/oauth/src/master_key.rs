@@ -111,7 +111,10 @@ impl MasterKey {
 /// A half-written key file would lock the owner out of their own database, so: temporary file, sync, link, sync.
 fn write_durably(path: &Path, bytes: &[u8; 32]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    if !folder.exists() {
+        fs::create_dir_all(folder)?;
+        base::give_to_owner_of_folder(folder, &fs::File::open(folder)?)?;
+    }
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -121,6 +124,7 @@ fn write_durably(path: &Path, bytes: &[u8; 32]) -> io::Result<()> {
         options.mode(0o600);
     }
     let mut file = options.open(&temporary)?;
+    base::give_to_owner_of_folder(path, &file)?;
     file.write_all(base64url(bytes).as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;

@@ -30,6 +30,8 @@ impl Aside {
             let made = fs::DirBuilder::new().mode(0o700).create(&path);
             made.with_context(|| format!("{} cannot be made", path.display()))?;
             if let Some(lock) = lock(&path) {
+                base::give_to_owner_of_folder(&path, &lock)
+                    .with_context(|| format!("{} cannot be given away", path.display()))?;
                 return Ok(Self {
                     path,
                     _lock: Some(lock),

@@ -24,7 +24,10 @@ pub fn decide(directory: &Path, aside: &Path, name: &str) -> anyhow::Result<()> 
     let decided = directory.join(format!("{DECIDED}{name}"));
     let decide = || {
         for file in fs::read_dir(aside)? {
-            File::open(file?.path())?.sync_all()?;
+            let path = file?.path();
+            let file = File::open(&path)?;
+            base::give_to_owner_of_folder(&path, &file)?;
+            file.sync_all()?;
         }
         File::open(aside)?.sync_all()?;
         fs::rename(aside, &decided)
@@ -78,6 +81,9 @@ pub fn finish(directory: &Path, decided: &Path) -> anyhow::Result<PathBuf> {
 /// Puts `new` where `target` is, and keeps what was there.
 fn put(new: &Path, target: &Path, kept: &Path) -> std::io::Result<()> {
     keep(target, kept)?;
+    if let Ok(folder) = File::open(kept) {
+        base::give_to_owner_of_folder(kept, &folder)?;
+    }
     // Of a program that was killed: it holds what was committed last.
     keep(&beside(target, BESIDE[0]), kept)?;
     for suffix in BESIDE {

@@ -111,8 +111,10 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
         use std::os::unix::fs::OpenOptionsExt as _;
         new.mode(0o600);
     }
-    match new.open(path) {
-        Ok(_) => Ok(()),
+    let made = new.open(path);
+    // SQLite does the same with what it makes beside the file.
+    match made.and_then(|made| base::give_to_owner_of_folder(path, &made)) {
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StoreError::Unavailable(format!(
             "the database file {} cannot be made: {error}",

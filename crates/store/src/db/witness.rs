@@ -243,6 +243,7 @@ fn write(path: &Path, witness: Witness) -> std::io::Result<()> {
     let aside = PathBuf::from(aside);
     let written = || {
         let mut file = std::fs::File::create(&aside)?;
+        base::give_to_owner_of_folder(path, &file)?;
         file.write_all(witness.to_text().as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&aside, path)
