@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use base::{Clock as _, SystemClock};
 use clap::Subcommand;
+use oauth::KeySealer;
 use oauth::audit_seals::{AuditSealer, LATE, LookOver, Looked, LookedOver};
 use store::audit_event_time;
 
@@ -71,6 +72,12 @@ impl Maintenance {
                 let kept_head = against.kept_head.is_some();
                 let sealer = AuditSealer::new(&master_key);
                 let looked = sealer.look_over(self.store(), against).await?;
+                if looked.seals == 0 {
+                    // Under another key nothing fits, which would look as if everything had been changed.
+                    let keys = self.store().list_signing_keys().await?;
+                    let opened = KeySealer::new(&master_key).check(&keys);
+                    opened.context("audit verify: nothing was held against the seals")?;
+                }
                 show(looked, kept_head, out)
             }
         }
@@ -78,13 +85,15 @@ impl Maintenance {
 }
 
 fn show(looked: LookedOver, kept_head: bool, out: &Terminal) -> anyhow::Result<()> {
+    let is_late =
+        (looked.unsealed_since).is_some_and(|since| SystemClock.now().since(since) > LATE);
     if let Some(since) = looked.unsealed_since {
         out.line(format!(
             "{} events since {} are under no seal yet{}",
             looked.unsealed,
             date(since),
-            match SystemClock.now().since(since) > LATE {
-                true => ": nobody has served since, or the log of a node says why it cannot seal",
+            match is_late {
+                true => ": nobody has served since, or the log of a node says why it cannot seal, or the seals were taken away",
                 false => "",
             }
         ));
@@ -123,6 +132,11 @@ fn show(looked: LookedOver, kept_head: bool, out: &Terminal) -> anyhow::Result<(
                 "newest seal {number}:{head}; keep it in another place, and give it to --head next time"
             ));
         }
+        ensure!(
+            !is_late,
+            "audit verify: nothing shows what the events are that have been under no seal for over an hour; let a node serve for a \
+             minute and look again"
+        );
         return Ok(());
     }
     for finding in &looked.findings {
@@ -168,6 +182,21 @@ fn in_words(finding: &Looked) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_under_no_seal_for_over_an_hour_are_no_good_end_and_those_of_a_minute_are() {
+        let shown = |minutes: u64| {
+            let looked = LookedOver {
+                unsealed: 3,
+                unsealed_since: Some(SystemClock.now().before(Duration::from_secs(60 * minutes))),
+                ..LookedOver::default()
+            };
+            show(looked, false, &Terminal::stderr()).map_err(|error| error.to_string())
+        };
+        assert_eq!(shown(1), Ok(()));
+        assert_eq!(shown(59), Ok(()));
+        assert!(shown(61).is_err_and(|words| words.contains("under no seal for over an hour")));
+    }
 
     #[test]
     fn a_kept_head_is_read_as_it_is_printed_and_nothing_else_is() {

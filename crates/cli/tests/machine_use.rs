@@ -141,10 +141,11 @@ async fn the_audit_log_fits(home: &Home) {
     let other = home.run(&other).await;
     assert_eq!(other.code, 1, "{}", other.stderr);
     assert!(
-        other.stdout.contains("another master key"),
+        other.stderr.contains("does not open with this master key"),
         "{}",
-        other.stdout
+        other.stderr
     );
+    assert!(!other.stdout.contains("event"), "{}", other.stdout);
 }
 
 /// More than a page of events about a person.
