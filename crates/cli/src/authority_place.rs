@@ -1,6 +1,7 @@
 //! Where one authority keeps everything: a data directory alone, or the database that a configuration names.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use base::{Clock, Random, SystemClock, random_token};
@@ -93,6 +94,14 @@ impl AuthorityPlace {
     /// # Errors
     /// In words, when it cannot be reached, is damaged or newer.
     pub async fn open_store(&self) -> anyhow::Result<Store> {
+        self.open_store_within(Duration::ZERO).await
+    }
+
+    /// Opens the authority's database, and waits so long for a PostgreSQL that does not listen yet.
+    ///
+    /// # Errors
+    /// In words, when it cannot be reached, is damaged or newer.
+    pub async fn open_store_within(&self, wait: Duration) -> anyhow::Result<Store> {
         let url = self.database("portcullis.db", "");
         let named = match &url {
             DatabaseUrl::Sqlite(path) => format!("the database {}", path.display()),
@@ -103,8 +112,8 @@ impl AuthorityPlace {
                 )
             }
         };
-        #[cfg_attr(not(feature = "weaken-durability"), expect(unused_mut))]
         let mut options = StoreOptions::new(url);
+        options.wait = wait;
         #[cfg(feature = "weaken-durability")]
         {
             options.synchronous = store::Synchronous::Normal;

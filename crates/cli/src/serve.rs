@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
@@ -26,6 +27,9 @@ use crate::stack::{
 use crate::terminal::Terminal;
 use crate::tls::{self, Certificates};
 use crate::{accept, operate, preflight, providers};
+
+/// A machine or a cluster that starts everything at once may start the database last.
+const DATABASE_WAIT: Duration = Duration::from_secs(60);
 
 /// Serves until a signal says to stop.
 ///
@@ -238,7 +242,7 @@ async fn own_authority(
     port: u16,
 ) -> anyhow::Result<OwnAuthority> {
     let random = OsRandom;
-    let store = place.open_store().await?;
+    let store = place.open_store_within(DATABASE_WAIT).await?;
     let opened = async {
         let master_key = master_key.read(place.directory(), &store, &random).await?;
         let authority_id = place.settle_identity(&store, config, port, &random).await?;

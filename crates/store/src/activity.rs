@@ -55,8 +55,14 @@ impl ActivityLog {
     /// # Errors
     /// As [`crate::Store::open`].
     pub async fn open(options: ActivityOptions, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let database =
-            Database::open(&options.url, Synchronous::default(), &ACTIVITY, clock.now()).await?;
+        let database = Database::open(
+            &options.url,
+            Synchronous::default(),
+            &ACTIVITY,
+            clock.now(),
+            Duration::ZERO,
+        )
+        .await?;
         let database = Arc::new(database);
         let (queue, records) = mpsc::channel(QUEUE_RECORDS_MAX);
         let dropped = Arc::new(AtomicU64::new(0));

@@ -85,6 +85,7 @@ impl Database {
         synchronous: Synchronous,
         schema: &Schema,
         now: Timestamp,
+        wait: Duration,
     ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         match url {
@@ -94,7 +95,7 @@ impl Database {
             DatabaseUrl::Postgres {
                 url,
                 schema: namespace,
-            } => postgres::Postgres::open(url, namespace.as_deref(), schema, now)
+            } => postgres::Postgres::open(url, namespace.as_deref(), schema, now, wait)
                 .await
                 .map(Self::Postgres),
         }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::Clock;
 use sqlx::any::AnyRow;
@@ -20,16 +21,19 @@ pub struct Store(Arc<Database>);
 pub struct StoreOptions {
     /// Where the data lives.
     pub url: DatabaseUrl,
+    /// How long a PostgreSQL is waited for that does not listen yet. A wrong password and the like are refused at once.
+    pub wait: Duration,
     /// How hard SQLite works for a commit to survive a power cut.
     #[cfg(feature = "weaken-durability")]
     pub synchronous: Synchronous,
 }
 
 impl StoreOptions {
-    /// The options for `url`, with full durability.
+    /// The options for `url`, with full durability. Nobody is waited for.
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
             url,
+            wait: Duration::ZERO,
             #[cfg(feature = "weaken-durability")]
             synchronous: Synchronous::Full,
         }
@@ -55,8 +59,14 @@ impl Store {
     /// is locked by another process, or the server's settings would lose answered writes;
     /// [`StoreError::Newer`] when a newer Portcullis wrote it.
     pub async fn open(options: StoreOptions, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let database =
-            Database::open(&options.url, options.synchronous(), &AUTHORITY, clock.now()).await?;
+        let database = Database::open(
+            &options.url,
+            options.synchronous(),
+            &AUTHORITY,
+            clock.now(),
+            options.wait,
+        )
+        .await?;
         let store = Self(Arc::new(database));
         store.continue_audit_log().await?;
         Ok(store)

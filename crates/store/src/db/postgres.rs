@@ -26,6 +26,9 @@ const WAIT_MAX: Duration = Duration::from_secs(3);
 /// How long the server may take to answer at the start.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a server that is waited for is looked for.
+const REACH_EVERY: Duration = Duration::from_secs(1);
+
 const CONNECTIONS_MAX: u32 = 16;
 
 /// A PostgreSQL database: each write a transaction of its own.
@@ -41,13 +44,14 @@ impl Postgres {
         namespace: Option<&str>,
         schema: &Schema,
         now: Timestamp,
+        wait: Duration,
     ) -> Result<Self, StoreError> {
         check(url)?;
         let options = AnyConnectOptions::from_str(url.expose())
             .map_err(|_| unreadable())?
             .disable_statement_logging();
         let namespace = namespace.map(quoted).transpose()?;
-        reach(&options).await?;
+        reach(&options, wait).await?;
         let search_path = namespace
             .as_ref()
             .map_or_else(String::new, |name| format!("SET search_path TO {name}; "));
@@ -97,6 +101,8 @@ impl Postgres {
         let migrated = async {
             // One starter at a time, whatever it finds and however long the one before takes.
             conn.run("SET LOCAL lock_timeout = 0").await?;
+            // What is there already is no news.
+            conn.run("SET LOCAL client_min_messages = warning").await?;
             conn.run("SELECT pg_advisory_xact_lock(5797893146233)")
                 .await?;
             if let Some(name) = namespace {
@@ -131,16 +137,7 @@ impl Postgres {
         if row.text(4)? == "true" {
             return Err(is_a_standby());
         }
-        for (index, name) in ["fsync", "full_page_writes", "synchronous_commit"]
-            .into_iter()
-            .enumerate()
-        {
-            if row.text(index)? == "off" {
-                return Err(StoreError::Unavailable(format!(
-                    "PostgreSQL runs with {name} = off, so answered writes could be lost; set it to on"
-                )));
-            }
-        }
+        refuse_off([row.text(0)?, row.text(1)?, row.text(2)?])?;
         if row.text(3)? != "UTF8" {
             return Err(StoreError::Unavailable(format!(
                 "the PostgreSQL database has the encoding {}; it must be UTF8",
@@ -253,20 +250,65 @@ fn unreadable() -> StoreError {
     StoreError::Unavailable("the PostgreSQL address cannot be read".to_owned())
 }
 
+/// `fsync`, `full_page_writes` and `synchronous_commit`, as the server has them.
+fn refuse_off(settings: [&str; 3]) -> Result<(), StoreError> {
+    for (name, value) in ["fsync", "full_page_writes", "synchronous_commit"]
+        .into_iter()
+        .zip(settings)
+    {
+        if value == "off" {
+            return Err(StoreError::Unavailable(format!(
+                "PostgreSQL runs with {name} = off, so answered writes could be lost; set it to on"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Connects once, so that a wrong address is refused at once and in its own words; the pool would try until its
-/// time is up and then say only that.
-async fn reach(options: &AnyConnectOptions) -> Result<(), StoreError> {
+/// time is up and then say only that. A server that does not listen, or only just starts, is waited for.
+async fn reach(options: &AnyConnectOptions, wait: Duration) -> Result<(), StoreError> {
+    let began = Instant::now();
+    let mut is_told = false;
+    loop {
+        let (error, may_come) = match reach_once(options).await {
+            Ok(()) => return Ok(()),
+            Err(failed) => failed,
+        };
+        if !may_come || began.elapsed() + REACH_EVERY > wait {
+            return Err(error);
+        }
+        if !is_told {
+            is_told = true;
+            let seconds = wait.as_secs();
+            tracing::warn!(%error, "PostgreSQL is not there yet; it is waited for, for at most {seconds} seconds");
+        }
+        tokio::time::sleep(REACH_EVERY).await;
+    }
+}
+
+/// Says also whether the server may only be late.
+async fn reach_once(options: &AnyConnectOptions) -> Result<(), (StoreError, bool)> {
     use sqlx::Connection as _;
-    let connection = tokio::time::timeout(REACH_TIMEOUT, options.connect())
+    let connected = tokio::time::timeout(REACH_TIMEOUT, options.connect())
         .await
         .map_err(|_| {
-            StoreError::Unavailable(format!(
-                "PostgreSQL did not answer within {} seconds",
-                REACH_TIMEOUT.as_secs()
-            ))
-        })?
-        .map_err(|error| from_sqlx(&error))?;
-    connection.close().await.map_err(|error| from_sqlx(&error))
+            let seconds = REACH_TIMEOUT.as_secs();
+            let words = format!("PostgreSQL did not answer within {seconds} seconds");
+            (StoreError::Unavailable(words), true)
+        })?;
+    let connection = connected.map_err(|error| (from_sqlx(&error), may_come(&error)))?;
+    let closed = connection.close().await;
+    closed.map_err(|error| (from_sqlx(&error), false))
+}
+
+/// Nobody listens or the name is not known yet, or the server says that it is starting (`cannot_connect_now`).
+fn may_come(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(database) => database.code().as_deref() == Some("57P03"),
+        _ => false,
+    }
 }
 
 /// A schema's name as an identifier.
@@ -282,5 +324,26 @@ fn quoted(name: &str) -> Result<String, StoreError> {
         Err(StoreError::Unavailable(format!(
             "the PostgreSQL schema {name:?} must be 1 to 63 of a-z 0-9 _ and start with a letter"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_that_may_lose_what_was_answered_is_refused_by_its_name() {
+        assert!(refuse_off(["on", "on", "on"]).is_ok());
+        assert!(refuse_off(["on", "on", "remote_apply"]).is_ok());
+        for (index, name) in ["fsync", "full_page_writes", "synchronous_commit"]
+            .into_iter()
+            .enumerate()
+        {
+            let mut settings = ["on"; 3];
+            settings[index] = "off";
+            let words = refuse_off(settings).map_err(|error| error.to_string());
+            let is_named = words.is_err_and(|words| words.contains(&format!("{name} = off")));
+            assert!(is_named, "{name}");
+        }
     }
 }

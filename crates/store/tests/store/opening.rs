@@ -212,6 +212,60 @@ async fn a_postgres_that_is_not_there_or_a_wrong_address_is_refused_without_the_
     assert!(said.starts_with("the PostgreSQL schema"), "{said}");
 }
 
+/// Waits for up to `seconds`; also says how long it took.
+async fn waiting(
+    text: &str,
+    schema: Option<&String>,
+    seconds: u64,
+) -> (Result<Store, StoreError>, Duration) {
+    let mut options = StoreOptions::new(DatabaseUrl::Postgres {
+        url: Secret::new(text.to_owned()),
+        schema: schema.cloned(),
+    });
+    options.wait = Duration::from_secs(seconds);
+    let begun = std::time::Instant::now();
+    let opened = Store::open(options, &MovableClock::default()).await;
+    (opened, begun.elapsed())
+}
+
+#[tokio::test]
+async fn a_postgres_that_comes_later_is_waited_for_and_one_that_refuses_us_is_not() {
+    let (nobody, took) = waiting("postgres://u@127.0.0.1:1/x", None, 2).await;
+    assert!(words(nobody).starts_with("the database cannot be reached"));
+    assert!((1..8).contains(&took.as_secs()), "{took:?}");
+    let Some(database) = TestDatabase::postgres() else {
+        return;
+    };
+    let DatabaseUrl::Postgres { url, schema } = &database.url else {
+        unreachable!("it is PostgreSQL")
+    };
+    let (url, schema) = (url.expose(), schema.as_ref());
+    let (before, rest) = url.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let (refused, took) = waiting(&format!("{before}@{server}/no_such_database"), schema, 60).await;
+    assert!(words(refused).contains("no_such_database"));
+    assert!(took < Duration::from_secs(30), "{took:?}");
+
+    // At another port, where somebody listens after a while.
+    let port = testkit::unused_port().await;
+    let server = server.to_owned();
+    let door = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+            .await
+            .unwrap();
+        loop {
+            let (mut from, _) = listener.accept().await.unwrap();
+            let mut to = tokio::net::TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    });
+    let (opened, took) = waiting(&format!("{before}@127.0.0.1:{port}/{name}"), schema, 60).await;
+    opened.unwrap().close().await;
+    assert!(took > Duration::from_millis(1400), "{took:?}");
+    door.abort();
+}
+
 #[tokio::test]
 async fn a_postgres_that_may_lose_answered_writes_is_refused() {
     let Some(database) = TestDatabase::postgres() else {
