@@ -361,8 +361,14 @@ pub enum KeyAlgorithmArgument {
     Rs256,
 }
 
+/// The longest MCP URL. Proxies and clients have bounds of about this size.
+const URL_BYTES_MAX: usize = 2048;
+
 /// Reads an MCP URL: absolute, http or https, without user name, query or fragment.
 pub fn parse_mcp_url(text: &str) -> Result<Url, String> {
+    if text.len() > URL_BYTES_MAX {
+        return Err(format!("must not be longer than {URL_BYTES_MAX} bytes"));
+    }
     let url = Url::parse(text).map_err(|error| {
         format!("not an absolute URL ({error}); write it as http://127.0.0.1:8765/mcp")
     })?;

@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::args::parse_mcp_url;
 use crate::child_env::ChildEnv;
+use crate::terminal::plain;
 use crate::{failure, slug};
 
 /// What `up` was asked to protect.
@@ -65,6 +66,7 @@ impl Target {
             )),
             Some(text) => {
                 let url = parse_mcp_url(text).map_err(|reason| {
+                    let text = plain(text, 200);
                     failure::usage(format!(
                         "TARGET {text:?}: {reason}\n  for a stdio server put the command after --: portcullis up -- {text}"
                     ))

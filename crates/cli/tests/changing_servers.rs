@@ -191,7 +191,17 @@ async fn a_server_that_becomes_unusable_leaves_the_others_alone_also_at_the_next
 async fn what_was_removed_is_protected_again_under_another_name_and_never_under_its_own() {
     let home = Home::new();
     home.stack().await.shutdown().await;
-    let removed = home.run(&["servers", "remove", "todo"]).await;
+    let asked = home.run(&["servers", "remove", "todo"]).await;
+    assert_eq!(asked.code, 2, "{}", asked.stderr);
+    assert!(asked.stderr.contains("--yes"), "{}", asked.stderr);
+    assert!(
+        asked.stdout.contains("never given again"),
+        "{}",
+        asked.stdout
+    );
+    let list = home.run(&["servers", "list", "--json"]).await.stdout;
+    assert!(list.contains("\"todo\""), "{list}");
+    let removed = home.run(&["servers", "remove", "todo", "--yes"]).await;
     assert_eq!(removed.code, 0, "{}", removed.stderr);
     for _ in 0..2 {
         let stack = home.stack().await;

@@ -299,7 +299,7 @@ async fn one_life(apart: &Apart) {
     })
     .await;
     apart.done(&["servers", "add", "far", &other.url()]).await;
-    apart.done(&["servers", "remove", "far"]).await;
+    apart.done(&["servers", "remove", "far", "--yes"]).await;
     assert_eq!(apart.call(access(&neighbour)).await, StatusCode::OK);
 
     // New keys: tokens of the old ones are refused at once, those of the new ones are taken.
@@ -326,7 +326,7 @@ async fn one_life(apart: &Apart) {
     }
 
     // The server goes; so does the gateway's part in it.
-    apart.done(&["servers", "remove", "echo"]).await;
+    apart.done(&["servers", "remove", "echo", "--yes"]).await;
     apart
         .felt(access(&fresh), StatusCode::SERVICE_UNAVAILABLE, PATIENCE)
         .await;

@@ -91,7 +91,7 @@ async fn what_the_file_says_is_what_runs_and_it_is_the_same_after_a_restart() {
     );
     assert!(!exported.contains("argon2"), "{exported}");
     for slug in ["near", "far"] {
-        done(&home, &config, &["servers", "remove", slug]).await;
+        done(&home, &config, &["servers", "remove", slug, "--yes"]).await;
     }
     node.stop().await;
 
@@ -169,7 +169,7 @@ async fn servers_come_and_go_while_it_runs_and_operators_see_how_it_is() {
     }
     assert_eq!(status(&mut out, "/metrics").await, nothing);
 
-    done(&home, &config, &["servers", "remove", "echo"]).await;
+    done(&home, &config, &["servers", "remove", "echo", "--yes"]).await;
     felt(&mut out, "/mcp/echo", nothing).await;
     let again = run(&home, &config, &["servers", "add", "echo", &echo_url], "").await;
     assert_eq!(again.code, 2, "{}", again.stderr);

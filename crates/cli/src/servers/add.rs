@@ -6,16 +6,31 @@ use url::Url;
 
 use super::command::AddServer;
 use crate::child_env::ChildEnv;
+use crate::confirm::agreed;
 use crate::failure::usage;
 use crate::maintenance::Maintenance;
 use crate::public_url::is_loopback;
 use crate::stack::{look, mapped, new_server};
 use crate::target::{self, Target};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, plain};
 use crate::tool_scope;
 
 /// The longest name that people see.
-pub(crate) const NAME_MAX: usize = 100;
+const NAME_MAX: usize = 100;
+
+/// A server's name for people, as it was said.
+///
+/// # Errors
+/// In words, when it cannot be one.
+pub(crate) fn name(said: &str) -> Result<String, String> {
+    let name = said.trim();
+    match !name.is_empty() && plain(name, NAME_MAX) == name {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "1 to {NAME_MAX} characters on one line, without marks that hide or turn text"
+        )),
+    }
+}
 
 impl Maintenance {
     /// Adds an MCP server, after a look at it.
@@ -53,11 +68,8 @@ impl Maintenance {
                 server.resource, other.slug
             )));
         }
-        if let Some(name) = add.name {
-            if name.trim().is_empty() || name.chars().count() > NAME_MAX {
-                return Err(usage(format!("--name: 1 to {NAME_MAX} characters")));
-            }
-            server.name = name.trim().to_owned();
+        if let Some(said) = &add.name {
+            server.name = name(said).map_err(|words| usage(format!("--name: {words}")))?;
         }
 
         let found = match add.unseen {
@@ -101,9 +113,18 @@ impl Maintenance {
     pub(super) async fn remove_server(
         &self,
         slug: &ServerSlug,
+        is_agreed: bool,
         out: &Terminal,
     ) -> anyhow::Result<()> {
         let server = self.server(Some(slug), "SLUG").await?;
+        if !is_agreed {
+            out.line(format!(
+                "{} answers nobody from then on: every token and registration at {slug} ends, and its slug is never given again. \
+                 It cannot be taken back.",
+                server.resource
+            ));
+            agreed(&format!("Remove {slug}?"))?;
+        }
         let event = AuditEvent {
             at: SystemClock.now(),
             kind: AuditEventKind::ServerRemoved,
@@ -165,6 +186,24 @@ pub(crate) fn resource(url: &Url, public_url: &str) -> anyhow::Result<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_name_is_one_line_that_is_read_as_it_stands() {
+        for good in ["Weather", " Wetter – für alle ", "天気", &"x".repeat(100)] {
+            assert_eq!(name(good).unwrap(), good.trim());
+        }
+        for bad in [
+            "",
+            " ",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{200b}b",
+            "a\tb",
+            &"x".repeat(101),
+        ] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn a_resource_is_https_or_of_this_machine_and_an_origin_has_no_slash() {

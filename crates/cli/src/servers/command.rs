@@ -38,6 +38,9 @@ pub enum ServersCommand {
         /// Which
         #[arg(value_name = "SLUG", value_parser = ServerSlug::parse)]
         slug: ServerSlug,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Change settings of one MCP server; a running authority follows within a second
     Set(SetServer),

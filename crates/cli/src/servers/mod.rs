@@ -7,7 +7,7 @@ mod credential;
 mod document;
 mod mode;
 
-pub(crate) use add::{NAME_MAX, resource, same_place};
+pub(crate) use add::{name, resource, same_place};
 pub use command::ServersCommand;
 pub(crate) use command::say;
 
@@ -48,7 +48,7 @@ impl Maintenance {
                 Ok(())
             }
             ServersCommand::Add(add) => self.add_server(add, out).await,
-            ServersCommand::Remove { slug } => self.remove_server(&slug, out).await,
+            ServersCommand::Remove { slug, yes } => self.remove_server(&slug, yes, out).await,
             ServersCommand::Set(set) => self.set_server(set, out).await,
             ServersCommand::Alias { command } => self.alias(command, out).await,
             ServersCommand::Credential { slug, end_older } => {

@@ -318,7 +318,7 @@ impl Change {
             }
             Self::ServerAdd => format!("servers add {new} {} --unseen", scene.echo),
             Self::ServerSet => format!("servers set {slug} --access-token 17m"),
-            Self::ServerRemove => format!("servers remove {gone}"),
+            Self::ServerRemove => format!("servers remove {gone} --yes"),
             Self::Credential => format!("servers credential {slug}"),
             Self::Alias => format!("servers alias add {slug} {alias}"),
             Self::Move => format!("move {slug} {moved} --yes"),

@@ -8,7 +8,7 @@ use crate::args::parse_mcp_url;
 use crate::child_env::ChildEnv;
 use crate::config::nearest;
 use crate::public_url::is_loopback;
-use crate::servers::{NAME_MAX, check, resource, rows, same_place, say};
+use crate::servers::{self, check, resource, rows, same_place, say};
 use crate::stack::new_server;
 
 /// The longest path, and the longest command line of a child.
@@ -56,16 +56,10 @@ pub(super) fn read(
 
 /// What pages call something: 1 to 100 characters that can be shown.
 pub(super) fn name(said: &str, path: &str, problems: &mut Problems<'_>) -> String {
-    let name = said.trim();
-    let fits =
-        !name.is_empty() && name.chars().count() <= NAME_MAX && !name.contains(char::is_control);
-    if !fits {
-        problems.say(
-            path,
-            format!("1 to {NAME_MAX} characters, none of them a control character"),
-        );
-    }
-    name.to_owned()
+    servers::name(said).unwrap_or_else(|words| {
+        problems.say(path, words);
+        said.to_owned()
+    })
 }
 
 fn place(said: &str, public_url: &str) -> Result<String, String> {
