@@ -67,6 +67,37 @@ pub fn read(root: &Shape<'_>, name: &str, text: &str) -> Result<Override, String
     }
 }
 
+/// Variables of a single underscore that are ours, and mean what a setting means.
+const OTHERS: [&str; 2] = ["PORTCULLIS_DATA_DIR", "PORTCULLIS_LOG_FORMAT"];
+
+/// The variable that was meant by a name with one underscore where there must be two, which would be nobody's otherwise.
+/// Names that only begin like a section are left alone: Kubernetes makes such for services.
+pub fn meant(root: &Shape<'_>, name: &str) -> Option<String> {
+    let rest = name.strip_prefix("PORTCULLIS_")?.to_ascii_lowercase();
+    if rest.starts_with('_') || OTHERS.contains(&name) {
+        return None;
+    }
+    if let Some((section, _)) = rest.split_once("__")
+        && root.key(section).is_some()
+    {
+        return Some(format!("{PREFIX}{}", rest.to_ascii_uppercase()));
+    }
+    setting(root, &rest).map(|path| variable(&path))
+}
+
+/// The path of the setting whose keys are joined to `words` by one underscore each.
+fn setting<'a>(shape: &Shape<'a>, words: &str) -> Option<Vec<&'a str>> {
+    shape.keys().into_iter().find_map(|(key, inner)| {
+        let rest = words.strip_prefix(key)?;
+        if inner.kind() != Kind::Table {
+            return rest.is_empty().then(|| vec![key]);
+        }
+        let mut path = setting(&inner, rest.strip_prefix('_')?)?;
+        path.insert(0, key);
+        Some(path)
+    })
+}
+
 fn value(shape: &Shape<'_>, text: &str) -> Result<Value, String> {
     match shape.kind() {
         Kind::Table => Err("is a section; name one of its settings".to_owned()),

@@ -141,9 +141,15 @@ fn overrides(
     problems: &mut Vec<String>,
 ) -> Vec<Override> {
     let mut variables: Vec<(String, String)> = environment
-        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| name.starts_with("PORTCULLIS_"))
         .collect();
     variables.sort();
+    for (name, _) in &variables {
+        if let Some(meant) = environment::meant(root, name) {
+            problems.push(format!("{name}: is no setting; did you mean {meant}?"));
+        }
+    }
+    variables.retain(|(name, _)| name.starts_with(PREFIX));
     variables
         .into_iter()
         .filter_map(|(name, text)| {

@@ -186,3 +186,28 @@ fn a_wrong_variable_is_named() {
         );
     }
 }
+
+#[test]
+fn a_variable_with_one_underscore_too_few_is_named_as_it_was_meant_and_others_are_left_alone() {
+    for (name, meant) in [
+        ("PORTCULLIS_LIMITS__DRAIN", "PORTCULLIS__LIMITS__DRAIN"),
+        ("PORTCULLIS_LIMITS_DRAIN", "PORTCULLIS__LIMITS__DRAIN"),
+        (
+            "PORTCULLIS_TLS_ACME_CONTACT",
+            "PORTCULLIS__TLS__ACME__CONTACT",
+        ),
+        ("PORTCULLIS_PUBLIC_URL", "PORTCULLIS__PUBLIC_URL"),
+    ] {
+        let words = format!("{name}: is no setting; did you mean {meant}?");
+        assert_eq!(problems("", &[(name, "20s")]), [words]);
+    }
+    for other in [
+        "PORTCULLIS_DATA_DIR",
+        "PORTCULLIS_LOG_FORMAT",
+        "PORTCULLIS_MASTER_KEY",
+        "PORTCULLIS_ADMIN_SERVICE_HOST",
+        "PORTCULLIS_PORT_4180_TCP",
+    ] {
+        assert!(read("", &[(other, "x")]).is_ok(), "{other}");
+    }
+}
