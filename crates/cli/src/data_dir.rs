@@ -307,14 +307,14 @@ impl DataDirectory {
 fn in_use(path: &Path, holder: Option<&Holder>) -> String {
     let who = match holder {
         Some(holder) => format!(
-            "another `portcullis up` (process {}) serves it at {}",
+            "another portcullis (process {}) serves it at {}",
             holder.pid, holder.url
         ),
-        None => "another `portcullis up` is starting in it".into(),
+        None => "another portcullis is starting in it, or a command works on it alone".into(),
     };
     format!(
-        "the data directory {} is in use: {who}\n  use that one, stop it to change what it protects, or run a second authority beside it: \
-         portcullis up --data-dir {}-2",
+        "the data directory {} is in use: {who}\n  use that one, or stop it first; a second authority beside it needs a directory of its \
+         own: --data-dir {}-2, or data_dir in its configuration",
         path.display(),
         path.display()
     )

@@ -198,8 +198,19 @@ pub(crate) fn loaded_as(
 /// Where a maintenance command works.
 fn place(global: &GlobalArguments) -> anyhow::Result<AuthorityPlace> {
     match configured(global)? {
-        Some(config) => AuthorityPlace::of_config(&config),
+        Some(config) => place_of(&config),
         None => AuthorityPlace::of_directory(global.data_dir.clone()),
+    }
+}
+
+/// The place of an authority; a gateway has none.
+fn place_of(config: &Valid) -> anyhow::Result<AuthorityPlace> {
+    match &config.elsewhere {
+        Some(authority) => Err(failure::usage(format!(
+            "this --config is of a gateway, which keeps nothing; give this command the one of its authority, {}",
+            authority.url
+        ))),
+        None => AuthorityPlace::of_config(config),
     }
 }
 
@@ -339,7 +350,7 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
         Command::Restore(asked) => {
             let master_key = named_master_key(&global)?;
             let place = match configured(&global)? {
-                Some(config) => AuthorityPlace::of_config(&config)?,
+                Some(config) => place_of(&config)?,
                 None => {
                     let directory = DataDirectory::open_or_create(global.data_dir.as_deref())?;
                     AuthorityPlace::of_up(&directory)

@@ -107,7 +107,7 @@ impl Maintenance {
             Some(slug) => match servers.iter().position(|server| server.slug == *slug) {
                 Some(index) => Ok(servers.swap_remove(index)),
                 None => Err(usage(format!(
-                    "--server {slug}: there is no such MCP server; there are: {}",
+                    "{flag} {slug}: there is no such MCP server; there are: {}",
                     known()
                 ))),
             },

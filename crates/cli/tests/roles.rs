@@ -466,6 +466,17 @@ async fn what_a_gateway_cannot_be_told_is_refused_at_its_start() {
         assert!(ran.stderr.contains(said), "{text}: {}", ran.stderr);
         assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
     }
+    // It keeps no people.
+    let good = format!("role = \"gateway\"\n{section}credential = \"rsc_a:b\"\n");
+    let config = home.write("gateway.toml", &good);
+    let ran = run(&home, &config, &["people", "list"], "").await;
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("one of its authority, http://localhost:1"),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// A PostgreSQL of this test alone, which it may stop.
