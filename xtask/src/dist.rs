@@ -349,6 +349,36 @@ mod tests {
     }
 
     #[test]
+    fn the_image_is_made_of_what_is_in_the_archive() {
+        let folder = std::env::temp_dir().join(format!("image-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let archive = folder.join("a.tar.gz");
+        std::fs::write(&archive, packed(4, b"a program")).unwrap();
+        let mut list = Command::new("tar");
+        let list = list.arg("tzf").arg(&archive).output().unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        let has = |path: &str| list.lines().any(|line| line == format!("name/{path}"));
+        let deploy = |file: &str| {
+            std::fs::read_to_string(project::root().join("deploy").join(file)).unwrap()
+        };
+        assert!(deploy("compose.yaml").contains(":-deploy/Dockerfile}"));
+        assert!(
+            has("deploy/Dockerfile") && has("deploy/compose.yaml"),
+            "{list}"
+        );
+        let image = deploy("Dockerfile");
+        let copied: Vec<&str> = image
+            .lines()
+            .filter_map(|line| line.strip_prefix("COPY ")?.split(' ').next())
+            .filter(|word| !word.starts_with("--"))
+            .collect();
+        assert_eq!(copied, ["portcullis"]);
+        assert!(copied.iter().all(|path| has(path)), "{list}");
+        assert!(!has("Cargo.toml"), "an archive has no source");
+    }
+
+    #[test]
     fn a_file_that_was_swapped_does_not_have_the_sum_that_was_written_and_the_right_one_has() {
         let folder = std::env::temp_dir().join(format!("sums-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

@@ -309,7 +309,7 @@ fn what_the_tests_install_is_pinned_and_runs_nothing_by_itself() {
 #[test]
 fn a_release_is_built_from_the_lock_alone() {
     let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
-    for file in ["xtask/src/dist.rs", "deploy/Dockerfile"] {
+    for file in ["xtask/src/dist.rs", "deploy/Dockerfile.source"] {
         assert!(read(file).contains("--locked"), "{file}");
     }
     // And with no feature but the default ones, of which there are none.
@@ -319,7 +319,7 @@ fn a_release_is_built_from_the_lock_alone() {
         let is_empty = default.as_array().is_none_or(Vec::is_empty);
         assert!(is_empty || package["name"] != "portcullis-cli", "{default}");
     }
-    for file in ["xtask/src/dist.rs", "deploy/Dockerfile"] {
+    for file in ["xtask/src/dist.rs", "deploy/Dockerfile.source"] {
         assert!(!read(file).contains("--features"), "{file}");
         assert!(!read(file).contains("--all-features"), "{file}");
     }
