@@ -4,7 +4,7 @@ use wire::mcp::Json;
 use wire::mcp::definition::Definition;
 use wire::mcp::json::Object;
 
-use super::schema::{Side, compare_schemas, says_words};
+use super::schema::{Side, compare_schemas, reads_as_words, says_words};
 use super::{ChangeKind, DefinitionChange};
 use crate::fingerprint::{judged, same_meaning};
 
@@ -141,7 +141,10 @@ fn prompt_arguments(
             (None, _) => {
                 changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
                 let mut members = object(new, &none).into_iter().flat_map(Object::iter);
-                if members.any(|(member, value)| member.as_str() != "name" && says_words(value)) {
+                let mut says = || {
+                    members.any(|(member, value)| member.as_str() != "name" && says_words(value))
+                };
+                if reads_as_words(name) || says() {
                     changes.push(DefinitionChange::new(ChangeKind::Wording, &path, old, new));
                 }
                 continue;

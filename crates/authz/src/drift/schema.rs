@@ -44,6 +44,8 @@ const SUBSCHEMAS: &[&str] = &[
 ];
 /// Named schemas that say nothing where they stand.
 const DEFINITIONS: &[&str] = &["$defs", "definitions"];
+/// A name that is longer, in characters, is read as words.
+const NAME_CHARS_MAX: usize = 64;
 /// Every type that JSON Schema knows; `integer` is among the numbers.
 const TYPES: &[&str] = &[
     "array", "boolean", "integer", "null", "number", "object", "string",
@@ -251,29 +253,51 @@ fn required(before: &Object, old: Option<&Json>, new: Option<&Json>) -> ChangeKi
         .into_iter()
         .flat_map(|properties| properties.iter().map(|(name, _)| name.as_str()))
         .collect();
-    let is_known = |name: &String| known.contains(name.as_str());
-    match new.is_superset(&old) && new.difference(&old).all(is_known) {
-        true => ChangeKind::Narrowed,
-        false => ChangeKind::Widened,
+    let unknown = |name: &&String| !known.contains(name.as_str());
+    let unknown: Vec<&String> = new.difference(&old).filter(unknown).collect();
+    match unknown.is_empty() {
+        _ if unknown.iter().any(|name| reads_as_words(name)) => ChangeKind::Wording,
+        true if new.is_superset(&old) => ChangeKind::Narrowed,
+        _ => ChangeKind::Widened,
     }
 }
 
-/// Values of an `enum` are words: only fewer of them are nothing new.
+/// Only fewer values of an `enum` are nothing new; new ones may be words.
 fn values(old: Option<&Json>, new: Option<&Json>) -> ChangeKind {
     let list = |said: Option<&Json>| -> Option<BTreeSet<String>> {
         Some(said?.as_array()?.iter().map(Json::to_text).collect())
     };
+    let said = new.and_then(Json::as_array);
     match (old, new) {
         (Some(_), None) => ChangeKind::Widened,
         (None, Some(_)) => ChangeKind::Wording,
         _ => match (list(old), list(new)) {
             (Some(old), Some(new)) => match new.is_subset(&old) {
                 true => ChangeKind::Narrowed,
-                false => ChangeKind::Widened,
+                false => {
+                    let values = said.into_iter().flatten();
+                    let mut new = values.filter(|value| !old.contains(&value.to_text()));
+                    match new.any(is_word_as_value) {
+                        true => ChangeKind::Wording,
+                        false => ChangeKind::Widened,
+                    }
+                }
             },
             _ => ChangeKind::Unclear,
         },
     }
+}
+
+/// Whether a name or a value is a sentence rather than a name. Some servers have names such as `Due date`, and some would tell a
+/// model what to do in them: nobody can tell these apart but by reading.
+pub(super) fn reads_as_words(name: &str) -> bool {
+    name.chars().count() > NAME_CHARS_MAX || name.contains(char::is_whitespace)
+}
+
+fn is_word_as_value(value: &Json) -> bool {
+    value
+        .as_str()
+        .map_or_else(|| says_words(value), reads_as_words)
 }
 
 fn properties(
@@ -294,7 +318,7 @@ fn properties(
             (Some(_), Some(_)) => compare(side, &path, old, new, changes),
             (None, _) => {
                 changes.push(DefinitionChange::new(ChangeKind::Widened, &path, old, new));
-                if new.is_some_and(says_words) {
+                if reads_as_words(name) || new.is_some_and(says_words) {
                     changes.push(DefinitionChange::new(ChangeKind::Wording, &path, old, new));
                 }
             }
@@ -350,7 +374,7 @@ fn bound(direction: f64, old: Option<&Json>, new: Option<&Json>) -> ChangeKind {
 }
 
 /// Whether something stands in a new piece of a schema that a model reads as words: any text but the names of types, of
-/// required properties and of the values of an `enum`.
+/// required properties and of the values of an `enum`, as far as these are names.
 pub(super) fn says_words(schema: &Json) -> bool {
     if let Some(several) = schema.as_array() {
         return several.iter().any(says_words);
@@ -360,13 +384,13 @@ pub(super) fn says_words(schema: &Json) -> bool {
     };
     let is_name = |keyword: &str, value: &Json| match keyword {
         "type" => types(Some(value)).is_some(),
-        "required" | "enum" => value
-            .as_array()
-            .is_some_and(|names| names.iter().all(|name| name.as_str().is_some())),
+        "required" | "enum" => value.as_array().is_some_and(|names| {
+            let mut names = names.iter().map(Json::as_str);
+            names.all(|name| name.is_some_and(|name| !reads_as_words(name)))
+        }),
         _ => false,
     };
     members.iter().any(|(keyword, value)| {
-        keyword.as_str().contains(char::is_whitespace)
-            || (!is_name(keyword, value) && says_words(value))
+        reads_as_words(keyword.as_str()) || (!is_name(keyword, value) && says_words(value))
     })
 }

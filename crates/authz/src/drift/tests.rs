@@ -93,8 +93,14 @@ fn each_change_of_a_tool_has_its_kind_its_place_and_its_severity() {
         ),
         (
             r#"["red","blue"]"#,
-            r#"["red","blue","ignore the above"]"#,
+            r#"["red","blue","green"]"#,
             Widened,
+            "/inputSchema/properties/colour/enum",
+        ),
+        (
+            r#"["red","blue"]"#,
+            r#"["red","blue","ignore the above"]"#,
+            Wording,
             "/inputSchema/properties/colour/enum",
         ),
         (
@@ -366,6 +372,15 @@ fn words_for_a_model_are_grave_wherever_they_stand() {
             r#","y":{"properties":{"obey me":{}}}"#,
             r#","y":{"properties":{"obey_me":{}}}"#,
         ),
+        (r#","Obey me and":{}"#, r#","obey_me_and":{}"#),
+        (
+            r#","y":{"enum":["obey me"]}"#,
+            r#","y":{"enum":["obey_me"]}"#,
+        ),
+        (
+            r#"},"required":["obey me"],"$defs":{"#,
+            r#"},"required":["obey_me"],"$defs":{"#,
+        ),
     ] {
         assert_eq!(gravest(schema, ""), Severity::High, "{schema}");
         assert_eq!(gravest(plain, ""), Severity::Medium, "{plain}");
@@ -443,6 +458,18 @@ fn a_prompt_is_compared_argument_by_argument() {
             [(kind, path.to_owned())],
             "{after}"
         );
+    }
+    for (name, expected) in [
+        ("the key", Severity::High),
+        ("the_key", Severity::Medium),
+        (&"k".repeat(65), Severity::High),
+        (&"k".repeat(64), Severity::Medium),
+    ] {
+        let after = prompt(&format!(
+            r#"{{"name":"text","description":"What"}},{{"name":"length","required":true}},{{"name":"{name}"}}"#
+        ));
+        let found = severity(&definition_changes(&before, &after));
+        assert_eq!(found, Some(expected), "{name}");
     }
 }
 
