@@ -55,7 +55,7 @@ pub use fingerprint::{fingerprint, is_comparable, judged_members};
 pub use first_policy::{first_policy, suggested_scope};
 pub use grantable::{Grantable, ScopeWithheld, grantable};
 pub use inventory::{Drifted, Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};
-pub use look_alike::{KnownNames, NameFlag, as_seen, mixes_alphabets};
+pub use look_alike::{KnownNames, NameFlag, as_seen, invisible_flag, mixes_alphabets};
 pub use policy::{Entry, EntryState, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use policy_rest::PolicyRest;
 pub use revoked::revoked;

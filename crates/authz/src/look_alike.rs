@@ -2,10 +2,15 @@
 
 mod letters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 /// A shorter name is no near-duplicate of anything: `get` and `set` are two words.
 const NEAR_BYTES_MIN: usize = 5;
+/// Nor is a longer one, in characters: nobody reads it letter by letter.
+const NEAR_CHARS_MAX: usize = 128;
+/// How many names that share all but one letter are compared with another.
+const NEAR_LOOKED_AT_MAX: usize = 100;
 
 /// Why a person must look at a name before it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +46,8 @@ impl NameFlag {
 #[derive(Debug, Clone, Default)]
 pub struct KnownNames<'a> {
     by_look: BTreeMap<String, Vec<&'a str>>,
+    /// Each name under what it is without one of its letters, in the order of these; made when somebody asks.
+    near: OnceLock<Vec<(u64, &'a str)>>,
 }
 
 impl<'a> FromIterator<&'a str> for KnownNames<'a> {
@@ -53,7 +60,7 @@ impl<'a> FromIterator<&'a str> for KnownNames<'a> {
     }
 }
 
-impl KnownNames<'_> {
+impl<'a> KnownNames<'a> {
     /// What of `name` keeps it from being accepted without a person. Of two names that look the same, a plain one of ASCII
     /// is the true one, and one that hides nothing.
     pub fn grave_flags(&self, name: &str) -> Vec<NameFlag> {
@@ -76,11 +83,33 @@ impl KnownNames<'_> {
     pub fn flags(&self, name: &str) -> Vec<NameFlag> {
         let mut flags = self.grave_flags(name);
         if flags.is_empty() {
-            let all = self.by_look.values().flatten();
-            let near = all.copied().find(|other| is_near(name, other));
+            let near = self.near(name).into_iter().next();
             flags.extend(near.map(|other| NameFlag::NearDuplicate(other.to_owned())));
         }
         flags
+    }
+
+    /// The names that are one letter from this one. Whatever those are, both are the same without one letter of each.
+    fn near(&self, name: &str) -> BTreeSet<&'a str> {
+        let all = self.near.get_or_init(|| {
+            let names = self.by_look.values().flatten();
+            let mut all: Vec<(u64, &str)> = names
+                .flat_map(|name| without_a_letter(name).map(|without| (without, *name)))
+                .collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        });
+        let mut near = BTreeSet::new();
+        for without in without_a_letter(name) {
+            let first = all.partition_point(|(other, _)| *other < without);
+            let same = all[first..]
+                .iter()
+                .take_while(|(other, _)| *other == without);
+            let names = same.map(|(_, other)| *other).take(NEAR_LOOKED_AT_MAX);
+            near.extend(names.filter(|other| is_near(name, other)));
+        }
+        near
     }
 }
 
@@ -107,6 +136,37 @@ fn look(name: &str) -> String {
     letters.trim().replace("rn", "m").replace("vv", "w")
 }
 
+/// Numbers for the name itself and for each that it becomes without one of its letters; none for a name that is near to
+/// nothing. Two texts rarely have one number, and [`is_near`] looks at both.
+fn without_a_letter(name: &str) -> impl Iterator<Item = u64> + use<> {
+    const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
+    let letters: Vec<u64> = match name.len() {
+        0..NEAR_BYTES_MIN => Vec::new(),
+        _ => name.chars().map(|letter| u64::from(letter) + 1).collect(),
+    };
+    let count = match letters.len() {
+        count @ 1..=NEAR_CHARS_MAX => count,
+        _ => 0,
+    };
+    // What follows each letter, and by how much what is before it then counts.
+    let mut behind = vec![(0_u64, 1_u64); count];
+    for index in (1..count).rev() {
+        let (value, factor) = behind[index];
+        let value = value.wrapping_add(letters[index].wrapping_mul(factor));
+        behind[index - 1] = (value, factor.wrapping_mul(BASE));
+    }
+    let mut before = 0_u64;
+    let mut all = Vec::with_capacity(count + 1);
+    for (letter, (value, factor)) in letters.iter().zip(behind) {
+        all.push(before.wrapping_mul(factor).wrapping_add(value));
+        before = before.wrapping_mul(BASE).wrapping_add(*letter);
+    }
+    if count > 0 {
+        all.push(before);
+    }
+    all.into_iter()
+}
+
 /// One letter more, less, other or swapped with its neighbour; counted names (`tool_1`, `tool_2`) and plurals are not near.
 fn is_near(one: &str, two: &str) -> bool {
     if one == two || one.len().min(two.len()) < NEAR_BYTES_MIN || one.len().abs_diff(two.len()) > 4
@@ -127,6 +187,11 @@ fn is_near(one: &str, two: &str) -> bool {
         ([a, b], [c, d]) => a == d && b == c,
         _ => false,
     }
+}
+
+/// Whether a name has characters that nobody sees: all that is asked of an address, which is not read letter by letter.
+pub fn invisible_flag(name: &str) -> Option<NameFlag> {
+    hides(name).then_some(NameFlag::Invisible)
 }
 
 fn hides(name: &str) -> bool {
@@ -266,6 +331,10 @@ mod tests {
             );
             assert!(!flags[0].is_grave());
         }
+        let long = "x".repeat(NEAR_CHARS_MAX);
+        let with_long: KnownNames<'_> = [long.as_str()].into_iter().collect();
+        let near = |name: &str| !with_long.flags(name).is_empty();
+        assert!(near(&long[1..]) && !near(&format!("{long}x")));
         for far in [
             "delete_files",
             "tool_2",
@@ -276,5 +345,31 @@ mod tests {
         ] {
             assert_eq!(known.flags(far), [], "{far}");
         }
+    }
+
+    #[test]
+    fn ten_thousand_names_are_held_against_each_other_in_no_time() {
+        let names: Vec<String> = (0..10_000)
+            .map(|number: u32| match number % 3 {
+                0 => format!("mcp_tool_{number}"),
+                1 => format!("do_{:08x}_now", number.wrapping_mul(2_654_435_761)),
+                // All the same but for one character, which is a number.
+                _ => format!(
+                    "item_{}",
+                    char::from_u32(0x0e50 + number % 10).unwrap_or('x')
+                ),
+            })
+            .collect();
+        let mut known: Vec<&str> = names.iter().map(String::as_str).collect();
+        known.push("mcp_tool_x");
+        let known: KnownNames<'_> = known.into_iter().collect();
+        let began = std::time::Instant::now();
+        // Those with one number are one letter from the one with `x`.
+        let expected = [NameFlag::NearDuplicate("mcp_tool_x".to_owned())];
+        let near = names.iter().filter(|name| known.flags(name) == expected);
+        assert_eq!(near.count(), 4);
+        let passed = began.elapsed();
+        // Each against each takes minutes. This machine may have other things to do.
+        assert!(passed < std::time::Duration::from_secs(10), "{passed:?}");
     }
 }
