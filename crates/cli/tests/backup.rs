@@ -10,6 +10,7 @@ use common::serving::{Node, config, done, postgres, run, token};
 use common::{EMAIL, Home, PASSWORD, Up};
 use http::{Request, StatusCode, header};
 use serde_json::Value;
+use testkit::echo::{Echo, EchoSettings};
 use testkit::person::{Code, Person};
 use testkit::{Connection, unused_port};
 
@@ -427,7 +428,11 @@ async fn nodes_that_run_notice_each_time_that_the_same_backup_is_restored() {
     let second = Node::start(&place.home, &second).await;
     let mut at_second = second.open("listen").await;
     at_second.authority.clone_from(&at_first.authority);
-    place.run(&["servers", "add", "todo", "todo"]).await;
+    let add = ["users", "add", EMAIL, "--password-stdin"];
+    let added = run(&place.home, &place.config, &add, PASSWORD).await;
+    assert_eq!(added.code, 0, "{}", added.stderr);
+    let echo = Echo::start(EchoSettings::default()).await;
+    place.run(&["servers", "add", "todo", &echo.url()]).await;
     for connection in [&mut at_first, &mut at_second] {
         common::serving::felt(
             connection,
@@ -440,12 +445,16 @@ async fn nodes_that_run_notice_each_time_that_the_same_backup_is_restored() {
     let file = file.to_str().unwrap();
     place.run(&["backup", file]).await;
     for round in 1..4 {
-        let create = ["service-tokens", "create", "--name", "nightly"];
-        let create = [&create[..], &["--scope", "todo:read", "--expires", "90d"]].concat();
-        let token = place.run(&create).await;
-        let token = token.trim();
+        let signed_in = Person::sign_in(&mut at_first, &place.issuer(), EMAIL, PASSWORD).await;
+        let (person, code) = signed_in.unwrap();
+        let issued = tokens(&mut at_first, &person.exchange_form(&code)).await;
+        let token = issued["access_token"].as_str().unwrap();
         for connection in [&mut at_first, &mut at_second] {
-            assert!(call(connection, token).await.is_success(), "round {round}");
+            assert_eq!(
+                call(connection, token).await,
+                StatusCode::OK,
+                "round {round}"
+            );
         }
         place.run(&["restore", file, "--replace"]).await;
         for connection in [&mut at_first, &mut at_second] {

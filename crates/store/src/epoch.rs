@@ -144,7 +144,9 @@ pub(crate) async fn begin(
     } = beginning;
     // A copy may be older than more than one epoch; the new one comes after every one that a node has seen.
     let number = before.number.max(known) + 1;
-    let began_at = Timestamp::from_unix_seconds(now.unix_seconds() + 1 + skew_seconds);
+    // Of two within a second the later one ends what was issued between them.
+    let began = (now.unix_seconds() + 1 + skew_seconds).max(before.began_at.unix_seconds() + 1);
+    let began_at = Timestamp::from_unix_seconds(began);
     let sql = "UPDATE epoch SET number = $5, began_at = $2, reason = $3, lineage = $4 \
                WHERE id = 1 AND number = $1";
     let args = Args::with_capacity(5)

@@ -308,6 +308,7 @@ async fn load(
         crate::conn::execute(target, sql, args).await?;
         let mut restored = epoch::read(target).await?.epoch;
         restored.number = restored.number.max(before.epoch.number);
+        restored.began_at = restored.began_at.max(before.epoch.began_at);
         let sql = "UPDATE epoch SET number = $1 WHERE id = 1";
         let args = Args::with_capacity(1).int(restored.number).finish()?;
         crate::conn::execute(target, sql, args).await?;

@@ -124,6 +124,7 @@ async fn the_same_copy_put_into_postgres_again_is_another_change_and_another_epo
     let path = folder.path().join("copy.db");
     stores[0].copy_to(&path, at(5)).await.unwrap();
     let mut mark = stores[1].change_mark().await.unwrap();
+    let mut began_at = stores[1].epoch().began_at;
     for round in 1..4 {
         let issued = Issued::by(&fixture).await;
         stores[0]
@@ -137,6 +138,10 @@ async fn the_same_copy_put_into_postgres_again_is_another_change_and_another_epo
         );
         assert_eq!(now.epoch, 1 + round);
         mark = now;
+        // Also when both were restored within one second: what was issued between them bears the moment of the first.
+        let epoch = stores[1].refresh_epoch().await.unwrap();
+        assert!(epoch.began_at > began_at, "round {round}");
+        began_at = epoch.began_at;
         all_is_dead(&stores[1], &fixture, &issued).await;
         // Changes go on behind it, and none is taken for an earlier one.
         let added = event(AuditEventKind::ServerAdded);
