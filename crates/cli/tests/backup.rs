@@ -1,5 +1,5 @@
 //! Backups, made beside a running authority and restored in other places.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! `serve` behind nginx, Caddy and HAProxy, each with the configuration that `deploy/proxies` gives to operators: people
 //! sign in through it, answers stream as they come, addresses are right whatever a caller claims, and a node may be away.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "proxies/one_away.rs"]
 mod one_away;

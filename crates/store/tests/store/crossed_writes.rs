@@ -173,7 +173,7 @@ async fn what_an_inventory_says_waits_is_not_taken_away_by_an_approval_of_anothe
         stores[0].insert_server(&todo, added).await.unwrap();
         let waits = |words: &str, seen_at| SeenDefinitions {
             kept: vec![definition(words, DefinitionState::Pending, seen_at)],
-            settled: Vec::new(),
+            ..SeenDefinitions::default()
         };
         for round in 0..races() {
             let [first, second] = ["first", "second"].map(|words| format!("{words} {round}"));

@@ -484,7 +484,7 @@ async fn a_condition_is_held_against_the_input_schema_that_the_tool_was_accepted
             DefinitionState::Accepted,
             now,
         )],
-        settled: Vec::new(),
+        ..SeenDefinitions::default()
     };
     let server = world.store.find_server(&todo).await.unwrap().unwrap();
     let event = event(AuditEventKind::PolicyPublished, now);
