@@ -132,18 +132,8 @@ impl<'d, 't> Section<'d, 't> {
         key: &'static str,
         problems: &mut Problems<'_>,
     ) -> Vec<T> {
-        let Some(value) = self.value(key, problems) else {
-            return Vec::new();
-        };
-        let path = self.path_of(key);
-        let Some(list) = value.get_ref().as_array() else {
-            problems.say(&path, "must be a list of tables");
-            return Vec::new();
-        };
         let mut all = Vec::new();
-        for (index, one) in list.iter().enumerate() {
-            let path = format!("{path}[{index}]");
-            problems.note(&path, one.span().start);
+        for (path, one) in self.each_of(key, problems) {
             match T::deserialize(ValueDeserializer::from(one.clone())) {
                 Ok(read) => all.push(read),
                 Err(error) => problems.say(&path, error.message()),
@@ -201,6 +191,17 @@ impl<'d, 't> Section<'d, 't> {
 
     /// The tables of the list `key`.
     pub(super) fn list(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Self> {
+        let each = self.each_of(key, problems).into_iter();
+        each.filter_map(|(path, one)| inner(path, one, problems))
+            .collect()
+    }
+
+    /// What stands in the list of tables `key`, each with its path.
+    fn each_of(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<(String, &'d Spanned<DeValue<'t>>)> {
         let Some(value) = self.value(key, problems) else {
             return Vec::new();
         };
@@ -209,13 +210,13 @@ impl<'d, 't> Section<'d, 't> {
             problems.say(&path, "must be a list of tables");
             return Vec::new();
         };
-        let mut tables = Vec::new();
-        for (index, one) in list.iter().enumerate() {
+        let each = list.iter().enumerate();
+        each.map(|(index, one)| {
             let path = format!("{path}[{index}]");
             problems.note(&path, one.span().start);
-            tables.extend(inner(path, one, problems));
-        }
-        tables
+            (path, one)
+        })
+        .collect()
     }
 
     /// Refuses what was not asked for.
