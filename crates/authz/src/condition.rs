@@ -167,10 +167,9 @@ fn equals(argument: &Json, wanted: &Value) -> Outcome {
 /// `/home/alice/../bob` begins with `/home/alice/` and is not below it, nor is `reports/../../etc` below `reports`. Windows
 /// takes both slashes for separators.
 fn leads_elsewhere(start: &str, text: &str) -> bool {
-    let is_path = start.contains(['/', '\\']);
     (start.contains('/') && uri_template::is_unsafe(&text.replace(' ', "_")))
-        || (is_path && text.bytes().any(|byte| byte.is_ascii_control()))
-        || uri_template::climbs(text)
+        || (start.contains(['/', '\\']) && uri_template::climbs(text))
+        || uri_template::has_dot_segments(text)
 }
 
 /// Whether any value at all can meet these, which all speak of one argument. What they compare it with at each call, a

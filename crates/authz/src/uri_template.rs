@@ -86,47 +86,41 @@ fn parts(template: &str) -> Option<Vec<Part<'_>>> {
 /// Whether a URI leads elsewhere than it reads: dot segments, plain or percent-encoded up to three times over,
 /// backslashes, spaces, control characters.
 pub(crate) fn is_unsafe(uri: &str) -> bool {
-    let mut bytes = uri.as_bytes().to_vec();
-    for _ in 0..3 {
-        let odd = |byte: &u8| *byte <= b' ' || *byte == b'\\' || *byte == 0x7f;
-        // A decoded space is a plain file name; an undecoded one is no URI.
-        if bytes.iter().any(|byte| odd(byte) && *byte != b' ') || uri.contains(' ') {
-            return true;
-        }
-        let dotted = bytes
-            .split(|byte| matches!(byte, b'/' | b'?' | b'#' | b'&' | b'=' | b';'))
-            .any(|segment| segment == b"." || segment == b"..");
-        if dotted {
-            return true;
-        }
-        let decoded = percent_decoded(&bytes);
-        if decoded == bytes {
-            break;
-        }
-        bytes = decoded;
-    }
-    false
+    let odd = |byte: &u8| *byte < b' ' || *byte == b'\\' || *byte == 0x7f;
+    let dotted = |segment: &[u8]| segment == b"." || segment == b"..";
+    let is_separator = |byte: &u8| matches!(byte, b'/' | b'?' | b'#' | b'&' | b'=' | b';');
+    // A decoded space is a plain file name; an undecoded one is no URI.
+    uri.contains(' ')
+        || decodings(uri)
+            .take(3)
+            .any(|bytes| bytes.iter().any(odd) || bytes.split(is_separator).any(dotted))
 }
 
-/// Whether a path of Unix or Windows has dot segments, plain or percent-encoded up to three times
-/// over. Windows drops dots and spaces at the end of a name, so `.. ` is `..` there.
+/// Whether a path of Unix or Windows has dot segments or control characters, plain or percent-encoded up to three times
+/// over.
 pub(crate) fn climbs(path: &str) -> bool {
-    let mut bytes = path.as_bytes().to_vec();
-    for _ in 0..=3 {
-        let dotted = |segment: &[u8]| {
-            segment.contains(&b'.') && segment.iter().all(|byte| matches!(byte, b'.' | b' '))
-        };
-        let is_separator = |byte: &u8| matches!(byte, b'/' | b'\\');
-        if bytes.split(is_separator).any(dotted) {
-            return true;
-        }
-        let decoded = percent_decoded(&bytes);
-        if decoded == bytes {
-            break;
-        }
-        bytes = decoded;
-    }
-    false
+    let has_control = |bytes: Vec<u8>| bytes.iter().any(u8::is_ascii_control);
+    has_dot_segments(path) || decodings(path).take(4).any(has_control)
+}
+
+/// Whether a text has dot segments as a path of Unix or Windows, the same way. Windows drops dots and spaces at the end of a
+/// name, so `.. ` is `..` there.
+pub(crate) fn has_dot_segments(text: &str) -> bool {
+    let dotted = |segment: &[u8]| {
+        segment.contains(&b'.') && segment.iter().all(|byte| matches!(byte, b'.' | b' '))
+    };
+    let is_separator = |byte: &u8| matches!(byte, b'/' | b'\\');
+    decodings(text)
+        .take(4)
+        .any(|bytes| bytes.split(is_separator).any(dotted))
+}
+
+/// The text, and what it is without percent-encoding, again and again until that changes nothing.
+fn decodings(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    std::iter::successors(Some(text.as_bytes().to_vec()), |bytes| {
+        let decoded = percent_decoded(bytes);
+        (decoded != *bytes).then_some(decoded)
+    })
 }
 
 /// What servers may look up in the place of `uri`: its normal form as a URL, and its text without percent-encoding.

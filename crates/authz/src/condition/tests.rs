@@ -118,6 +118,8 @@ fn a_path_of_windows_climbs_with_either_slash() {
         (r"C:\shared\..%5cWindows", Outcome::NotMet),
         (r"C:\shared\.. \Windows", Outcome::NotMet),
         ("C:\\shared\\a\0b", Outcome::NotMet),
+        (r"C:\shared\a%00b", Outcome::NotMet),
+        (r"C:\shared\a%2500b", Outcome::NotMet),
         (r"C:\shared", Outcome::NotMet),
     ] {
         let arguments = json!({"x": path}).to_string();
