@@ -20,6 +20,8 @@ pub struct StoredDefinition {
     pub seen_at: Timestamp,
     /// When that was decided.
     pub decided_at: Option<Timestamp>,
+    /// Since when the server does not list it any more; nothing while it does.
+    pub unlisted_at: Option<Timestamp>,
 }
 
 /// What was decided of a definition.
@@ -64,6 +66,7 @@ impl StoredDefinition {
                 .then_some(text),
             seen_at: now,
             decided_at: (state != DefinitionState::Pending).then_some(now),
+            unlisted_at: None,
         }
     }
 

@@ -70,12 +70,9 @@ pub async fn decide(
         let mut policy = server.policy.clone();
         let mut decided = Vec::new();
         for one in looked_at {
-            let waiting = waiting(store, slug, one).await?;
+            let waiting = waiting(store, slug, verdict, one).await?;
             decided.push(match verdict {
-                Verdict::Reject if waiting.state == DefinitionState::Pending => {
-                    waiting.decided(DefinitionState::Rejected, now)
-                }
-                Verdict::Reject => return Err(DriftError::NothingWaits(one.identity.clone())),
+                Verdict::Reject => waiting.decided(DefinitionState::Rejected, now),
                 Verdict::Approve => {
                     accept(slug, &mut policy, &waiting, store).await?;
                     waiting.decided(DefinitionState::Accepted, now)
@@ -189,18 +186,25 @@ async fn find(store: &Store, slug: &ServerSlug) -> Result<McpServer, DriftError>
     server.ok_or_else(|| DriftError::Gone(slug.clone()))
 }
 
-/// What waits, when it is what was looked at. The accepted one waits too, when a quarantined element was listed so last.
+/// What waits, when it is what was looked at. The accepted one waits too, when a quarantined element was listed so last. A no
+/// may be taken back while the definition is listed.
 async fn waiting(
     store: &Store,
     slug: &ServerSlug,
+    verdict: Verdict,
     looked_at: &LookedAt,
 ) -> Result<StoredDefinition, DriftError> {
     let (kind, identity) = (looked_at.kind, looked_at.identity.as_str());
     let versions = store.list_versions(slug, kind, identity).await?;
-    let found = versions
-        .into_iter()
-        .find(|one| one.state == DefinitionState::Pending);
-    match found {
+    let is_pending = |one: &&StoredDefinition| one.state == DefinitionState::Pending;
+    let is_rejected = |one: &&StoredDefinition| {
+        verdict == Verdict::Approve
+            && one.state == DefinitionState::Rejected
+            && one.unlisted_at.is_none()
+    };
+    let mut all = versions.iter();
+    let found = versions.iter().find(is_pending);
+    match found.or_else(|| all.find(is_rejected)).cloned() {
         Some(found) if found.fingerprint == looked_at.fingerprint => Ok(found),
         Some(_) => Err(DriftError::Changed(identity.to_owned())),
         None => Err(DriftError::NothingWaits(identity.to_owned())),

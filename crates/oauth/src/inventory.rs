@@ -11,7 +11,7 @@ use base::Timestamp;
 use domain::{
     AuditEvent, AuditEventKind, DefinitionState, McpServer, ServerSlug, StoredDefinition,
 };
-use store::{PublishOutcome, SeenDefinitions, Store, StoreError};
+use store::{Listing, PublishOutcome, SeenDefinitions, Store, StoreError};
 use wire::mcp::definition::Definition;
 use wire::oauth::ScopeSet;
 
@@ -21,6 +21,8 @@ const TRIES_MAX: usize = 5;
 const COMPARED_MAX: usize = 200;
 /// How many definitions one look writes; the next look writes the rest.
 const KEPT_AT_ONCE_MAX: usize = 1000;
+/// How many definitions one look notes as listed again, or as not listed any more; the next look notes the rest.
+const LISTINGS_AT_ONCE_MAX: usize = 2000;
 /// How many elements of one kind wait for a person at once, of each server; others are hidden all the same, and not shown.
 const WAITING_MAX: usize = 1000;
 /// How often looks alone make a new revision of a policy that only takes what is listed.
@@ -191,6 +193,8 @@ fn seen(
                 .find(|one| one.state == DefinitionState::Pending);
             let fingerprint = fingerprint(definition);
             let this = versions.iter().find(|one| one.fingerprint == fingerprint);
+            let came_back = this.is_some_and(|one| one.unlisted_at.is_some());
+            note_listings(&mut seen.listing, &versions, Some(&fingerprint), now);
             let decided_at = this.and_then(|one| one.decided_at);
             let this = this.map(|one| one.state);
             let entry = policy.entries(kind).get(identity);
@@ -199,8 +203,10 @@ fn seen(
             let is_quarantined = entry.is_some_and(|entry| !entry.state.is_accepted());
             let wanted = match is_accepted && !is_quarantined {
                 true => Some(DefinitionState::Accepted),
-                // A no is not asked for again.
-                false if this == Some(DefinitionState::Rejected) => None,
+                // A no is not asked for again, but for the accepted one when it was gone meanwhile.
+                false if this == Some(DefinitionState::Rejected) && !(is_accepted && came_back) => {
+                    None
+                }
                 // A template says already what it needs.
                 false if entry.is_none() && policy.knows(kind, identity) => None,
                 false => Some(DefinitionState::Pending),
@@ -228,11 +234,34 @@ fn seen(
         }
     }
     // What is not listed any more cannot be approved.
+    for versions in known.values() {
+        note_listings(&mut seen.listing, versions, None, now);
+    }
     let gone = known.into_values().flatten();
     let gone = gone.filter(|one| one.state == DefinitionState::Pending);
     seen.settled
         .extend(gone.map(|one| (one.kind, one.identity.clone())));
     seen
+}
+
+/// Of the versions of one element, of which the server lists `listed`.
+fn note_listings(
+    listings: &mut Vec<Listing>,
+    versions: &[&StoredDefinition],
+    listed: Option<&String>,
+    now: Timestamp,
+) {
+    for one in versions {
+        let is_listed = Some(&one.fingerprint) == listed;
+        if is_listed == one.unlisted_at.is_some() && listings.len() < LISTINGS_AT_ONCE_MAX {
+            listings.push(Listing {
+                kind: one.kind,
+                identity: one.identity.clone(),
+                fingerprint: one.fingerprint.clone(),
+                unlisted_at: (!is_listed).then_some(now),
+            });
+        }
+    }
 }
 
 fn detail(before: &Policy, after: &Policy, changes: &InventoryChanges) -> String {

@@ -29,14 +29,29 @@ pub struct SeenDefinitions {
     pub kept: Vec<StoredDefinition>,
     /// Elements of which nothing is pending any more.
     pub settled: Vec<(ListKind, String)>,
+    /// Those that are listed again, or are not any more.
+    pub listing: Vec<Listing>,
     /// The moment from which the next change of the policy counts that only takes what is listed, when this is one.
     pub took_at: Option<Timestamp>,
+}
+
+/// Whether a definition that is kept is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Of which list.
+    pub kind: ListKind,
+    /// Its name, URI or URI template.
+    pub identity: String,
+    /// Of the definition.
+    pub fingerprint: String,
+    /// Since when it is not; nothing when it is.
+    pub unlisted_at: Option<Timestamp>,
 }
 
 impl SeenDefinitions {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty() && self.settled.is_empty()
+        self.kept.is_empty() && self.settled.is_empty() && self.listing.is_empty()
     }
 }
 
@@ -50,16 +65,18 @@ impl Conn {
             self.settle_definition(server, kept.kind, &kept.identity)
                 .await?;
         }
-        let sql = "INSERT INTO definition (server, kind, identity, fingerprint, state, definition, seen_at, decided_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+        let sql = "INSERT INTO definition (server, kind, identity, fingerprint, state, definition, seen_at, decided_at, unlisted_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
                    ON CONFLICT (server, kind, identity, fingerprint) DO UPDATE SET \
-                   state = excluded.state, definition = excluded.definition, decided_at = excluded.decided_at";
-        let args = of_element(8, server, kept.kind, &kept.identity)
+                   state = excluded.state, definition = excluded.definition, decided_at = excluded.decided_at, \
+                   unlisted_at = excluded.unlisted_at";
+        let args = of_element(9, server, kept.kind, &kept.identity)
             .text(&kept.fingerprint)
             .text(kept.state.as_str())
             .optional_text(kept.definition.as_deref())
             .time(kept.seen_at)
-            .optional_time(kept.decided_at);
+            .optional_time(kept.decided_at)
+            .optional_time(kept.unlisted_at);
         self.execute(sql, args).await?;
         self.forget_definitions(server, kept.kind, &kept.identity)
             .await
@@ -111,19 +128,30 @@ impl Conn {
         self.execute(sql, args).await.map(drop)
     }
 
-    /// Whether `looked_at` is what waits.
+    async fn list_or_unlist(
+        &mut self,
+        server: &ServerSlug,
+        one: &Listing,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE definition SET unlisted_at = $5 \
+                   WHERE server = $1 AND kind = $2 AND identity = $3 AND fingerprint = $4";
+        let args = of_element(5, server, one.kind, &one.identity)
+            .text(&one.fingerprint)
+            .optional_time(one.unlisted_at);
+        self.execute(sql, args).await.map(drop)
+    }
+
+    /// Whether `looked_at` is what waits, or what was rejected and is listed still.
     async fn is_looked_at(
         &mut self,
         server: &ServerSlug,
         looked_at: &StoredDefinition,
     ) -> Result<bool, StoreError> {
-        let sql = "SELECT fingerprint FROM definition \
-                   WHERE server = $1 AND kind = $2 AND identity = $3 AND state = 'pending' LIMIT 1";
-        let args = of_element(3, server, looked_at.kind, &looked_at.identity);
-        Ok(match self.fetch_optional(sql, args).await? {
-            Some(row) => RowReader::new(&row, "definition").text(0)? == looked_at.fingerprint,
-            None => false,
-        })
+        let sql = "SELECT fingerprint FROM definition WHERE server = $1 AND kind = $2 AND identity = $3 \
+                   AND fingerprint = $4 AND (state = 'pending' OR (state = 'rejected' AND unlisted_at IS NULL))";
+        let args =
+            of_element(4, server, looked_at.kind, &looked_at.identity).text(&looked_at.fingerprint);
+        Ok(self.fetch_optional(sql, args).await?.is_some())
     }
 }
 
@@ -168,6 +196,9 @@ impl Store {
                     if let PublishOutcome::Published(_) = outcome {
                         for (kind, identity) in &seen.settled {
                             conn.settle_definition(slug, *kind, identity).await?;
+                        }
+                        for one in &seen.listing {
+                            conn.list_or_unlist(slug, one).await?;
                         }
                         for kept in &seen.kept {
                             conn.keep_definition(slug, kept).await?;
@@ -263,7 +294,7 @@ impl Store {
         &self,
         slug: &ServerSlug,
     ) -> Result<Vec<StoredDefinition>, StoreError> {
-        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at FROM definition \
+        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at, unlisted_at FROM definition \
                    WHERE server = $1 ORDER BY kind, identity, seen_at, fingerprint";
         let args = Args::with_capacity(1).text(slug.as_str());
         let rows = self.fetch_all(sql, args).await?;
@@ -282,7 +313,7 @@ impl Store {
         kind: ListKind,
         identity: &str,
     ) -> Result<Vec<StoredDefinition>, StoreError> {
-        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at, definition FROM definition \
+        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at, unlisted_at, definition FROM definition \
                    WHERE server = $1 AND kind = $2 AND identity = $3 ORDER BY seen_at, fingerprint";
         let rows = self
             .fetch_all(sql, of_element(3, slug, kind, identity))
@@ -290,7 +321,7 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let row = RowReader::new(row, "definition");
-                read(&row, row.optional_text(6)?)
+                read(&row, row.optional_text(7)?)
             })
             .collect()
     }
@@ -313,5 +344,6 @@ fn read(row: &RowReader<'_>, definition: Option<&str>) -> Result<StoredDefinitio
         definition: definition.map(str::to_owned),
         seen_at: row.time(4)?,
         decided_at: row.optional_time(5)?,
+        unlisted_at: row.optional_time(6)?,
     })
 }

@@ -85,7 +85,7 @@ pub use db::DatabaseUrl;
 pub use db::Synchronous;
 pub use db::portable::{CopyInspected, inspect_copy, vacuum_into};
 pub use declared::Declared;
-pub use definitions::{DecideOutcome, SeenDefinitions};
+pub use definitions::{DecideOutcome, Listing, SeenDefinitions};
 pub use deleted_users::{DeleteUser, DeletedUser, UserDeleted};
 pub use epoch::Epoch;
 pub use error::StoreError;

@@ -264,13 +264,13 @@ async fn what_a_server_went_back_to_is_approved_when_it_was_listed_last_and_not_
     let rig = Rig::new().await;
     let [first, second, third] = ["Adds.", "Obey.", "Obey me."].map(|words| tool("add", words));
     rig.look(&tools([first.clone()])).await;
-    let nothing_waits = |outcome| matches!(outcome, Err(DriftError::NothingWaits(_)));
     rig.look(&tools([second.clone()])).await;
     rig.decide(Verdict::Reject, &second).await.unwrap();
     assert_eq!(rig.states("add").await, [Accepted, Rejected]);
     // It still lists what was rejected: the accepted one is no way out.
     rig.look(&tools([second.clone()])).await;
-    assert!(nothing_waits(rig.decide(Verdict::Approve, &first).await));
+    let outcome = rig.decide(Verdict::Approve, &first).await;
+    assert!(matches!(outcome, Err(DriftError::Changed(_))));
 
     rig.look(&tools([first.clone()])).await;
     assert!(!rig.entry("add").await.state.is_accepted());
@@ -422,4 +422,55 @@ async fn a_look_that_only_takes_what_is_listed_makes_one_revision_a_minute_and_a
     assert!(published.changes.changed[0].quarantined);
     assert_eq!(revision().await, first + 3);
     assert!(!rig.entry("add").await.state.is_accepted());
+}
+
+#[tokio::test]
+async fn a_no_is_taken_back_by_the_fingerprint_while_the_server_lists_that_definition() {
+    let rig = Rig::new().await;
+    let (first, second) = (tool("add", "Adds."), tool("add", "Adds two."));
+    rig.look(&tools([first.clone()])).await;
+    rig.look(&tools([second.clone()])).await;
+    rig.decide(Verdict::Reject, &second).await.unwrap();
+    let again = rig.decide(Verdict::Reject, &second).await;
+    assert!(
+        matches!(again, Err(DriftError::NothingWaits(_))),
+        "{again:?}"
+    );
+    // What it does not list is nobody's to approve.
+    rig.look(&tools([])).await;
+    let refused = rig.decide(Verdict::Approve, &second).await;
+    assert!(
+        matches!(refused, Err(DriftError::NothingWaits(_))),
+        "{refused:?}"
+    );
+    rig.look(&tools([second.clone()])).await;
+    assert!(!rig.states("add").await.contains(&DefinitionState::Pending));
+    rig.decide(Verdict::Approve, &second).await.unwrap();
+    let entry = rig.entry("add").await;
+    assert!(entry.state.is_accepted());
+    assert_eq!(entry.fingerprint, Some(authz::fingerprint(&second)));
+    rig.look(&tools([second])).await;
+    assert!(rig.entry("add").await.state.is_accepted());
+}
+
+#[tokio::test]
+async fn the_accepted_definition_waits_again_after_a_no_when_it_was_gone_meanwhile() {
+    let rig = Rig::new().await;
+    let (first, second) = (tool("add", "Adds."), tool("add", "Obey."));
+    rig.look(&tools([first.clone()])).await;
+    rig.look(&tools([second.clone()])).await;
+    rig.look(&tools([first.clone()])).await;
+    rig.decide(Verdict::Reject, &first).await.unwrap();
+    let waits = async |listed: &Definition| {
+        rig.look(&tools([listed.clone()])).await;
+        rig.states("add").await.contains(&DefinitionState::Pending)
+    };
+    assert!(
+        !waits(&first).await,
+        "one no is enough while nothing changes"
+    );
+    assert!(waits(&second).await);
+    assert!(waits(&first).await);
+    rig.decide(Verdict::Approve, &first).await.unwrap();
+    assert!(rig.entry("add").await.state.is_accepted());
 }
