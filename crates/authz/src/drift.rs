@@ -3,7 +3,7 @@
 mod compare;
 mod schema;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 use wire::mcp::Json;
@@ -162,25 +162,47 @@ fn shown(value: &Json) -> String {
     text
 }
 
-/// The one of `gone` that `new` seems to be under another name, by what the rest of it says.
-pub fn renamed_from<'a>(new: &Definition, gone: &'a [Definition]) -> Option<&'a Definition> {
-    gone.iter()
-        .filter(|old| old.kind() == new.kind())
-        .map(|old| (likeness(old, new), old))
-        .filter(|(likeness, _)| *likeness >= SAME_FROM)
-        .max_by(|(one, _), (two, _)| one.total_cmp(two))
-        .map(|(_, old)| old)
+/// Elements that are gone, by what they said: a new one may be one of them under another name.
+#[derive(Debug, Default)]
+pub struct GoneElements<'a> {
+    /// With the number of their parts.
+    all: Vec<(&'a Definition, usize)>,
+    by_part: HashMap<String, Vec<usize>>,
 }
 
-/// From 0 to 1. What says nothing of itself is like nothing.
-fn likeness(one: &Definition, two: &Definition) -> f64 {
-    let (one, two) = (parts(one), parts(two));
-    let all = one.union(&two).count();
-    if all == 0 {
-        return 0.0;
+impl<'a> GoneElements<'a> {
+    /// Of these.
+    pub fn of(gone: &'a [Definition]) -> Self {
+        let mut found = Self::default();
+        for (index, one) in gone.iter().enumerate() {
+            let parts = parts(one);
+            found.all.push((one, parts.len()));
+            for part in parts {
+                found.by_part.entry(part).or_default().push(index);
+            }
+        }
+        found
     }
-    let shared = u32::try_from(one.intersection(&two).count()).unwrap_or(u32::MAX);
-    f64::from(shared) / f64::from(u32::try_from(all).unwrap_or(u32::MAX))
+
+    /// The one that `new` seems to be under another name, by what the rest of it says. What says nothing of itself is like
+    /// nothing.
+    pub fn renamed_from(&self, new: &Definition) -> Option<&'a Definition> {
+        let parts = parts(new);
+        let mut shared: HashMap<usize, usize> = HashMap::new();
+        for part in &parts {
+            for index in self.by_part.get(part).into_iter().flatten() {
+                *shared.entry(*index).or_default() += 1;
+            }
+        }
+        let alike = shared.into_iter().filter_map(|(index, shared)| {
+            let (old, count) = self.all[index];
+            let is_alike = old.kind() == new.kind()
+                && shared as f64 >= SAME_FROM * (count + parts.len() - shared) as f64;
+            is_alike.then_some((shared, std::cmp::Reverse(index), old))
+        });
+        let best = alike.max_by_key(|(shared, index, _)| (*shared, *index));
+        best.map(|(_, _, old)| old)
+    }
 }
 
 /// The words of its description and the names of its arguments.

@@ -47,8 +47,8 @@ pub use decide::{decide, is_denied_everything};
 pub use decision::{Decision, DenialReason};
 pub use decision_table::{DecisionRow, DecisionTable, decision_table};
 pub use drift::{
-    ChangeKind, DEFINITION_BYTES_MAX, DefinitionChange, QuarantineFrom, Severity,
-    definition_changes, renamed_from, severity,
+    ChangeKind, DEFINITION_BYTES_MAX, DefinitionChange, GoneElements, QuarantineFrom, Severity,
+    definition_changes, severity,
 };
 pub use feed_message::{FeedMessage, FeedSlice};
 pub use fingerprint::{fingerprint, is_comparable, judged_members};

@@ -847,6 +847,19 @@ async fn a_tool_that_becomes_another_one_is_hidden_and_denied_at_every_gateway_u
         assert!(began.elapsed() < 2 * FELT_WITHIN);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+
+    // Under another name it is a new one, and whoever looks is told what it was.
+    let mut renamed = tools("Answers no more.");
+    renamed.push(tool("find", "Searches.", json!({"readOnlyHint": true})));
+    renamed.push(tool("sum", "Adds up.", json!({"readOnlyHint": true})));
+    apart.echo.set_tools(renamed);
+    let began = Instant::now();
+    while of("find").await.is_none() {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(of("find").await.unwrap()["renamed_from"], "search");
+    assert_eq!(of("sum").await.unwrap()["renamed_from"], json!(null));
     second.stop().await;
     apart.stop().await;
 }

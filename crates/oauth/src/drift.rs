@@ -102,16 +102,16 @@ pub async fn decide(
     Err(DriftError::Contended(slug.clone()))
 }
 
-/// Says what a tool needs, and pins it: no suggestion touches it any more. A new tool is accepted as it was looked at
+/// Says what an element needs, and pins it: no suggestion touches it any more. A new one is accepted as it was looked at
 /// with that; one in quarantine stays there.
 ///
 /// # Errors
-/// When there is no such tool, a scope is not declared, or the store refuses.
+/// When there is no such element, a scope is not declared, or the store refuses.
 pub async fn map(
     store: &Store,
     now: Timestamp,
     slug: &ServerSlug,
-    tool: &str,
+    (kind, identity): (ListKind, &str),
     requirement: &Requirement,
 ) -> Result<i64, DriftError> {
     for _ in 0..TRIES_MAX {
@@ -119,24 +119,24 @@ pub async fn map(
         let mut policy = server.policy.clone();
         declared(&policy, requirement)?;
         let mut decided = Vec::new();
-        if !policy.tools.contains_key(tool) {
-            let versions = store.list_versions(slug, ListKind::Tools, tool).await?;
+        if !policy.entries(kind).contains_key(identity) {
+            let versions = store.list_versions(slug, kind, identity).await?;
             // A no may be taken back by whoever maps it.
             let newest = versions
                 .into_iter()
                 .rfind(|one| one.state != DefinitionState::Accepted)
-                .ok_or_else(|| DriftError::NothingWaits(tool.to_owned()))?;
+                .ok_or_else(|| DriftError::NothingWaits(identity.to_owned()))?;
             let entry = entry_of(&newest, requirement.clone());
-            policy.tools.insert(tool.to_owned(), entry);
+            policy.entries_mut(kind).insert(identity.to_owned(), entry);
             if newest.state == DefinitionState::Pending {
                 decided.push(newest.decided(DefinitionState::Accepted, now));
             }
         }
-        if let Some(entry) = policy.tools.get_mut(tool) {
+        if let Some(entry) = policy.entries_mut(kind).get_mut(identity) {
             entry.requirement = requirement.clone();
             entry.pinned = true;
         }
-        let named: String = tool.escape_debug().take(60).collect();
+        let named: String = identity.escape_debug().take(60).collect();
         let event = event(now, slug, format!("mapped by hand: {named}"));
         match store
             .decide_definitions(slug, server.policy_revision, &policy, decided, event)

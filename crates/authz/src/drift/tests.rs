@@ -496,7 +496,9 @@ fn a_tool_under_another_name_is_recognised_by_the_rest_and_another_one_is_not() 
     ];
     let renamed = tool(&TOOL.replacen("\"send\"", "\"post\"", 1));
     assert_eq!(
-        renamed_from(&renamed, &gone).map(Definition::identity),
+        GoneElements::of(&gone)
+            .renamed_from(&renamed)
+            .map(Definition::identity),
         Some("send")
     );
     for other in [
@@ -504,7 +506,8 @@ fn a_tool_under_another_name_is_recognised_by_the_rest_and_another_one_is_not() 
         r#"{"name":"post","description":"Sends money."}"#,
         r#"{"name":"post","inputSchema":{"properties":{"to":{}}}}"#,
     ] {
-        assert_eq!(renamed_from(&tool(other), &gone), None, "{other}");
+        let found = GoneElements::of(&gone);
+        assert_eq!(found.renamed_from(&tool(other)), None, "{other}");
     }
 }
 

@@ -1,4 +1,5 @@
-use clap::{Args, Subcommand};
+use authz::ListKind;
+use clap::{Args, Subcommand, ValueEnum};
 use domain::ServerSlug;
 use wire::oauth::ScopeSet;
 
@@ -45,6 +46,53 @@ pub struct OneTool {
     /// Its name, or its URI
     #[arg(value_name = "TOOL")]
     pub tool: String,
+    /// What it is, where several have this name
+    #[arg(long)]
+    pub kind: Option<ElementKind>,
+}
+
+/// What an MCP server offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum ElementKind {
+    Tool,
+    Resource,
+    Template,
+    Prompt,
+}
+
+impl ElementKind {
+    /// As it is typed.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Resource => "resource",
+            Self::Template => "template",
+            Self::Prompt => "prompt",
+        }
+    }
+}
+
+impl From<ElementKind> for ListKind {
+    fn from(kind: ElementKind) -> Self {
+        match kind {
+            ElementKind::Tool => Self::Tools,
+            ElementKind::Resource => Self::Resources,
+            ElementKind::Template => Self::ResourceTemplates,
+            ElementKind::Prompt => Self::Prompts,
+        }
+    }
+}
+
+impl From<ListKind> for ElementKind {
+    fn from(kind: ListKind) -> Self {
+        match kind {
+            ListKind::Tools => Self::Tool,
+            ListKind::Resources => Self::Resource,
+            ListKind::ResourceTemplates => Self::Template,
+            ListKind::Prompts => Self::Prompt,
+        }
+    }
 }
 
 /// What `tools approve` takes.
@@ -65,6 +113,9 @@ pub struct Approve {
         required_unless_present = "all"
     )]
     pub tool: Option<String>,
+    /// What it is, where several have this name
+    #[arg(long, conflicts_with = "all")]
+    pub kind: Option<ElementKind>,
     /// The definition that was looked at, as `tools diff` shows it; refused when it is another one by now [default: the one
     /// that waits, which is shown, and asked about]
     #[arg(long, value_name = "FINGERPRINT", conflicts_with = "all")]

@@ -12,17 +12,23 @@ use crate::terminal::Terminal;
 impl Maintenance {
     pub(super) async fn approve_tools(&self, asked: Approve, out: &Terminal) -> anyhow::Result<()> {
         let server = self.server(Some(&asked.server), "SERVER").await?;
-        let looked_at = match (asked.tool, asked.fingerprint) {
-            (Some(tool), Some(fingerprint)) => {
-                let element = self.element(&server, &tool).await?;
+        let one = asked.tool.map(|tool| OneTool {
+            server: asked.server,
+            tool,
+            kind: asked.kind,
+        });
+        let looked_at = match (one, asked.fingerprint) {
+            (Some(one), Some(fingerprint)) => {
+                let element = self.element(&server, &one).await?;
                 vec![LookedAt {
                     kind: element.kind,
                     identity: element.identity,
                     fingerprint,
                 }]
             }
-            (Some(tool), None) => {
-                let element = self.element(&server, &tool).await?;
+            (Some(one), None) => {
+                let element = self.element(&server, &one).await?;
+                let tool = one.tool;
                 diff::show(&server, &element, out);
                 let waiting = element.waiting();
                 let waiting = waiting.ok_or_else(|| DriftError::NothingWaits(tool.clone()));
@@ -101,7 +107,7 @@ impl Maintenance {
         out: &Terminal,
     ) -> anyhow::Result<()> {
         let server = self.server(Some(&one.server), "SERVER").await?;
-        let element = self.element(&server, &one.tool).await?;
+        let element = self.element(&server, one).await?;
         let waiting = element.waiting();
         let waiting = waiting.ok_or_else(|| DriftError::NothingWaits(one.tool.clone()));
         let waiting = waiting.map_err(words)?;
@@ -124,12 +130,13 @@ impl Maintenance {
             to if to.deny => Requirement::Denied,
             to => Requirement::AnyOf(to.any_of),
         };
+        let element = self.element(&server, &asked.one).await?;
         let now = SystemClock.now();
         let mapping = drift::map(
             self.store(),
             now,
             &server.slug,
-            &asked.one.tool,
+            (element.kind, &element.identity),
             &requirement,
         );
         let revision = mapping.await.map_err(words)?;

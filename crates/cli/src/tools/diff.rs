@@ -2,7 +2,7 @@ use authz::{DefinitionChange, suggested_scope};
 use domain::McpServer;
 use serde_json::json;
 
-use super::command::OneTool;
+use super::command::{ElementKind, OneTool};
 use super::element::Element;
 use crate::maintenance::Maintenance;
 use crate::terminal::Terminal;
@@ -15,7 +15,7 @@ impl Maintenance {
         out: &Terminal,
     ) -> anyhow::Result<()> {
         let server = self.server(Some(&one.server), "SERVER").await?;
-        let element = self.element(&server, &one.tool).await?;
+        let element = self.element(&server, one).await?;
         if as_json {
             let changes = element.changes().map(|changes| {
                 let changes = changes.iter().map(|change| {
@@ -50,16 +50,22 @@ impl Maintenance {
 /// What a person must know to decide. Nothing of it can hide: other characters than those of ASCII are escaped.
 pub(super) fn show(server: &McpServer, element: &Element, out: &Terminal) {
     let name = element.identity.in_ascii();
-    out.line(format!("{}  {}", out.paint.bold(name), element.state()));
+    out.line(format!("{}  {}", out.paint.bold(&name), element.state()));
     for flag in &element.flags {
         out.line(out.paint.warn(format!("  name: {}", flag.words())));
     }
     let Some(waiting) = element.waiting() else {
+        if let Some(rejected) = element.rejected() {
+            out.line(format!(
+                "  what is listed was rejected; to take that back: portcullis tools approve {} {name} --kind {} --fingerprint {}",
+                server.slug,
+                ElementKind::from(element.kind).as_str(),
+                rejected.fingerprint
+            ));
+            return;
+        }
         out.line(match element.is_quarantined() {
-            true => {
-                "  nothing waits: what was listed last was rejected, or it is not listed any more; it waits again when the \
-                 server lists something else"
-            }
+            true => "  nothing waits: it is not listed any more; it waits again when it is",
             false => "  it is as it was accepted; nothing waits",
         });
         return;

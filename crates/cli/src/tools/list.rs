@@ -1,4 +1,4 @@
-use authz::{ListKind, Requirement, Severity};
+use authz::{GoneElements, ListKind, Requirement, Severity};
 use domain::ServerSlug;
 use serde_json::{Value, json};
 use wire::oauth::ScopeSet;
@@ -16,10 +16,16 @@ impl Maintenance {
     ) -> anyhow::Result<()> {
         let server = self.server(Some(slug), "SERVER").await?;
         let elements = self.elements(&server).await?;
+        let gone = self.gone(&server, &elements).await?;
+        let gone = GoneElements::of(&gone);
+        let renamed_from = |one: &Element| {
+            let new = one.entry.is_none().then(|| one.proposed()).flatten()?;
+            gone.renamed_from(&new).map(|old| old.identity().to_owned())
+        };
         if json {
             let all: Vec<Value> = elements
                 .iter()
-                .map(|one| document(one, one.risk(&server), one.renamed_from(&elements)))
+                .map(|one| document(one, one.risk(&server), renamed_from(one)))
                 .collect();
             out.line(serde_json::to_string_pretty(&all)?);
             return Ok(());
@@ -35,8 +41,7 @@ impl Maintenance {
             waiting += usize::from(one.waiting().is_some());
             let mut notes: Vec<String> = one.flags.iter().map(|flag| flag.words()).collect();
             notes.extend(
-                one.renamed_from(&elements)
-                    .map(|old| format!("seems to be {} renamed", old.escape_debug())),
+                renamed_from(one).map(|old| format!("seems to be {} renamed", old.escape_debug())),
             );
             if one.went_back() {
                 notes.push("is as it was accepted again".to_owned());
