@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use base::Digest;
 use wire::mcp::definition::{self, Definition};
 use wire::mcp::json::{Json, Object};
@@ -22,7 +24,12 @@ pub struct Inventory {
     pub resource_templates: Vec<Definition>,
     /// Of `prompts/list`.
     pub prompts: Vec<Definition>,
+    /// The lists that could not be read to their end: what is not among their elements may be there all the same.
+    pub unread: BTreeSet<ListKind>,
 }
+
+/// The member of [`Inventory::to_object`] that names what could not be read.
+const UNREAD: &str = "unread";
 
 /// A server lists more than is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +69,13 @@ impl Inventory {
         for kind in ListKind::ALL {
             inventory.add_page(kind, object)?;
         }
+        let unread = object.get(UNREAD).and_then(Json::as_array);
+        for name in unread.into_iter().flatten().filter_map(Json::as_str) {
+            let mut kinds = ListKind::ALL.into_iter();
+            inventory
+                .unread
+                .extend(kinds.find(|kind| kind.member() == name));
+        }
         Ok(inventory)
     }
 
@@ -71,10 +85,33 @@ impl Inventory {
             let elements = self.of_kind(kind).iter();
             elements.map(|element| element.json().clone()).collect()
         };
-        ListKind::ALL
+        let lists = ListKind::ALL
             .into_iter()
-            .map(|kind| (kind.member(), Json::from(list(kind))))
-            .collect()
+            .map(|kind| (kind.member(), Json::from(list(kind))));
+        let mut object: Object = lists.collect();
+        if !self.unread.is_empty() {
+            let unread = self.unread.iter().map(|kind| Json::from(kind.member()));
+            object.insert(UNREAD, unread.collect::<Vec<_>>());
+        }
+        object
+    }
+
+    /// Leaves out the second half of the longest of its lists, which then counts as not read to its end; false when there is
+    /// nothing left to leave out.
+    pub fn shorten(&mut self) -> bool {
+        let longest = ListKind::ALL.into_iter().max_by_key(|kind| {
+            let elements = self.of_kind(*kind).iter();
+            elements
+                .map(|element| element.json().to_text().len())
+                .sum::<usize>()
+        });
+        let Some(kind) = longest.filter(|kind| !self.of_kind(*kind).is_empty()) else {
+            return false;
+        };
+        let half = self.of_kind(kind).len() / 2;
+        self.of_kind_mut(kind).truncate(half);
+        self.unread.insert(kind);
+        true
     }
 
     /// The same for the same elements, and another one for any others.
@@ -85,6 +122,7 @@ impl Inventory {
                 all.extend(Digest::of(element.json().to_text()).as_bytes());
             }
             all.extend(self.of_kind(kind).len().to_be_bytes());
+            all.push(u8::from(self.unread.contains(&kind)));
         }
         Digest::of(all)
     }
@@ -209,6 +247,9 @@ pub fn merge_inventory(
                 severity,
                 quarantined: !entry.state.is_accepted(),
             });
+        }
+        if inventory.unread.contains(&kind) {
+            continue;
         }
         changes.missing.extend(
             entries

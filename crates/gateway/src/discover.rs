@@ -14,6 +14,7 @@ use wire::mcp::json::{Json, Object};
 use wire::mcp::{SseParser, method, version};
 
 pub(crate) use self::reading::Reading;
+pub use self::reading::Unread;
 
 use self::ask::{Look, NoAnswer, client_capabilities, client_info, is_stream, principal};
 use crate::settings::{Limits, Upstream};
@@ -29,6 +30,8 @@ const PAGES_MAX: usize = 100;
 pub struct Discovered {
     /// What it lists.
     pub inventory: Inventory,
+    /// The lists that could not be read to their end.
+    pub unread: Vec<Unread>,
     /// Whether it was read in the modern era: an HTTP server that speaks both is read in the legacy one.
     pub modern: bool,
     /// What it calls itself. Proves nothing.
@@ -61,6 +64,7 @@ pub async fn discover(upstream: &Upstream, limits: &Limits) -> Result<Discovered
         let found = stdio::discover(settings).await?;
         return Ok(Discovered {
             inventory: found.inventory,
+            unread: found.unread,
             modern: found.modern,
             server_name: found.server_name,
         });
@@ -114,11 +118,17 @@ impl Look {
             };
             let offered = opening.get("capabilities");
             if offered.is_some_and(|offered| offered.get(capability).is_some()) {
-                self.read_list(kind, &mut reading).await?;
+                match self.read_list(kind, &mut reading).await {
+                    Ok(()) => {}
+                    Err(DiscoverError::NotMcp(reason)) => reading.leave_out(kind, reason),
+                    Err(error) => return Err(error),
+                }
             }
         }
+        let (inventory, unread) = reading.finish();
         Ok(Discovered {
-            inventory: reading.finish(),
+            inventory,
+            unread,
             modern: self.era == Era::Modern,
             server_name,
         })

@@ -28,7 +28,7 @@ mod upstream;
 mod upstream_error;
 
 pub use body::{BoxBody, BoxError};
-pub use discover::{DiscoverError, Discovered, discover};
+pub use discover::{DiscoverError, Discovered, Unread, discover};
 pub use feeds::Feeds;
 pub use gateway::{Claim, Gateway};
 pub use record::{CallRecorded, ListCount, Outcome};

@@ -36,8 +36,12 @@ const NAME_CHARS_MAX: usize = 60;
 pub struct PublishedInventory {
     /// The policy that is in force now.
     pub policy: Policy,
+    /// Its revision.
+    pub revision: i64,
     /// What is not as it was mapped.
     pub changes: InventoryChanges,
+    /// Whether the same inventory should be published again soon: not all of it was kept.
+    pub again: bool,
 }
 
 /// Why an inventory was not put into the policy.
@@ -80,12 +84,19 @@ pub async fn publish(
             && let Some(at) = store.inventory_published_at(slug).await?
             && now < at.after(REVISION_EVERY)
         {
-            let policy = server.policy;
-            return Ok(PublishedInventory { policy, changes });
+            return Ok(PublishedInventory {
+                policy: server.policy,
+                revision: server.policy_revision,
+                changes,
+                again: true,
+            });
         }
         let kept = store.list_definitions(slug).await?;
         let mut seen = seen(&kept, &policy, inventory, now);
         seen.took_at = may_wait.then_some(now);
+        let again =
+            seen.kept.len() >= KEPT_AT_ONCE_MAX || seen.listing.len() >= LISTINGS_AT_ONCE_MAX;
+        let mut revision = server.policy_revision;
         let published = (policy != server.policy).then_some(&policy);
         if published.is_some() || !seen.is_empty() {
             let event = AuditEvent {
@@ -101,7 +112,7 @@ pub async fn publish(
                 .publish_inventory(slug, server.policy_revision, published, seen, event)
                 .await?
             {
-                PublishOutcome::Published(_) => {}
+                PublishOutcome::Published(published) => revision = published,
                 PublishOutcome::Stale(_) => continue,
                 PublishOutcome::Unknown => return Err(InventoryError::Gone(slug.clone())),
             }
@@ -114,7 +125,12 @@ pub async fn publish(
                 "an earlier release kept nothing to compare these with: they are accepted as they are listed now; look at them"
             );
         }
-        return Ok(PublishedInventory { policy, changes });
+        return Ok(PublishedInventory {
+            policy,
+            revision,
+            changes,
+            again,
+        });
     }
     Err(InventoryError::Contended(slug.clone()))
 }
@@ -234,6 +250,7 @@ fn seen(
         }
     }
     // What is not listed any more cannot be approved.
+    known.retain(|(kind, _), _| !inventory.unread.contains(kind));
     for versions in known.values() {
         note_listings(&mut seen.listing, versions, None, now);
     }

@@ -1,7 +1,7 @@
 use authz::Inventory;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wire::gateway::{ActivityReport, ManifestAnswer};
+use wire::gateway::{ActivityReport, MANIFEST_BYTES_MAX, ManifestAnswer};
 use wire::mcp::json::{Json, Object};
 use wire::oauth::Jwk;
 
@@ -17,10 +17,7 @@ impl OwnServer {
         &self,
         inventory: &Inventory,
     ) -> Result<ManifestAnswer, AuthorityError> {
-        let manifest: Object = [("inventory", Json::from(inventory.to_object()))]
-            .into_iter()
-            .collect();
-        let body = Json::from(manifest).to_string();
+        let body = manifest(inventory, MANIFEST_BYTES_MAX);
         read(self.post_json("manifest", body.into()).await?)
     }
 
@@ -44,6 +41,65 @@ impl OwnServer {
     }
 }
 
+/// As much of it as an authority takes.
+fn manifest(inventory: &Inventory, bytes_max: usize) -> String {
+    let write = |inventory: &Inventory| {
+        let inventory = Json::from(inventory.to_object());
+        let manifest: Object = [("inventory", inventory)].into_iter().collect();
+        Json::from(manifest).to_string()
+    };
+    let mut body = write(inventory);
+    let mut shorter = None;
+    while body.len() > bytes_max {
+        let shorter = shorter.get_or_insert_with(|| inventory.clone());
+        if !shorter.shorten() {
+            break;
+        }
+        body = write(shorter);
+    }
+    body
+}
+
 fn read<T: DeserializeOwned>(answer: Value) -> Result<T, AuthorityError> {
     serde_json::from_value(answer).map_err(|_| AuthorityError::Unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::mcp::definition::{Definition, ListKind};
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_would_be_too_large_keeps_its_tools_and_says_what_it_lacks() {
+        let of = |kind: ListKind, number: usize| {
+            let name = Json::from(format!("x{number:04}"));
+            Definition::read(kind, Json::object([(kind.identity_member(), name)]))
+        };
+        let whole = Inventory {
+            tools: (0..10)
+                .filter_map(|number| of(ListKind::Tools, number))
+                .collect(),
+            resources: (0..1000)
+                .filter_map(|number| of(ListKind::Resources, number))
+                .collect(),
+            ..Inventory::default()
+        };
+        let parsed = |bytes_max: usize| {
+            let body = manifest(&whole, bytes_max);
+            assert!(body.len() <= bytes_max);
+            let limits = wire::mcp::Limits::default();
+            let read = wire::mcp::parse_strict(body.as_bytes(), &limits);
+            let read = read
+                .ok()
+                .and_then(|body| Inventory::from_object(body.get("inventory")?.as_object()?).ok());
+            read.unwrap_or_default()
+        };
+        assert_eq!(parsed(1_000_000), whole);
+        let shorter = parsed(4_000);
+        assert_eq!(shorter.tools, whole.tools);
+        assert!(shorter.resources.len() > 10 && shorter.resources.len() < 1000);
+        assert_eq!(shorter.unread, [ListKind::Resources].into());
+        assert!(parsed(300).tools.len() < 10);
+    }
 }

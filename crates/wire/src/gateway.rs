@@ -57,6 +57,9 @@ pub struct AliasNonce {
     pub nonce: String,
 }
 
+/// The largest manifest that an authority takes: the definitions of a few thousand tools.
+pub const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// What came of an inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ManifestAnswer {
@@ -69,6 +72,12 @@ pub struct ManifestAnswer {
     /// Elements whose definition is another one than when they were mapped.
     #[serde(default)]
     pub changed: Vec<String>,
+    /// The revision of the policy that it was held against, and of which it is a part now.
+    #[serde(default)]
+    pub revision: i64,
+    /// Whether the same should be told again soon, since not all of it was kept.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// What the id of a key begins with that a gateway made: no key of an authority does.

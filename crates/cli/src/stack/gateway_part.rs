@@ -75,7 +75,9 @@ impl GatewayPart {
         tasks.spawn(follow_key(gateway.clone(), supply.identity_key));
 
         let elsewhere = match &supply.manifest {
-            Manifest::Elsewhere(servers) => Arc::clone(servers),
+            Manifest::Elsewhere(servers) => {
+                servers.iter().map(|(server, _)| server.clone()).collect()
+            }
             Manifest::Store { .. } => Arc::default(),
         };
         let (found, first_looks) = mpsc::channel(FIRST_LOOKS_MAX);

@@ -21,6 +21,10 @@ pub struct Mapped {
     pub hidden: Vec<String>,
     /// Elements whose definition is another one than when they were mapped.
     pub changed: Vec<String>,
+    /// The revision of the policy that it was held against.
+    pub revision: i64,
+    /// Whether the same should be told again soon: not all of it was kept.
+    pub again: bool,
     /// Each scope with the tools behind it.
     pub scopes: Vec<(String, Vec<String>)>,
     /// Other kinds of elements, such as `3 prompts`.
@@ -47,7 +51,11 @@ pub async fn publish(
     let now = clock.now();
     let published =
         oauth::inventory::publish(store, now, slug, inventory, overrides, use_good_words).await?;
-    Ok(mapped(&published.policy, inventory, &published.changes))
+    Ok(Mapped {
+        revision: published.revision,
+        again: published.again,
+        ..mapped(&published.policy, inventory, &published.changes)
+    })
 }
 
 /// What is so without asking the upstream.
@@ -112,6 +120,7 @@ fn mapped(policy: &Policy, inventory: &Inventory, changes: &InventoryChanges) ->
                 many => Some(format!("{many} {word}s")),
             })
             .collect(),
+        ..Mapped::default()
     }
 }
 

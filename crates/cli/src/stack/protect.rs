@@ -1,7 +1,7 @@
 //! Which MCP server this start adds or updates.
 
 use anyhow::{Context as _, anyhow, bail};
-use authz::{Inventory, Policy};
+use authz::{Inventory, ListKind, Policy};
 use base::Clock;
 use domain::{AuditEvent, AuditEventKind, McpServer, ServerSettings, ServerSlug, Upstream};
 use gateway::DiscoverError;
@@ -146,6 +146,11 @@ pub async fn look(
     let upstream = upstreams::of(&server.into(), env, None, terminal)?;
     match gateway::discover(&upstream, &gateway::Limits::default()).await {
         Ok(found) => {
+            let mut unread = found.unread.iter();
+            if let Some(tools) = unread.find(|unread| unread.kind == ListKind::Tools) {
+                let reason = news::reason(&tools.reason);
+                bail!("{shown} cannot be protected: {reason}");
+            }
             inventory::check_overrides(&found.inventory, overrides)?;
             Ok(Some(found.inventory))
         }

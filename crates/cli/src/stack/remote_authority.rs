@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,7 +20,7 @@ use wire::oauth::Jwk;
 use super::activity_report;
 use super::own_identity_key::OwnIdentityKey;
 use super::served::Served;
-use super::supply::{Manifest, Supply};
+use super::supply::{Heard, Manifest, Supply};
 
 /// How often the public half of our key is said; the authority lists it for five minutes.
 const SAY_KEY_EVERY: Duration = Duration::from_secs(60);
@@ -67,6 +68,7 @@ impl RemoteAuthority {
         let (served, reader) = watch::channel(Vec::new());
         let known = Arc::new(watch::Sender::new(BTreeMap::new()));
         let mut feeds = HashMap::new();
+        let mut told_by = Vec::new();
         for server in &*servers {
             let (publisher, feed) = sdk::policy_feed(Arc::clone(clock));
             feeds.insert(server.slug().to_owned(), feed);
@@ -76,7 +78,9 @@ impl RemoteAuthority {
                 known: Arc::clone(&known),
                 served: served.clone(),
                 followed: false,
+                heard: Arc::default(),
             };
+            told_by.push((server.clone(), Arc::clone(&told.heard)));
             let (said, mut heard) = watch::channel(false);
             tasks.spawn(say_key(server.clone(), key.public.clone(), said));
             tasks.spawn(async move {
@@ -98,7 +102,7 @@ impl RemoteAuthority {
             served: reader,
             identity_key: key_reader,
             opaque_tokens: Arc::new(Introspection::new(servers.iter().cloned())),
-            manifest: Manifest::Elsewhere(servers),
+            manifest: Manifest::Elsewhere(told_by.into()),
             calls,
         })
     }
@@ -112,13 +116,17 @@ struct Told {
     known: Arc<watch::Sender<Known>>,
     served: watch::Sender<Vec<Served>>,
     followed: bool,
+    heard: Arc<Heard>,
 }
 
 impl Told {
     fn hear(&mut self, news: FeedNews<'_>) {
         match news {
             FeedNews::Slice(slice) => {
+                let revision = slice.server.policy_revision;
+                self.heard.revision.store(revision, Ordering::Relaxed);
                 if !std::mem::replace(&mut self.followed, true) {
+                    self.heard.followed.fetch_add(1, Ordering::Relaxed);
                     tracing::info!(mcp.server = self.slug, "the policy feed is followed");
                 }
                 match served(slice) {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use authz::Inventory;
 use base::Clock;
@@ -44,14 +45,28 @@ pub enum Manifest {
         /// Makes the policy feed look at once.
         wake: Arc<Notify>,
     },
-    /// At an authority elsewhere.
-    Elsewhere(Arc<[OwnServer]>),
+    /// At an authority elsewhere, which says by each feed what is in force.
+    Elsewhere(Arc<[(OwnServer, Arc<Heard>)]>),
+}
+
+/// What was heard in the feed of one MCP server.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// How often it was followed anew: the authority may be another release since.
+    pub followed: AtomicU64,
+    /// The revision of the policy in force.
+    pub revision: AtomicI64,
 }
 
 impl Manifest {
-    /// Whether the authority is another process.
-    pub fn is_elsewhere(&self) -> bool {
-        matches!(self, Self::Elsewhere(_))
+    /// What the feed of a server said, when the authority is another process.
+    pub fn heard(&self, slug: &ServerSlug) -> Option<&Heard> {
+        let Self::Elsewhere(servers) = self else {
+            return None;
+        };
+        let mut servers = servers.iter();
+        let found = servers.find(|(server, _)| server.slug() == slug.as_str());
+        found.map(|(_, heard)| &**heard)
     }
 
     /// Publishes what an upstream offers; says what came of it.
@@ -73,9 +88,9 @@ impl Manifest {
                 Ok(mapped)
             }
             Self::Elsewhere(servers) => {
-                let server = servers
+                let (server, _) = servers
                     .iter()
-                    .find(|server| server.slug() == slug.as_str())
+                    .find(|(server, _)| server.slug() == slug.as_str())
                     .ok_or("it has no credential here")?;
                 let told = server
                     .publish_inventory(inventory)
@@ -85,6 +100,8 @@ impl Manifest {
                     tools: told.tools,
                     hidden: told.hidden,
                     changed: told.changed,
+                    revision: told.revision,
+                    again: told.again,
                     ..Mapped::default()
                 })
             }

@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use authz::Inventory;
+use authz::{Inventory, ListKind};
 use base::{Digest, OsRandom, Random as _};
 use domain::ServerSlug;
 use gateway::{DiscoverError, Limits, Upstream};
@@ -27,6 +28,8 @@ const LOOK_MAX: Duration = Duration::from_secs(120);
 const COMMAND_FACTOR: u32 = 12;
 /// An authority elsewhere is told the same again after this.
 const TELL_AGAIN_EVERY: Duration = Duration::from_secs(3600);
+/// Whatever was not kept whole is told again after this.
+const REST_AFTER: Duration = Duration::from_secs(60);
 
 /// Looks at one upstream until it has answered once, and maps what it offers; then again and again.
 pub struct Watch {
@@ -63,7 +66,24 @@ pub struct Seen {
 /// What an authority elsewhere was told last. Whole it may be of any size.
 struct Published {
     inventory: Digest,
+    /// How often its feed had been followed anew.
+    followed: u64,
+    /// The policy that it is a part of since.
+    revision: i64,
+    again: bool,
     at: Instant,
+}
+
+impl Published {
+    /// Whether it need not hear of `inventory`: it did, kept all of it, is the same authority still, and the policy that is
+    /// in force is no later one, in which something may be missing.
+    fn is_enough(&self, inventory: Digest, followed: u64, revision: i64) -> bool {
+        self.inventory == inventory
+            && !self.again
+            && self.followed == followed
+            && revision <= self.revision
+            && self.at.elapsed() < TELL_AGAIN_EVERY
+    }
 }
 
 impl Watch {
@@ -74,6 +94,7 @@ impl Watch {
         loop {
             let outcome = self.look(found.take()).await;
             let worked = outcome.is_ok();
+            let again = outcome.as_ref().is_ok_and(|seen| seen.mapped.again);
             match first.take() {
                 Some(first) => {
                     let slug = self.slug.clone();
@@ -88,22 +109,26 @@ impl Watch {
                 None => {}
             }
             if worked {
-                return self.go_on().await;
+                return self.go_on(again).await;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Looks again on a schedule, and when the gateway noticed something; what that finds is told when it is news.
-    async fn go_on(&self) {
+    /// Looks again on a schedule, and when the gateway noticed something; what that finds is told when it is news. `again`: not
+    /// all of the first look was kept.
+    async fn go_on(&self, again: bool) {
         let mut told = digest_of(&[], &[]);
         let mut published: Option<Published> = None;
         let mut pause = NOTICE_PAUSE;
+        let mut rest_after = again.then_some(REST_AFTER);
         let mut looked = Instant::now();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(self.next_pause()) => pause = NOTICE_PAUSE,
+                () = tokio::time::sleep(self.next_pause().min(rest_after.unwrap_or(Duration::MAX))) => {
+                    pause = NOTICE_PAUSE;
+                }
                 () = self.changes.notified() => {
                     pause = match looked.elapsed() < NOTICE_PAUSE_MAX * self.factor() {
                         true => (pause * 2).min(NOTICE_PAUSE_MAX),
@@ -126,6 +151,7 @@ impl Watch {
                     continue;
                 }
             };
+            rest_after = mapped.again.then_some(REST_AFTER);
             let news = digest_of(&mapped.hidden, &mapped.changed);
             if news != told {
                 self.tell_news(&mapped.hidden, &mapped.changed);
@@ -139,21 +165,25 @@ impl Watch {
         &self,
         published: &mut Option<Published>,
     ) -> Result<Option<Mapped>, String> {
-        let inventory = self.inventory().await?;
-        if !self.manifest.is_elsewhere() {
+        let inventory = self.inventory(false).await?;
+        let Some(heard) = self.manifest.heard(&self.slug) else {
             let mapped = self.manifest.publish(&self.slug, &inventory, &[]).await?;
             return Ok(Some(mapped));
-        }
+        };
         let digest = inventory.digest();
-        let is_known = published.as_ref().is_some_and(|known| {
-            known.inventory == digest && known.at.elapsed() < TELL_AGAIN_EVERY
-        });
-        if is_known {
+        let followed = heard.followed.load(Ordering::Relaxed);
+        let revision = heard.revision.load(Ordering::Relaxed);
+        let known = published.as_ref();
+        if known.is_some_and(|known| known.is_enough(digest, followed, revision)) {
             return Ok(None);
         }
         let mapped = self.manifest.publish(&self.slug, &inventory, &[]).await?;
         *published = Some(Published {
             inventory: digest,
+            followed,
+            // An earlier release does not say it.
+            revision: mapped.revision.max(revision),
+            again: mapped.again,
             at: Instant::now(),
         });
         Ok(Some(mapped))
@@ -192,17 +222,29 @@ impl Watch {
         }
     }
 
-    async fn inventory(&self) -> Result<Inventory, String> {
-        gateway::discover(&self.upstream, &Limits::default())
+    /// What is mapped at the first look is mapped without a person: then no tool may be missing that comes later as a new one.
+    async fn inventory(&self, is_first: bool) -> Result<Inventory, String> {
+        let found = gateway::discover(&self.upstream, &Limits::default())
             .await
-            .map(|found| found.inventory)
-            .map_err(|error| news::reason(&error.to_string()))
+            .map_err(|error| news::reason(&error.to_string()))?;
+        for unread in found.unread {
+            if is_first && unread.kind == ListKind::Tools {
+                return Err(news::reason(&unread.reason));
+            }
+            tracing::warn!(
+                server = %self.slug,
+                list = unread.kind.method(),
+                reason = news::reason(&unread.reason),
+                "a list of an upstream could not be read to its end; what was read is looked at"
+            );
+        }
+        Ok(found.inventory)
     }
 
     async fn look(&self, found: Option<Inventory>) -> Result<Seen, String> {
         let inventory = match found {
             Some(inventory) => inventory,
-            None => self.inventory().await?,
+            None => self.inventory(true).await?,
         };
         let publishing = self
             .manifest
@@ -252,4 +294,27 @@ fn digest_of(hidden: &[String], changed: &[String]) -> Digest {
     }
     all.extend(hidden.len().to_be_bytes());
     Digest::of(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_elsewhere_hears_the_same_again_when_it_may_not_have_it() {
+        let (this, other) = (Digest::of("this"), Digest::of("other"));
+        let published = |again: bool| Published {
+            inventory: this,
+            followed: 1,
+            revision: 7,
+            again,
+            at: Instant::now(),
+        };
+        assert!(published(false).is_enough(this, 1, 7));
+        assert!(published(false).is_enough(this, 1, 6), "it comes yet");
+        assert!(!published(false).is_enough(other, 1, 7));
+        assert!(!published(false).is_enough(this, 2, 7), "an authority anew");
+        assert!(!published(false).is_enough(this, 1, 8), "another policy");
+        assert!(!published(true).is_enough(this, 1, 7));
+    }
 }

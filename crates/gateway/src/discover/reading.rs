@@ -10,6 +10,16 @@ const LISTED_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) struct Reading {
     inventory: Inventory,
     bytes: usize,
+    unread: Vec<Unread>,
+}
+
+/// A list that could not be read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// Which.
+    pub kind: ListKind,
+    /// Why not, in words.
+    pub reason: String,
 }
 
 impl Reading {
@@ -32,9 +42,15 @@ impl Reading {
         added.map_err(|too_large| too_large.to_string())
     }
 
-    /// All that was read.
-    pub(crate) fn finish(self) -> Inventory {
-        self.inventory
+    /// Goes on without the rest of a list: a server must not keep its tools from being looked at by too many resources.
+    pub(crate) fn leave_out(&mut self, kind: ListKind, reason: String) {
+        self.inventory.unread.insert(kind);
+        self.unread.push(Unread { kind, reason });
+    }
+
+    /// All that was read, and what was not.
+    pub(crate) fn finish(self) -> (Inventory, Vec<Unread>) {
+        (self.inventory, self.unread)
     }
 }
 
@@ -70,6 +86,7 @@ mod tests {
         let mut other = Reading {
             inventory: reading.inventory.clone(),
             bytes: reading.bytes,
+            unread: Vec::new(),
         };
         let refused = other.add_page(ListKind::Tools, &page("d", quarter + 1));
         assert!(refused.is_err_and(|words| words.contains("64 MiB")));
@@ -78,7 +95,7 @@ mod tests {
             Ok(())
         );
         // What nobody judges counts, and is not kept.
-        let inventory = reading.finish();
+        let (inventory, _) = reading.finish();
         assert_eq!(inventory.tools.len(), 4);
         assert!(
             inventory

@@ -11,7 +11,7 @@ use super::StdioSettings;
 use super::child::Child;
 use super::modern::{every_capability, probe, with_envelope};
 use crate::DiscoverError;
-use crate::discover::Reading;
+use crate::discover::{Reading, Unread};
 
 /// Pages of one list that are read.
 const PAGES_MAX: usize = 100;
@@ -23,6 +23,8 @@ const IDLE: Duration = Duration::from_secs(10 * 60);
 pub struct StdioFound {
     /// What it lists.
     pub inventory: Inventory,
+    /// The lists that could not be read to their end.
+    pub unread: Vec<Unread>,
     /// Whether it speaks the modern era.
     pub modern: bool,
     /// What it calls itself. Proves nothing.
@@ -139,11 +141,17 @@ impl Look {
                 ListKind::Prompts => "prompts",
             };
             if capabilities.is_some_and(|all| all.get(capability).is_some()) {
-                self.read_list(kind, &mut reading).await?;
+                match self.read_list(kind, &mut reading).await {
+                    Ok(()) => {}
+                    Err(Failure::NotMcp(reason)) => reading.leave_out(kind, reason),
+                    Err(failure) => return Err(failure),
+                }
             }
         }
+        let (inventory, unread) = reading.finish();
         Ok(StdioFound {
-            inventory: reading.finish(),
+            inventory,
+            unread,
             modern: self.modern,
             server_name,
         })

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use gateway::{DiscoverError, Limits, Upstream, discover};
+use serde_json::json;
 use testkit::echo::{Echo, EchoSettings, Hostility};
+use wire::mcp::definition::ListKind;
 
 fn limits() -> Limits {
     Limits {
@@ -102,4 +104,26 @@ async fn what_cannot_be_read_is_said_in_words() {
     .await
     .unwrap_err();
     assert!(matches!(error, DiscoverError::Unreachable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn too_many_resources_keep_nobody_from_looking_at_the_tools() {
+    for (count, is_whole) in [(10_000, true), (10_001, false)] {
+        let echo = recording(|echo| {
+            let resource = |number| json!({"uri": format!("file:///{number}"), "name": "a file"});
+            echo.resources = (0..count).map(resource).collect();
+            echo.page_size = 5_000;
+        })
+        .await;
+        let found = discover(&upstream(&echo.url()), &limits()).await.unwrap();
+        assert_eq!(found.inventory.tools.len(), 3);
+        assert_eq!(found.inventory.prompts.len(), 1);
+        assert_eq!(found.inventory.resources.len(), 10_000);
+        let unread: Vec<_> = found.unread.iter().map(|one| one.kind).collect();
+        match is_whole {
+            true => assert_eq!(unread, []),
+            false => assert_eq!(unread, [ListKind::Resources]),
+        }
+        assert_eq!(found.inventory.unread, unread.into_iter().collect());
+    }
 }

@@ -474,3 +474,19 @@ async fn the_accepted_definition_waits_again_after_a_no_when_it_was_gone_meanwhi
     rig.decide(Verdict::Approve, &first).await.unwrap();
     assert!(rig.entry("add").await.state.is_accepted());
 }
+
+#[tokio::test]
+async fn what_waits_of_a_list_that_was_not_read_to_its_end_goes_on_waiting() {
+    let rig = Rig::new().await;
+    let (add, new) = (tool("add", "Adds."), tool("new", "New."));
+    rig.look(&tools([add.clone()])).await;
+    rig.look(&tools([add.clone(), new])).await;
+    let mut listed = tools([add]);
+    listed.unread.insert(ListKind::Tools);
+    let published = rig.look(&listed).await;
+    assert!(published.changes.missing.is_empty());
+    assert_eq!(rig.states("new").await, [DefinitionState::Pending]);
+    listed.unread.clear();
+    rig.look(&listed).await;
+    assert_eq!(rig.states("new").await, []);
+}

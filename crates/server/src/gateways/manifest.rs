@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::json;
-use wire::gateway::{IDENTITY_KEY_ID, ManifestAnswer};
+use wire::gateway::{IDENTITY_KEY_ID, MANIFEST_BYTES_MAX, ManifestAnswer};
 use wire::mcp::json::{Limits, Object, parse_strict};
 use wire::oauth::{Jwk, JwkSet};
 
@@ -14,9 +14,6 @@ use super::feed::{authenticated, step};
 use super::read_json;
 use crate::app::{AppState, InServer};
 use crate::respond;
-
-/// The largest manifest: the definitions of a few thousand tools.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How long a gateway's key is listed after it was said last.
 const KEY_LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -38,9 +35,9 @@ pub(crate) async fn post(
     let (parts, body) = request.into_parts();
     let step = step("manifest", &server, &parts.headers);
     let refuse = |error: Error| respond::oauth_error(&app, step, &error);
-    let body = read_json(&app, step, &parts.headers, body, BODY_BYTES_MAX).await?;
+    let body = read_json(&app, step, &parts.headers, body, MANIFEST_BYTES_MAX).await?;
     let limits = Limits {
-        bytes_max: BODY_BYTES_MAX,
+        bytes_max: MANIFEST_BYTES_MAX,
         ..Limits::default()
     };
     let manifest = parse_strict(&body, &limits).map_err(|error| {
@@ -105,6 +102,8 @@ async fn publish(
         changed: (published.changes.changed.into_iter())
             .map(|drifted| drifted.identity)
             .collect(),
+        revision: published.revision,
+        again: published.again,
     })
 }
 
