@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use authz::{Inventory, ListKind, Policy, fingerprint, is_comparable};
 use base::{Clock, Random};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, header};
 use http_body::Body;
-use sdk::{Addresses, Refusal, allow_reading, wrong_host};
+use sdk::{Addresses, Refusal, Suspended, allow_reading, wrong_host};
 use tokio::sync::{Notify, mpsc, watch};
 use tower_service::Service;
 
@@ -144,6 +145,22 @@ impl Gateway {
         self.inner.servers.routes().server(slug).is_some()
     }
 
+    /// Denies what of `found`, the inventory of this MCP server, is not as it was accepted: the authority could not be told, and
+    /// cannot say how grave it is. With nothing, what was denied so before is as the authority has it.
+    pub fn suspend_changed(&self, slug: &str, found: Option<&Inventory>) {
+        let routes = self.inner.servers.routes();
+        let Some(server) = routes.server(slug) else {
+            return;
+        };
+        let in_force = server.protected.last_in_force();
+        let policy = in_force.as_ref().map(|in_force| &in_force.server().policy);
+        let suspended = match (policy, found) {
+            (Some(policy), Some(found)) => changed(policy, found),
+            _ => Vec::new(),
+        };
+        server.protected.suspend(suspended);
+    }
+
     /// Is notified when the upstream of this MCP server should be looked at again: it said that a list changed, or listed
     /// something otherwise than it was accepted. One notice is kept for whoever comes later.
     pub fn upstream_changes(&self, slug: &str) -> Arc<Notify> {
@@ -233,4 +250,22 @@ where
         let gateway = self.clone();
         Box::pin(async move { Ok(gateway.handle(request).await) })
     }
+}
+
+/// What is listed otherwise than `policy` has it.
+fn changed(policy: &Policy, found: &Inventory) -> Vec<Suspended> {
+    let all = ListKind::ALL
+        .into_iter()
+        .flat_map(|kind| found.of_kind(kind));
+    all.filter_map(|listed| {
+        let entry = policy.entries(listed.kind()).get(listed.identity())?;
+        let accepted = entry.fingerprint.as_ref()?;
+        let is_changed = is_comparable(accepted) && *accepted != fingerprint(listed);
+        is_changed.then(|| Suspended {
+            kind: listed.kind(),
+            identity: listed.identity().to_owned(),
+            fingerprint: accepted.clone(),
+        })
+    })
+    .collect()
 }

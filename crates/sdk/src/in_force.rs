@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-use authz::{FeedSnapshot, ServerSnapshot, VerifyingKeys};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use authz::{EntryState, FeedSnapshot, ListKind, QuarantineFrom, ServerSnapshot, VerifyingKeys};
 use base::Timestamp;
 
 use crate::mcp_session::SessionBinding;
@@ -15,6 +15,7 @@ use crate::{Principal, VerifiedCaller};
 pub struct InForce {
     feed: Arc<FeedSnapshot>,
     server: Arc<ServerSnapshot>,
+    suspended: Arc<Vec<Suspended>>,
     pub(crate) keys: Arc<VerifyingKeys>,
     pub(crate) sessions: Arc<SessionBinding>,
     pub(crate) tokens: Arc<TokenCache>,
@@ -38,12 +39,24 @@ impl InForce {
     }
 }
 
+/// An element that was seen to be another one than was accepted, while the authority could not be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspended {
+    /// Of which list.
+    pub kind: ListKind,
+    /// Its name, URI or URI template.
+    pub identity: String,
+    /// Of the definition that was accepted: another policy, in which another one is, ends it.
+    pub fingerprint: String,
+}
+
 /// One MCP server's view of the feed. Prepares a snapshot once, when it is first used.
 #[derive(Debug)]
 pub(crate) struct ServerFeed {
     slug: String,
     feed: PolicyFeed,
     prepared: ArcSwapOption<InForce>,
+    suspended: ArcSwap<Vec<Suspended>>,
 }
 
 impl ServerFeed {
@@ -52,6 +65,7 @@ impl ServerFeed {
             slug: slug.to_owned(),
             feed,
             prepared: ArcSwapOption::empty(),
+            suspended: ArcSwap::default(),
         }
     }
 
@@ -72,15 +86,25 @@ impl ServerFeed {
         self.prepared(self.feed.last()?).ok()
     }
 
+    pub(crate) fn suspend(&self, suspended: Vec<Suspended>) {
+        if **self.suspended.load() != suspended {
+            self.suspended.store(Arc::new(suspended));
+        }
+    }
+
     fn prepared(&self, feed: Arc<FeedSnapshot>) -> Result<Arc<InForce>, FeedGap> {
         let before = self.prepared.load();
+        let suspended = self.suspended.load_full();
         if let Some(before) = &*before
             && Arc::ptr_eq(&before.feed, &feed)
+            && Arc::ptr_eq(&before.suspended, &suspended)
         {
             return Ok(Arc::clone(before));
         }
         let server = feed.servers.get(&self.slug).ok_or(FeedGap::UnknownServer)?;
-        let prepared = Arc::new(prepare(Arc::clone(server), feed.clone(), before.as_deref()));
+        let server = quarantined(server, &suspended);
+        let prepared = prepare(server, feed.clone(), suspended, before.as_deref());
+        let prepared = Arc::new(prepared);
         self.prepared.store(Some(Arc::clone(&prepared)));
         Ok(prepared)
     }
@@ -89,6 +113,7 @@ impl ServerFeed {
 fn prepare(
     server: Arc<ServerSnapshot>,
     feed: Arc<FeedSnapshot>,
+    suspended: Arc<Vec<Suspended>>,
     before: Option<&InForce>,
 ) -> InForce {
     let same_keys = before.filter(|before| before.server.keys == server.keys);
@@ -116,5 +141,94 @@ fn prepare(
         ),
         feed,
         server,
+        suspended,
+    }
+}
+
+/// As the authority would have it, had it been told.
+fn quarantined(server: &Arc<ServerSnapshot>, suspended: &[Suspended]) -> Arc<ServerSnapshot> {
+    let mut server = Arc::clone(server);
+    if server.policy.quarantine_from == QuarantineFrom::Never {
+        return server;
+    }
+    for one in suspended {
+        let entries = server.policy.entries(one.kind);
+        let entry = entries.get(&one.identity);
+        if entry.is_some_and(|entry| entry.fingerprint.as_ref() == Some(&one.fingerprint)) {
+            let entries = Arc::make_mut(&mut server).policy.entries_mut(one.kind);
+            if let Some(entry) = entries.get_mut(&one.identity) {
+                entry.state = EntryState::Quarantined;
+            }
+        }
+    }
+    server
+}
+
+#[cfg(test)]
+mod tests {
+    use authz::{Entry, Policy, Requirement, Revocations};
+    use base::Secret;
+    use testkit::MovableClock;
+    use wire::oauth::JwkSet;
+
+    use super::*;
+    use crate::policy_feed;
+
+    fn snapshot(fingerprint: &str, quarantine_from: QuarantineFrom) -> Arc<FeedSnapshot> {
+        let entry = Entry {
+            requirement: Requirement::Public,
+            fingerprint: Some(fingerprint.to_owned()),
+            ..Entry::default()
+        };
+        let server = ServerSnapshot {
+            slug: "todo".into(),
+            name: "Todo".into(),
+            issuer: "https://a.example".into(),
+            resource: "https://a.example/mcp/todo".into(),
+            policy: Policy {
+                tools: [("add".to_owned(), entry)].into(),
+                quarantine_from,
+                ..Policy::default()
+            },
+            policy_revision: 1,
+            keys: JwkSet::default(),
+            revocations: Revocations::default(),
+            documentation_url: None,
+            former_resources: Vec::new(),
+            former_issuers: Vec::new(),
+            session_mac_key: Secret::new(vec![1]),
+        };
+        Arc::new(FeedSnapshot {
+            change: 1,
+            servers: [("todo".to_owned(), Arc::new(server))].into(),
+        })
+    }
+
+    #[test]
+    fn what_is_suspended_is_quarantined_until_another_definition_is_the_accepted_one() {
+        let (publisher, feed) = policy_feed(Arc::new(MovableClock::default()));
+        let feed = ServerFeed::new("todo", feed);
+        let is_accepted = || {
+            let in_force = feed.last_in_force();
+            in_force.is_some_and(|now| now.server().policy.tools["add"].state.is_accepted())
+        };
+        let suspended = Suspended {
+            kind: ListKind::Tools,
+            identity: "add".to_owned(),
+            fingerprint: "2:one".to_owned(),
+        };
+        publisher.publish(snapshot("2:one", QuarantineFrom::Medium));
+        assert!(is_accepted());
+        feed.suspend(vec![suspended.clone()]);
+        assert!(!is_accepted());
+        feed.suspend(Vec::new());
+        assert!(is_accepted(), "the authority was told");
+        feed.suspend(vec![suspended]);
+        publisher.publish(snapshot("2:two", QuarantineFrom::Medium));
+        assert!(is_accepted(), "somebody approved another one");
+        publisher.publish(snapshot("2:one", QuarantineFrom::Never));
+        assert!(is_accepted(), "changes are recorded and nothing more");
+        publisher.publish(snapshot("2:one", QuarantineFrom::Medium));
+        assert!(!is_accepted());
     }
 }

@@ -39,7 +39,7 @@ pub use authority_client::{
 pub use canonical_resource::{CanonicalResource, ResourceError};
 pub use cors::{allow_reading, preflight};
 pub use feed_client::{FeedClient, FeedNews, FeedTrouble};
-pub use in_force::InForce;
+pub use in_force::{InForce, Suspended};
 pub use introspection::Introspection;
 pub use layer::{Protect, ProtectLayer};
 pub use opaque_tokens::{Exchanging, OpaqueRefusal, OpaqueTokens};

@@ -4,7 +4,7 @@ use base::{Clock, Random, Timestamp};
 use http::StatusCode;
 use wire::mcp::Limits;
 
-use crate::in_force::ServerFeed;
+use crate::in_force::{ServerFeed, Suspended};
 use crate::opaque_tokens::OpaqueExchange;
 use crate::policy_feed::PolicyFeed;
 use crate::resource_metadata::AskedAddress;
@@ -117,6 +117,11 @@ impl ProtectedServer {
     /// What was last in force, however old: for what only ever closes doors.
     pub fn last_in_force(&self) -> Option<Arc<InForce>> {
         self.feed.last_in_force()
+    }
+
+    /// Denies these as if they were quarantined, and none that was said before, while the authority cannot be told of them.
+    pub fn suspend(&self, suspended: Vec<Suspended>) {
+        self.feed.suspend(suspended);
     }
 
     /// The feed that it is judged by.

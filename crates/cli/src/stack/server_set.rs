@@ -267,6 +267,7 @@ impl Surroundings {
             overrides,
             terminal: self.terminal.clone(),
             every: self.look_every,
+            gateway: self.gateway.clone(),
             changes: self.gateway.upstream_changes(slug.as_str()),
         }
         .run(found, self.first_looks.clone())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use authz::{Inventory, ListKind};
 use base::{Digest, OsRandom, Random as _};
 use domain::ServerSlug;
-use gateway::{DiscoverError, Limits, Upstream};
+use gateway::{DiscoverError, Gateway, Limits, Upstream};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use wire::oauth::ScopeSet;
@@ -41,6 +41,8 @@ pub struct Watch {
     pub terminal: Terminal,
     /// How long until it is looked at again.
     pub every: Duration,
+    /// Denies what changed while nobody can be told.
+    pub gateway: Gateway,
     /// It is looked at again when this says so.
     pub changes: Arc<Notify>,
 }
@@ -167,7 +169,7 @@ impl Watch {
     ) -> Result<Option<Mapped>, String> {
         let inventory = self.inventory(false).await?;
         let Some(heard) = self.manifest.heard(&self.slug) else {
-            let mapped = self.manifest.publish(&self.slug, &inventory, &[]).await?;
+            let mapped = self.publish(&inventory).await?;
             return Ok(Some(mapped));
         };
         let digest = inventory.digest();
@@ -177,7 +179,7 @@ impl Watch {
         if known.is_some_and(|known| known.is_enough(digest, followed, revision)) {
             return Ok(None);
         }
-        let mapped = self.manifest.publish(&self.slug, &inventory, &[]).await?;
+        let mapped = self.publish(&inventory).await?;
         *published = Some(Published {
             inventory: digest,
             followed,
@@ -187,6 +189,14 @@ impl Watch {
             at: Instant::now(),
         });
         Ok(Some(mapped))
+    }
+
+    /// Tells what was found. When that does not succeed, what changed is denied here until it does.
+    async fn publish(&self, inventory: &Inventory) -> Result<Mapped, String> {
+        let published = self.manifest.publish(&self.slug, inventory, &[]).await;
+        let untold = published.is_err().then_some(inventory);
+        self.gateway.suspend_changed(self.slug.as_str(), untold);
+        published
     }
 
     /// How many times less often than others this one is looked at, by the schedule and after notices.
