@@ -227,11 +227,20 @@ impl Entry {
 /// The general scope that `definition` would need, by what it says of itself and by its name: a suggestion for a person. Where
 /// the policy has it under another name by now, it is that one.
 pub fn suggested_scope(slug: &str, policy: &Policy, definition: &Definition) -> ScopeDeclaration {
-    let generic = GenericScopes::of(slug);
     let harm = match definition.kind() {
         ListKind::Tools => harm::of_tool(definition),
         ListKind::Resources | ListKind::ResourceTemplates | ListKind::Prompts => Harm::Read,
     };
+    general_scope(slug, policy, harm)
+}
+
+/// The same for what nobody knows anything of but its name: it may do all harm.
+pub fn gravest_scope(slug: &str, policy: &Policy) -> ScopeDeclaration {
+    general_scope(slug, policy, Harm::Destructive)
+}
+
+fn general_scope(slug: &str, policy: &Policy, harm: Harm) -> ScopeDeclaration {
+    let generic = GenericScopes::of(slug);
     let suggested = declaration(slug, generic.for_harm(harm).clone(), harm, &generic);
     let mut declared = policy.scopes.iter();
     let renamed = declared.find(|declared| declared.id == suggested.id);

@@ -52,7 +52,7 @@ pub use drift::{
 };
 pub use feed_message::{FeedMessage, FeedSlice};
 pub use fingerprint::{fingerprint, is_comparable, judged_members};
-pub use first_policy::{first_policy, suggested_scope};
+pub use first_policy::{first_policy, gravest_scope, suggested_scope};
 pub use grantable::{Grantable, ScopeWithheld, grantable};
 pub use inventory::{Drifted, Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};
 pub use look_alike::{KnownNames, NameFlag, as_seen, invisible_flag, mixes_alphabets};

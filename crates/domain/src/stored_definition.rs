@@ -16,6 +16,8 @@ pub struct StoredDefinition {
     pub state: DefinitionState,
     /// As it was listed, as JSON; nothing when it was too large, or was not asked for.
     pub definition: Option<String>,
+    /// How long the text is that is kept, also when it was not asked for.
+    pub text_bytes: usize,
     /// When it was listed first.
     pub seen_at: Timestamp,
     /// When that was decided.
@@ -57,13 +59,15 @@ impl StoredDefinition {
     /// `definition` as it is listed now.
     pub fn seen(definition: &Definition, state: DefinitionState, now: Timestamp) -> Self {
         let text = definition.json().to_text();
+        let text =
+            Some(text).filter(|text| text.len() <= DEFINITION_BYTES_MAX && !text.contains('\0'));
         Self {
             kind: definition.kind(),
             identity: definition.identity().to_owned(),
             fingerprint: fingerprint(definition),
             state,
-            definition: (text.len() <= DEFINITION_BYTES_MAX && !text.contains('\0'))
-                .then_some(text),
+            text_bytes: text.as_ref().map_or(0, String::len),
+            definition: text,
             seen_at: now,
             decided_at: (state != DefinitionState::Pending).then_some(now),
             unlisted_at: None,
@@ -74,6 +78,13 @@ impl StoredDefinition {
     pub fn decided(mut self, state: DefinitionState, now: Timestamp) -> Self {
         self.state = state;
         self.decided_at = Some(now);
+        self
+    }
+
+    /// By its name alone: there is no room for the text.
+    pub fn without_text(mut self) -> Self {
+        self.definition = None;
+        self.text_bytes = 0;
         self
     }
 

@@ -1,7 +1,10 @@
 //! What a person decides about the elements of an MCP server: yes or no to a definition that waits, or a requirement of
 //! their own.
 
-use authz::{Entry, EntryState, ListKind, Policy, Requirement, ScopeDeclaration, suggested_scope};
+use authz::{
+    Entry, EntryState, ListKind, Policy, Requirement, ScopeDeclaration, gravest_scope,
+    suggested_scope,
+};
 use base::Timestamp;
 use domain::{
     AuditEvent, AuditEventKind, DefinitionState, McpServer, ServerSlug, StoredDefinition,
@@ -219,8 +222,10 @@ async fn accept(
     waiting: &StoredDefinition,
     store: &Store,
 ) -> Result<(), DriftError> {
-    let definition = definition_of(waiting);
-    let suggested = suggested_scope(slug.as_str(), policy, &definition);
+    let suggested = match waiting.read() {
+        Some(definition) => suggested_scope(slug.as_str(), policy, &definition),
+        None => gravest_scope(slug.as_str(), policy),
+    };
     let entries = policy.entries(waiting.kind);
     let entry = match entries.get(&waiting.identity) {
         Some(old) => {

@@ -1,5 +1,7 @@
 //! What an upstream offers, put into the policy of its MCP server: by whoever looked at it, here or at a gateway elsewhere.
 
+mod room;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use domain::{
 use store::{Listing, PublishOutcome, SeenDefinitions, Store, StoreError};
 use wire::mcp::definition::Definition;
 use wire::oauth::ScopeSet;
+
+use self::room::Room;
 
 /// How often a policy that somebody else saved meanwhile is read again.
 const TRIES_MAX: usize = 5;
@@ -92,7 +96,7 @@ pub async fn publish(
             });
         }
         let kept = store.list_definitions(slug).await?;
-        let mut seen = seen(&kept, &policy, inventory, now);
+        let (mut seen, refused) = seen(&kept, &policy, inventory, now);
         seen.took_at = may_wait.then_some(now);
         let again =
             seen.kept.len() >= KEPT_AT_ONCE_MAX || seen.listing.len() >= LISTINGS_AT_ONCE_MAX;
@@ -116,6 +120,13 @@ pub async fn publish(
                 PublishOutcome::Stale(_) => continue,
                 PublishOutcome::Unknown => return Err(InventoryError::Gone(slug.clone())),
             }
+        }
+        if refused > 0 {
+            tracing::warn!(
+                server = %slug,
+                count = refused,
+                "more waits for a decision than is kept: these are hidden all the same, and are shown when others were decided about"
+            );
         }
         if !changes.adopted.is_empty() {
             tracing::warn!(
@@ -183,13 +194,15 @@ async fn accepted(
     Ok(found)
 }
 
-/// What of `inventory` is to be kept, beside what is.
+/// What of `inventory` is to be kept, beside what is; and how much of what should wait found no room.
 fn seen(
     kept: &[StoredDefinition],
     policy: &Policy,
     inventory: &Inventory,
     now: Timestamp,
-) -> SeenDefinitions {
+) -> (SeenDefinitions, usize) {
+    let mut room = Room::beside(kept, policy);
+    let mut refused = 0;
     let mut known: HashMap<(ListKind, &str), Vec<&StoredDefinition>> = HashMap::new();
     for one in kept {
         let key = (one.kind, one.identity.as_str());
@@ -206,13 +219,14 @@ fn seen(
             let versions = known.remove(&(kind, identity)).unwrap_or_default();
             let pending = versions
                 .iter()
+                .copied()
                 .find(|one| one.state == DefinitionState::Pending);
             let fingerprint = fingerprint(definition);
-            let this = versions.iter().find(|one| one.fingerprint == fingerprint);
+            let mut all = versions.iter().copied();
+            let this = all.find(|one| one.fingerprint == fingerprint);
             let came_back = this.is_some_and(|one| one.unlisted_at.is_some());
             note_listings(&mut seen.listing, &versions, Some(&fingerprint), now);
-            let decided_at = this.and_then(|one| one.decided_at);
-            let this = this.map(|one| one.state);
+            let state = this.map(|one| one.state);
             let entry = policy.entries(kind).get(identity);
             let is_accepted =
                 entry.is_some_and(|entry| entry.fingerprint.as_ref() == Some(&fingerprint));
@@ -220,7 +234,9 @@ fn seen(
             let wanted = match is_accepted && !is_quarantined {
                 true => Some(DefinitionState::Accepted),
                 // A no is not asked for again, but for the accepted one when it was gone meanwhile.
-                false if this == Some(DefinitionState::Rejected) && !(is_accepted && came_back) => {
+                false
+                    if state == Some(DefinitionState::Rejected) && !(is_accepted && came_back) =>
+                {
                     None
                 }
                 // A template says already what it needs.
@@ -230,21 +246,32 @@ fn seen(
             if pending.is_some() && wanted != Some(DefinitionState::Pending) {
                 seen.settled.push((kind, identity.to_owned()));
             }
-            let Some(wanted) = wanted.filter(|wanted| this != Some(*wanted)) else {
+            let Some(wanted) = wanted.filter(|wanted| state != Some(*wanted)) else {
                 continue;
             };
-            let is_new = wanted == DefinitionState::Pending && pending.is_none();
-            if seen.kept.len() >= KEPT_AT_ONCE_MAX
-                || identity.contains('\0')
-                || (is_new && waiting[kind as usize] >= WAITING_MAX)
-            {
+            if seen.kept.len() >= KEPT_AT_ONCE_MAX || identity.contains('\0') {
                 continue;
             }
-            waiting[kind as usize] += usize::from(is_new);
+            let is_new = wanted == DefinitionState::Pending && pending.is_none();
+            if is_new && waiting[kind as usize] >= WAITING_MAX {
+                refused += 1;
+                continue;
+            }
             let mut kept = StoredDefinition::seen(definition, wanted, now);
+            if !room.take(&kept, this, pending) {
+                // What waits without a text could not be looked at. What is accepted so is grave when it changes.
+                if wanted == DefinitionState::Pending {
+                    refused += 1;
+                    seen.settled
+                        .extend(pending.map(|_| (kind, identity.to_owned())));
+                    continue;
+                }
+                kept = kept.without_text();
+            }
+            waiting[kind as usize] += usize::from(is_new);
             if is_accepted && is_quarantined {
                 // The server went back to it: it waits as the others do, and stays known as the accepted one.
-                kept.decided_at = decided_at.or(Some(now));
+                kept.decided_at = this.and_then(|one| one.decided_at).or(Some(now));
             }
             seen.kept.push(kept);
         }
@@ -258,7 +285,8 @@ fn seen(
     let gone = gone.filter(|one| one.state == DefinitionState::Pending);
     seen.settled
         .extend(gone.map(|one| (one.kind, one.identity.clone())));
-    seen
+    seen.forgotten = room.into_forgotten();
+    (seen, refused)
 }
 
 /// Of the versions of one element, of which the server lists `listed`.

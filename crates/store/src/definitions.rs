@@ -2,12 +2,20 @@ use authz::{ListKind, Policy};
 use base::Timestamp;
 use domain::{AuditEvent, DefinitionState, ServerSlug, StoredDefinition};
 
+use crate::bulk::BulkStatement;
 use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
 use crate::{PublishOutcome, Store, StoreError};
 
 /// How many accepted and how many rejected definitions of an element are kept, the newest ones.
 const VERSIONS_MAX: i64 = 10;
+
+/// What waits is never forgotten: a look by another node may have found it again meanwhile.
+static FORGET: BulkStatement = BulkStatement::new(
+    "DELETE FROM definition WHERE state <> 'pending' AND (server, kind, identity, fingerprint) IN (VALUES",
+    4,
+    ")",
+);
 
 /// What came of a decision over definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub struct SeenDefinitions {
     pub kept: Vec<StoredDefinition>,
     /// Elements of which nothing is pending any more.
     pub settled: Vec<(ListKind, String)>,
+    /// Decided long ago: they make room for the others. Kind, identity and fingerprint.
+    pub forgotten: Vec<(ListKind, String, String)>,
     /// Those that are listed again, or are not any more.
     pub listing: Vec<Listing>,
     /// The moment from which the next change of the policy counts that only takes what is listed, when this is one.
@@ -51,7 +61,10 @@ pub struct Listing {
 impl SeenDefinitions {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty() && self.settled.is_empty() && self.listing.is_empty()
+        self.kept.is_empty()
+            && self.settled.is_empty()
+            && self.forgotten.is_empty()
+            && self.listing.is_empty()
     }
 }
 
@@ -200,11 +213,13 @@ impl Store {
                         for one in &seen.listing {
                             conn.list_or_unlist(slug, one).await?;
                         }
+                        for (kind, identity, fingerprint) in &seen.forgotten {
+                            let key = of_element(4, slug, *kind, identity).text(fingerprint);
+                            conn.insert_later(&FORGET, key);
+                        }
+                        conn.flush().await?;
                         for kept in &seen.kept {
                             conn.keep_definition(slug, kept).await?;
-                        }
-                        if !seen.kept.is_empty() {
-                            conn.make_room_for_definitions(slug).await?;
                         }
                         if let Some(took_at) = seen.took_at {
                             conn.note_inventory(slug, took_at).await?;
@@ -286,7 +301,7 @@ impl Store {
         .await
     }
 
-    /// All definitions that are kept of a server, without their text.
+    /// All definitions that are kept of a server, without their text but with its length.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -294,12 +309,20 @@ impl Store {
         &self,
         slug: &ServerSlug,
     ) -> Result<Vec<StoredDefinition>, StoreError> {
-        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at, unlisted_at FROM definition \
+        let sql = "SELECT kind, identity, fingerprint, state, seen_at, decided_at, unlisted_at, \
+                   COALESCE(OCTET_LENGTH(definition), 0) FROM definition \
                    WHERE server = $1 ORDER BY kind, identity, seen_at, fingerprint";
         let args = Args::with_capacity(1).text(slug.as_str());
         let rows = self.fetch_all(sql, args).await?;
         rows.iter()
-            .map(|row| read(&RowReader::new(row, "definition"), None))
+            .map(|row| {
+                let row = RowReader::new(row, "definition");
+                let text_bytes = usize::try_from(row.int(7)?).unwrap_or(usize::MAX);
+                Ok(StoredDefinition {
+                    text_bytes,
+                    ..read(&row, None)?
+                })
+            })
             .collect()
     }
 
@@ -342,6 +365,7 @@ fn read(row: &RowReader<'_>, definition: Option<&str>) -> Result<StoredDefinitio
         fingerprint: row.text(2)?.to_owned(),
         state: row.parse(3, DefinitionState::parse)?,
         definition: definition.map(str::to_owned),
+        text_bytes: definition.map_or(0, str::len),
         seen_at: row.time(4)?,
         decided_at: row.optional_time(5)?,
         unlisted_at: row.optional_time(6)?,

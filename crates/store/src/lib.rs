@@ -28,7 +28,6 @@ mod consents;
 mod copies;
 mod db;
 mod declared;
-mod definition_room;
 mod definitions;
 mod deleted_users;
 mod epoch;

@@ -4,6 +4,7 @@ use oauth::drift::{self, DriftError, LookedAt, Verdict};
 
 use super::command::{Approve, Map, OneTool};
 use super::diff;
+use super::element::Element;
 use crate::confirm::agreed;
 use crate::failure::usage;
 use crate::maintenance::Maintenance;
@@ -54,21 +55,9 @@ impl Maintenance {
                     let Some(one) = element.waiting() else {
                         continue;
                     };
-                    if element.flags.iter().any(NameFlag::is_grave) {
+                    if let Some(why) = not_in_passing(&element, &one) {
                         let name = element.identity.escape_debug();
-                        out.line(out.paint.warn(format!(
-                            "  {name} is left out: {}",
-                            element.flags[0].words()
-                        )));
-                        continue;
-                    }
-                    if element.went_back() {
-                        let name = element.identity.escape_debug();
-                        out.line(out.paint.warn(format!(
-                            "  {name} is left out: it went back to the accepted definition, and is approved by --fingerprint {} \
-                             alone",
-                            one.fingerprint
-                        )));
+                        out.line(out.paint.warn(format!("  {name} is left out: {why}")));
                         continue;
                     }
                     diff::show(&server, &element, out);
@@ -145,6 +134,23 @@ impl Maintenance {
         out.line(format!("policy revision {revision}"));
         Ok(())
     }
+}
+
+/// Why nobody approves it among others, when they should not.
+fn not_in_passing(element: &Element, waiting: &LookedAt) -> Option<String> {
+    let alone = format!("is approved by --fingerprint {} alone", waiting.fingerprint);
+    if element.flags.iter().any(NameFlag::is_grave) {
+        return Some(element.flags[0].words());
+    }
+    if element.went_back() {
+        return Some(format!(
+            "it went back to the accepted definition, and {alone}"
+        ));
+    }
+    let is_kept = element.proposed().is_some();
+    (!is_kept).then(|| {
+        format!("it is longer than 64 KiB and was not kept: look at the server itself; it {alone}")
+    })
 }
 
 /// What whoever typed it can do about it.

@@ -1,4 +1,4 @@
-use authz::{DefinitionChange, suggested_scope};
+use authz::{DefinitionChange, gravest_scope, suggested_scope};
 use domain::McpServer;
 use serde_json::json;
 
@@ -86,13 +86,17 @@ pub(super) fn show(server: &McpServer, element: &Element, out: &Terminal) {
         }
         (Some(_), Some(changes)) => changes.iter().for_each(|change| line(change, out)),
     }
-    if let Some(proposed) = element.proposed() {
-        let suggested = suggested_scope(server.slug.as_str(), &server.policy, &proposed);
-        out.line(format!(
+    let (slug, policy) = (server.slug.as_str(), &server.policy);
+    out.line(match element.proposed() {
+        Some(proposed) => format!(
             "  by what it says of itself it would need {}",
-            suggested.name
-        ));
-    }
+            suggested_scope(slug, policy, &proposed).name
+        ),
+        None => format!(
+            "  what it says of itself was not kept (it is longer than 64 KiB), so it would need {}",
+            gravest_scope(slug, policy).name
+        ),
+    });
     out.line(format!("  fingerprint {}", waiting.fingerprint));
 }
 

@@ -490,3 +490,21 @@ async fn what_waits_of_a_list_that_was_not_read_to_its_end_goes_on_waiting() {
     rig.look(&listed).await;
     assert_eq!(rig.states("new").await, []);
 }
+
+#[tokio::test]
+async fn a_new_tool_of_which_only_the_name_was_kept_is_mapped_as_one_that_may_do_all_harm() {
+    let rig = Rig::new().await;
+    let add = tool("add", "Adds.");
+    rig.look(&tools([add.clone()])).await;
+    let long = "x".repeat(authz::DEFINITION_BYTES_MAX);
+    for (name, words, scope) in [
+        ("get_one", "Gets.", "todo:read"),
+        ("get_two", long.as_str(), "todo:destructive"),
+    ] {
+        let new = tool(name, words);
+        rig.look(&tools([add.clone(), new.clone()])).await;
+        rig.decide(Verdict::Approve, &new).await.unwrap();
+        let needs = Requirement::AnyOf(vec![ScopeSet::parse_lenient(scope)]);
+        assert_eq!(rig.entry(name).await.requirement, needs, "{name}");
+    }
+}

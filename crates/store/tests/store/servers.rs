@@ -367,78 +367,45 @@ async fn a_policy_that_cannot_be_read_closes_its_server_and_no_other() {
     .await;
 }
 
-/// More than is kept of one server, in a few.
 #[tokio::test]
-async fn too_many_definitions_go_with_the_oldest_decisions_first_and_with_what_is_accepted_last() {
+async fn what_is_forgotten_makes_room_and_what_waits_is_not_forgotten() {
+    use DefinitionState::{Accepted, Pending, Rejected};
     on_every_store(|store| async move {
         let todo = server("todo");
         let added = event(AuditEventKind::ServerAdded);
         store.insert_server(&todo, added).await.unwrap();
-        let words = "x".repeat(60_000);
-        let version = |tool: usize, version: i64, state| {
-            let json = Json::object([
-                ("name", Json::from(format!("tool_{tool}"))),
-                ("description", Json::from(format!("{version} {words}"))),
-            ]);
-            let read = Definition::read(ListKind::Tools, json).unwrap();
-            StoredDefinition::seen(&read, state, at(version))
-        };
-        let look = async |kept: Vec<StoredDefinition>| {
-            let seen = SeenDefinitions {
-                kept,
-                ..SeenDefinitions::default()
-            };
+        let (first, second, third) = (
+            definition("one", Accepted, 1),
+            definition("two", Rejected, 2),
+            definition("three", Pending, 3),
+        );
+        let look = async |seen: SeenDefinitions| {
             let published = event(AuditEventKind::PolicyPublished);
-            let outcome = store
-                .publish_inventory(&todo.slug, 1, None, seen, published)
-                .await
-                .unwrap();
-            assert_eq!(outcome, PublishOutcome::Published(1));
-            store.list_definitions(&todo.slug).await.unwrap()
+            let looked = store.publish_inventory(&todo.slug, 1, None, seen, published);
+            assert_eq!(looked.await.unwrap(), PublishOutcome::Published(1));
+            let kept = store.list_definitions(&todo.slug).await.unwrap();
+            kept.into_iter()
+                .map(|one| (one.fingerprint, one.text_bytes))
+                .collect::<Vec<_>>()
         };
-        // 550 of them fit.
-        const TOOLS: usize = 270;
-        let all = |number, state| {
-            (0..TOOLS)
-                .map(|tool| version(tool, number, state))
-                .collect()
+        let as_listed = |one: &StoredDefinition| {
+            let text = one.definition.as_ref().unwrap();
+            (one.fingerprint.clone(), text.len())
         };
-        assert_eq!(look(all(1, DefinitionState::Accepted)).await.len(), TOOLS);
-        assert_eq!(
-            look(all(2, DefinitionState::Accepted)).await.len(),
-            2 * TOOLS
-        );
-        let kept = look(all(3, DefinitionState::Pending)).await;
-        assert!(
-            kept.len() < 3 * TOOLS && kept.len() > 2 * TOOLS,
-            "{}",
-            kept.len()
-        );
-        for one in &kept {
-            let is_past = one.seen_at == at(1);
-            assert!(!is_past || one.state == DefinitionState::Accepted);
-        }
-        for tool in 0..TOOLS {
-            let name = format!("tool_{tool}");
-            let versions = store
-                .list_versions(&todo.slug, ListKind::Tools, &name)
-                .await;
-            let versions = versions.unwrap();
-            let present: Vec<_> = versions.iter().filter(|one| one.seen_at > at(1)).collect();
-            assert_eq!(present.len(), 2, "{name}");
-            assert!(present.iter().all(|one| one.definition.is_some()), "{name}");
-        }
-        // When all of that goes, the names and what was decided stay, without the texts.
-        let more = (TOOLS..2 * TOOLS).map(|tool| version(tool, 4, DefinitionState::Accepted));
-        assert_eq!(look(more.collect()).await.len(), 3 * TOOLS);
-        let first = store
-            .list_versions(&todo.slug, ListKind::Tools, "tool_0")
-            .await;
-        assert!(first.unwrap().iter().any(|one| one.definition.is_none()));
-        let last = store
-            .list_versions(&todo.slug, ListKind::Tools, "tool_539")
-            .await;
-        assert!(last.unwrap().iter().all(|one| one.definition.is_some()));
+        let kept = vec![first.clone(), second.clone(), third.clone()];
+        let all = look(SeenDefinitions {
+            kept,
+            ..SeenDefinitions::default()
+        });
+        assert_eq!(all.await, [&first, &second, &third].map(as_listed));
+        let key =
+            |one: &StoredDefinition| (one.kind, one.identity.clone(), one.fingerprint.clone());
+        let forgotten = vec![key(&first), key(&third)];
+        let left = look(SeenDefinitions {
+            forgotten,
+            ..SeenDefinitions::default()
+        });
+        assert_eq!(left.await, [&second, &third].map(as_listed));
     })
     .await;
 }
