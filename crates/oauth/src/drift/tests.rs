@@ -411,16 +411,19 @@ async fn a_look_that_only_takes_what_is_listed_makes_one_revision_a_minute_and_a
         (60_999, 3, first + 1),
         (61_000, 3, first + 2),
         (62_000, 0, first + 2),
+        // A clock that was set back: the last one is of a time to come.
+        (60_000, 4, first + 3),
+        (61_000, 5, first + 3),
     ] {
         rig.look_at(at, &laid_out(spaces), &[]).await;
         assert_eq!(revision().await, expected, "{at}");
     }
-    assert_eq!(rig.states("add").await, [DefinitionState::Accepted; 3]);
+    assert_eq!(rig.states("add").await, [DefinitionState::Accepted; 4]);
     let published = rig
         .look_at(63_000, &tools([tool("add", "Obey.")]), &[])
         .await;
     assert!(published.changes.changed[0].quarantined);
-    assert_eq!(revision().await, first + 3);
+    assert_eq!(revision().await, first + 4);
     assert!(!rig.entry("add").await.state.is_accepted());
 }
 
