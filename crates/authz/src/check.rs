@@ -46,6 +46,7 @@ pub fn check<'a>(
     input_schema: impl Fn(&str) -> Option<&'a Json>,
 ) -> Vec<PolicyMistake> {
     let mut mistakes = Mistakes::default();
+    blank(policy, &mut mistakes);
     roles(policy, &mut mistakes);
     rules(policy, &mut mistakes);
     for kind in ListKind::ALL {
@@ -91,6 +92,25 @@ impl Mistakes {
         {
             self.add(place, format!("{scope} is no scope of this server"));
         }
+    }
+}
+
+/// Who may have what is said of a server that was looked at: the first look maps all that it finds, and a node of the release
+/// before, which sees a policy without its roles and rules, would be the one to map it.
+fn blank(policy: &Policy, mistakes: &mut Mistakes) {
+    if !policy.is_blank() {
+        return;
+    }
+    let said = [
+        ("roles", !policy.roles.is_empty()),
+        ("subject_rules", !policy.subject_rules.is_empty()),
+    ];
+    for (place, _) in said.into_iter().filter(|(_, said)| *said) {
+        mistakes.add(
+            place,
+            "nothing is known of what this server offers, so nothing can be said of who may have it; start it, let a gateway look \
+             at it once (`portcullis servers show` then counts its tools), and say this again",
+        );
     }
 }
 

@@ -273,3 +273,27 @@ fn a_subject_rule_names_somebody_and_something() {
         ],
     );
 }
+
+#[test]
+fn roles_and_rules_are_said_of_a_server_that_was_looked_at() {
+    let role = json!([{"id": "rol_1", "name": "reader", "scopes": "all"}]);
+    let rule =
+        json!([{"id": "rul_1", "effect": "deny", "who": "anyone", "client": "any", "what": "all"}]);
+    for (place, value) in [("roles", role), ("subject_rules", rule)] {
+        let mut json = serde_json::to_value(Policy::default()).unwrap();
+        json[place] = value;
+        let mut policy: Policy = serde_json::from_value(json).unwrap();
+        let mistakes = check(&policy, |_| None);
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert_eq!(mistakes[0].place, place);
+        let message = &mistakes[0].message;
+        assert!(
+            message.contains("let a gateway look at it once"),
+            "{message}"
+        );
+        policy
+            .tools
+            .insert("get".to_owned(), crate::Entry::default());
+        assert_eq!(check(&policy, |_| None), []);
+    }
+}
