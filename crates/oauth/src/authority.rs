@@ -16,6 +16,7 @@ use crate::loopback::is_loopback;
 use crate::master_key::{KeySealer, MasterKey, Subkeys};
 use crate::password_pool::{PasswordPool, PoolOwner};
 use crate::registration_quota::Registrations;
+use crate::resource_indicator::CanonicalResource;
 use crate::server_context::ServerContext;
 use crate::signing_keys::{IdentityKey, SigningKeyError, SigningKeys};
 use crate::throttle::Throttle;
@@ -171,15 +172,27 @@ impl Authority {
         self.0.closed.load_full()
     }
 
-    /// The only MCP server whose resource is at our own origin, while there is exactly one: only then does the bare
-    /// origin name one.
-    pub fn only_server(&self) -> Option<Arc<ServerContext>> {
-        let servers = self.0.servers.load();
-        let mut here = servers
+    /// Whether the policy of `slug` cannot be read.
+    pub fn is_closed(&self, slug: &str) -> bool {
+        let closed = self.0.closed.load();
+        closed.iter().any(|server| server.slug.as_str() == slug)
+    }
+
+    /// The slug of the only MCP server whose resource is at our own origin, while there is exactly one: only then does the
+    /// bare origin name one. It may be [closed](Authority::is_closed).
+    pub fn only_slug(&self) -> Option<String> {
+        let (servers, closed) = (self.0.servers.load(), self.0.closed.load());
+        let readable = servers
             .values()
-            .filter(|server| server.resource.is_at(self.public_url()));
+            .filter(|context| context.resource.is_at(self.public_url()))
+            .map(|context| context.server.slug.as_str());
+        let closed = closed
+            .iter()
+            .filter(|server| CanonicalResource::new(&server.resource).is_at(self.public_url()))
+            .map(|server| server.slug.as_str());
+        let mut here = readable.chain(closed);
         match (here.next(), here.next()) {
-            (Some(only), None) => Some(Arc::clone(only)),
+            (Some(only), None) => Some(only.to_owned()),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use egress::{Body, Client, Names, Settings};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::Value;
-use wire::gateway::AliasNonce;
+use wire::gateway::{AliasNonce, POLICY_UNREADABLE};
 
 /// The largest answer that is read whole.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -88,6 +88,17 @@ pub enum AuthorityError {
     /// It knows no such MCP server, or is no authority.
     #[error("there is no MCP server {slug} at the authority {url}")]
     UnknownServer {
+        /// The MCP server.
+        slug: String,
+        /// The authority.
+        url: String,
+    },
+    /// The node that was asked cannot read what is in force.
+    #[error(
+        "the authority {url} cannot read the policy of the MCP server {slug}, as when a later release wrote it; bring all its \
+         nodes to that release"
+    )]
+    UnreadablePolicy {
         /// The MCP server.
         slug: String,
         /// The authority.
@@ -273,6 +284,12 @@ impl OwnServer {
                 slug: self.slug.clone(),
                 url: self.client.url.clone(),
             },
+            (StatusCode::SERVICE_UNAVAILABLE, Some(POLICY_UNREADABLE)) => {
+                AuthorityError::UnreadablePolicy {
+                    slug: self.slug.clone(),
+                    url: self.client.url.clone(),
+                }
+            }
             _ => {
                 let words = said["error_description"].as_str();
                 let words = words.unwrap_or("in words that are no OAuth error");

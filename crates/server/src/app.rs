@@ -4,11 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::oauth::{Authority, Error, ServerContext, session::SignedIn};
-use axum::extract::{FromRequestParts, RawPathParams};
-use axum::response::Response;
 use base::Timestamp;
 use domain::McpServer;
-use http::request::Parts;
 use http::{Extensions, HeaderMap, Uri, header};
 use store::ActivityLog;
 use tokio::sync::broadcast;
@@ -17,7 +14,6 @@ use crate::cookies::CookieNames;
 use crate::event::{Event, EventKind};
 use crate::gateways::board::FeedBoard;
 use crate::hosts::AllowedHosts;
-use crate::respond;
 
 /// How many events a slow terminal may lag behind before it misses some.
 const EVENTS_KEPT: usize = 1024;
@@ -180,26 +176,6 @@ impl App {
     /// The id that a refusal shows and the log repeats: the request's own.
     pub(crate) fn correlation_id(&self) -> String {
         base::CorrelationId::current(self.authority.random()).to_string()
-    }
-}
-
-/// The MCP server that the path names; a 404 when there is none.
-pub(crate) struct InServer(pub Arc<ServerContext>);
-
-impl FromRequestParts<AppState> for InServer {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Response> {
-        // Slugs are plain ASCII, so what needs decoding is none.
-        let parameters = RawPathParams::from_request_parts(parts, app).await;
-        parameters
-            .ok()
-            .and_then(|found| {
-                let (_, slug) = found.iter().find(|(name, _)| *name == "slug")?;
-                app.server(slug)
-            })
-            .map(Self)
-            .ok_or_else(respond::not_found)
     }
 }
 

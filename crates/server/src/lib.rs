@@ -10,6 +10,7 @@ mod cookies;
 mod event;
 mod gateways;
 mod hosts;
+mod in_server;
 pub mod metric;
 mod oauth;
 pub mod pages;

@@ -57,6 +57,9 @@ pub struct AliasNonce {
     pub nonce: String,
 }
 
+/// The `error` with which a node of an authority answers for an MCP server whose policy it cannot read.
+pub const POLICY_UNREADABLE: &str = "policy_unreadable";
+
 /// The largest manifest that an authority takes: the definitions of a few thousand tools.
 pub const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -11,7 +11,8 @@ use wire::gateway::{ActivityReport, CALLS_MAX, ReportedCall};
 
 use super::feed::{authenticated, step};
 use super::read_json;
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
+use crate::in_server::InOwnServer;
 use crate::{metric, respond};
 
 /// The largest report.
@@ -27,7 +28,7 @@ const LATE_MAX: Duration = Duration::from_secs(3600);
 /// says.
 pub(crate) async fn post(
     State(app): State<AppState>,
-    InServer(server): InServer,
+    InOwnServer(server): InOwnServer,
     request: Request,
 ) -> Result<Response, Response> {
     authenticated(&app, &server, "activity", request.headers()).await?;

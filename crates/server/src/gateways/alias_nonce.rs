@@ -7,7 +7,8 @@ use wire::gateway::AliasNonce;
 
 use super::feed::{authenticated, step};
 use super::read_json;
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
+use crate::in_server::InOwnServer;
 use crate::respond;
 
 /// A host and a nonce.
@@ -17,7 +18,7 @@ const BODY_BYTES_MAX: usize = 1024;
 /// which lead there and not here.
 pub(crate) async fn post(
     State(app): State<AppState>,
-    InServer(server): InServer,
+    InOwnServer(server): InOwnServer,
     request: Request,
 ) -> Result<Response, Response> {
     authenticated(&app, &server, "alias proof", request.headers()).await?;

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::board::{Posted, StreamPlace, line};
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
+use crate::in_server::InOwnServer;
 use crate::oauth::basic;
 use crate::respond::{self, Step};
 
@@ -33,7 +34,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// slice, then the whole slice again when anything in it has changed, and a beat while nothing has.
 pub(crate) async fn get(
     State(app): State<AppState>,
-    InServer(server): InServer,
+    InOwnServer(server): InOwnServer,
     request: Request,
 ) -> Result<Response, Response> {
     let who = authenticated(&app, &server, "feed", request.headers()).await?;

@@ -12,7 +12,8 @@ use wire::oauth::{Jwk, JwkSet};
 
 use super::feed::{authenticated, step};
 use super::read_json;
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
+use crate::in_server::InOwnServer;
 use crate::respond;
 
 /// How long a gateway's key is listed after it was said last.
@@ -28,7 +29,7 @@ const KEY_ID_BYTES_MAX: usize = 64;
 /// `Portcullis-Identity`; either or both.
 pub(crate) async fn post(
     State(app): State<AppState>,
-    InServer(server): InServer,
+    InOwnServer(server): InOwnServer,
     request: Request,
 ) -> Result<Response, Response> {
     authenticated(&app, &server, "manifest", request.headers()).await?;

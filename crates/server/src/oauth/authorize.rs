@@ -13,9 +13,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use wire::oauth::{RedirectUriKind, ScopeSet};
 
-use crate::app::{App, AppState, InServer};
+use crate::app::{App, AppState};
 use crate::body::read_form;
 use crate::event::EventKind;
+use crate::in_server::InServer;
 use crate::metric;
 use crate::pages::{
     self, AskForm, ClientStanding, ConsentPage, ConsentScope, ConsentTool, GoingOnPage,

@@ -4,7 +4,8 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::token::{decode, read_form_alone};
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
+use crate::in_server::InServer;
 use crate::metric;
 use crate::respond::{self, Step};
 

@@ -2,7 +2,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderMap;
 
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
+use crate::in_server::{self, InServer};
 use crate::respond;
 
 /// Short, since scopes follow the policy; long enough for the three reads of one handshake.
@@ -23,13 +24,16 @@ pub(crate) async fn of_server(
 
 /// The metadata at the bare origin, while that can only mean one server.
 pub(crate) async fn of_only_server(State(app): State<AppState>, request: Request) -> Response {
-    match app.authority.only_server() {
-        Some(server) => serve(&app, &server, request.headers()),
-        None => respond::problem(
+    let Some(slug) = app.authority.only_slug() else {
+        return respond::problem(
             http::StatusCode::NOT_FOUND,
             "not_found",
             "this origin has no single authorization server; use the address under /servers/ that the MCP server's metadata names",
-        ),
+        );
+    };
+    match app.server(&slug) {
+        Some(server) => serve(&app, &server, request.headers()),
+        None => in_server::closed(&app, &slug, &request.into_parts().0),
     }
 }
 

@@ -4,9 +4,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, header};
 
-use crate::app::{AppState, InServer, peer_address};
+use crate::app::{AppState, peer_address};
 use crate::body::read_json;
 use crate::event::EventKind;
+use crate::in_server::InServer;
 use crate::metric;
 use crate::respond::{self, Step};
 

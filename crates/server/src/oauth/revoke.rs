@@ -4,8 +4,9 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::token::{decode, read_form_alone};
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
 use crate::event::EventKind;
+use crate::in_server::InServer;
 use crate::metric;
 use crate::respond::{self, Step};
 

@@ -7,9 +7,10 @@ use http::StatusCode;
 use http::request::Parts;
 
 use super::basic;
-use crate::app::{AppState, InServer};
+use crate::app::AppState;
 use crate::body::read_form;
 use crate::event::EventKind;
+use crate::in_server::InServer;
 use crate::metric;
 use crate::respond::{self, Step};
 

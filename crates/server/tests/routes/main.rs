@@ -8,6 +8,7 @@ mod canary;
 mod client_auth;
 mod client_credentials;
 mod client_documents;
+mod closed;
 mod consent;
 mod each_client;
 mod epoch;

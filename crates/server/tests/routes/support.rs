@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use authz::Policy;
+use authz::{Condition, Entry, Operator, Policy};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use base::{Clock as _, Digest, OsRandom, Secret, Timestamp, base64url};
@@ -144,16 +144,42 @@ impl World {
 
     pub async fn add_server_at(&self, slug: &str, resource: &str, settings: ServerSettings) {
         let server = McpServer {
+            settings,
+            ..self.new_server(slug, resource)
+        };
+        let event = self.event(AuditEventKind::ServerAdded);
+        self.store.insert_server(&server, event).await.unwrap();
+        self.authority.reload().await.unwrap();
+    }
+
+    fn new_server(&self, slug: &str, resource: &str) -> McpServer {
+        McpServer {
             slug: ServerSlug::parse(slug).unwrap(),
             name: format!("The {slug} server"),
             resource: resource.to_owned(),
             other_addresses: domain::OtherAddresses::default(),
             upstream: Upstream::Todo,
-            settings,
+            settings: ServerSettings::default(),
             policy: policy(slug),
             policy_revision: 1,
             created_at: self.clock.now(),
+        }
+    }
+
+    /// An MCP server whose policy is kept and cannot be read back, as that of a later release: a value in it is nested deeper
+    /// than JSON is read.
+    pub async fn add_unreadable_server(&self, slug: &str) {
+        let deep = (0..200).fold(Value::Null, |inner, _| json!([inner]));
+        let tool = Entry {
+            conditions: vec![Condition {
+                argument: "/list".to_owned(),
+                operator: Operator::Equals(deep),
+            }],
+            ..Entry::default()
         };
+        let mut server =
+            self.new_server(slug, &format!("{}/mcp/{slug}", self.authority.public_url()));
+        server.policy.tools.insert("get".to_owned(), tool);
         let event = self.event(AuditEventKind::ServerAdded);
         self.store.insert_server(&server, event).await.unwrap();
         self.authority.reload().await.unwrap();
