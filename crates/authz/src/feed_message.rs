@@ -30,6 +30,28 @@ pub struct FeedSlice {
     pub created_at: Timestamp,
 }
 
+/// Whose snapshot a line is, by its issuer now and those before, where it can be read no further: what a later release says in
+/// it is not known, and what was in force is not in force any more.
+pub fn issuers_of_unreadable(line: &[u8]) -> Option<Vec<String>> {
+    let outline: Outline = serde_json::from_slice(line).ok()?;
+    let former = outline.server.former_issuers.into_iter();
+    let issuers = std::iter::once(outline.server.issuer).chain(former.map(|(issuer, _)| issuer));
+    (outline.kind == "snapshot").then(|| issuers.collect())
+}
+
+#[derive(Deserialize)]
+struct Outline {
+    kind: String,
+    server: OutlineServer,
+}
+
+#[derive(Deserialize)]
+struct OutlineServer {
+    issuer: String,
+    #[serde(default)]
+    former_issuers: Vec<(String, Value)>,
+}
+
 /// It as it is sent: a gateway of the release before must read it, or it goes on with what was in force.
 #[derive(Serialize, Deserialize)]
 struct Written {
@@ -145,6 +167,25 @@ mod tests {
             panic!("a snapshot");
         };
         assert_eq!(read.server.policy.tools["get"], entry);
+    }
+
+    #[test]
+    fn of_a_snapshot_with_a_policy_that_cannot_be_read_it_is_told_whose_it_is() {
+        let mut slice = slice();
+        let former = "https://old.example/servers/todo";
+        let until = Timestamp::from_unix_seconds(9);
+        slice.server.former_issuers = vec![(former.to_owned(), until)];
+        let mut line = serde_json::to_value(FeedMessage::Snapshot(Box::new(slice))).unwrap();
+        line["policy_rest"] = serde_json::json!({"invented_later": 1});
+        let text = line.to_string();
+        assert!(serde_json::from_str::<FeedMessage>(&text).is_err());
+        let issuers = ["https://a.example/servers/todo", former].map(str::to_owned);
+        assert_eq!(issuers_of_unreadable(text.as_bytes()), Some(issuers.into()));
+        line["kind"] = "later".into();
+        let later = line.to_string();
+        for nobodys in [r#"{"kind":"contact"}"#, &later, &text[..text.len() - 1]] {
+            assert_eq!(issuers_of_unreadable(nobodys.as_bytes()), None, "{nobodys}");
+        }
     }
 
     /// What has not changed is not sent again, and that is told by its bytes.

@@ -50,7 +50,7 @@ pub use drift::{
     ChangeKind, DEFINITION_BYTES_MAX, DefinitionChange, GoneElements, QuarantineFrom, Severity,
     definition_changes, severity,
 };
-pub use feed_message::{FeedMessage, FeedSlice};
+pub use feed_message::{FeedMessage, FeedSlice, issuers_of_unreadable};
 pub use fingerprint::{fingerprint, is_comparable, judged_members};
 pub use first_policy::{first_policy, gravest_scope, suggested_scope};
 pub use grantable::{Grantable, ScopeWithheld, grantable};

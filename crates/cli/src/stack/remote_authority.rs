@@ -139,10 +139,14 @@ impl Told {
             }
             FeedNews::Trouble(trouble) => {
                 self.followed = false;
+                let what_now = match trouble.closes() {
+                    true => "nothing is in force, so calls are answered 503, and it is tried again",
+                    false => "what was in force stays for five minutes, and it is tried again",
+                };
                 tracing::warn!(
                     mcp.server = self.slug,
                     reason = %trouble,
-                    "the policy feed is not followed at the moment; what was in force stays for five minutes, and it is tried again"
+                    "the policy feed is not followed at the moment; {what_now}"
                 );
             }
         }

@@ -26,7 +26,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub enum FeedNews<'a> {
     /// Everything, as it is now; it is in force already.
     Slice(&'a FeedSlice),
-    /// The feed ended or could not be opened; it is tried again. What was in force stays, for five minutes.
+    /// The feed ended or could not be opened; it is tried again. What was in force stays for five minutes, unless it
+    /// [closes](FeedTrouble::closes).
     Trouble(&'a FeedTrouble),
 }
 
@@ -48,6 +49,11 @@ pub enum FeedTrouble {
     /// A line that cannot be read.
     #[error("the feed cannot be read: {0}; this program may be older than the authority")]
     Unreadable(String),
+    /// What it says of what is in force is of a later release.
+    #[error(
+        "the policy in the feed cannot be read: {0}; this program is older than the authority, bring it to the same release"
+    )]
+    UnreadablePolicy(String),
     /// It speaks for somebody else.
     #[error(
         "the feed is of {found}, and {wanted} was asked for; the authority's url must be its public_url"
@@ -58,6 +64,19 @@ pub enum FeedTrouble {
         /// The one whose feed it is.
         found: String,
     },
+}
+
+impl FeedTrouble {
+    /// Whether what was in force ended with it. Otherwise it stays for five minutes.
+    pub fn closes(&self) -> bool {
+        matches!(
+            self,
+            Self::UnreadablePolicy(_)
+                | Self::Authority(
+                    AuthorityError::UnknownServer { .. } | AuthorityError::UnreadablePolicy { .. }
+                )
+        )
+    }
 }
 
 /// Follows the feed of one MCP server, whatever happens on the way.
@@ -91,6 +110,14 @@ impl FeedClient {
                     heard(FeedNews::Slice(slice));
                 })
                 .await;
+            if trouble.closes() {
+                // The server was removed, or nobody here knows what is in force: what was is so no more.
+                change += 1;
+                publisher.publish(Arc::new(FeedSnapshot {
+                    change,
+                    ..FeedSnapshot::default()
+                }));
+            }
             if heard_slice {
                 pause = PAUSE_MIN;
                 told = None;
@@ -117,16 +144,7 @@ impl FeedClient {
             Err(error) => return error.into(),
         };
         if answer.status() != StatusCode::OK {
-            let refusal = self.server.refused(answer).await;
-            if matches!(refusal, AuthorityError::UnknownServer { .. }) {
-                // It was removed: what was in force is so no more.
-                *change += 1;
-                publisher.publish(Arc::new(FeedSnapshot {
-                    change: *change,
-                    ..FeedSnapshot::default()
-                }));
-            }
-            return refusal.into();
+            return self.server.refused(answer).await.into();
         }
         let mut lines = Lines::new(answer.into_body(), LINE_BYTES_MAX);
         loop {
@@ -139,16 +157,10 @@ impl FeedClient {
             match serde_json::from_slice(&line) {
                 Ok(FeedMessage::Contact) => publisher.contact(),
                 Ok(FeedMessage::Snapshot(slice)) => {
-                    let wanted = self.server.issuer();
-                    // The authority may have moved; the credential shows that it is the same.
-                    let mut former = slice.server.former_issuers.iter();
-                    let is_wanted = slice.server.issuer == wanted
-                        || former.any(|(issuer, _)| *issuer == wanted);
-                    if !is_wanted {
-                        return FeedTrouble::OtherServer {
-                            wanted,
-                            found: slice.server.issuer,
-                        };
+                    let former = slice.server.former_issuers.iter();
+                    let former = former.map(|(issuer, _)| issuer.as_str());
+                    if let Err(trouble) = self.is_ours(&slice.server.issuer, former) {
+                        return trouble;
                     }
                     *change += 1;
                     let server = Arc::new(slice.server.clone());
@@ -158,16 +170,39 @@ impl FeedClient {
                     }));
                     heard(&slice);
                 }
-                // The words of the parser may hold what it read, and there is a key in that.
-                Err(error) => {
-                    return FeedTrouble::Unreadable(format!(
-                        "{:?} in line {}, column {}",
-                        error.classify(),
-                        error.line(),
-                        error.column()
-                    ));
-                }
+                Err(error) => return self.unreadable(&line, &error),
             }
+        }
+    }
+
+    /// The authority may have moved; the credential shows that it is the same.
+    fn is_ours<'a>(
+        &self,
+        issuer: &str,
+        mut former: impl Iterator<Item = &'a str>,
+    ) -> Result<(), FeedTrouble> {
+        let wanted = self.server.issuer();
+        if issuer == wanted || former.any(|issuer| issuer == wanted) {
+            return Ok(());
+        }
+        Err(FeedTrouble::OtherServer {
+            wanted,
+            found: issuer.to_owned(),
+        })
+    }
+
+    fn unreadable(&self, line: &[u8], error: &serde_json::Error) -> FeedTrouble {
+        // The words of the parser may hold what it read, and there is a key in that.
+        let place = format!(
+            "{:?} in line {}, column {}",
+            error.classify(),
+            error.line(),
+            error.column()
+        );
+        let issuers = authz::issuers_of_unreadable(line).unwrap_or_default();
+        match issuers.contains(&self.server.issuer()) {
+            true => FeedTrouble::UnreadablePolicy(place),
+            false => FeedTrouble::Unreadable(place),
         }
     }
 

@@ -224,6 +224,52 @@ async fn a_server_that_was_removed_is_judged_no_more_and_a_404_of_a_proxy_change
     followed.following.abort();
 }
 
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_here_or_at_the_authority_is_in_force_no_longer_and_other_trouble_changes_nothing()
+ {
+    let issuer = "https://a.example/servers/todo";
+    let good = slice_of(issuer);
+    let with_rest = |slice: &str, rest: &str| {
+        let rest = format!("\"policy_rest\":{rest},\"upstream\"");
+        assert!(slice.contains("\"upstream\""));
+        slice.replacen("\"upstream\"", &rest, 1)
+    };
+    let later = r#"{"invented_later":1}"#;
+    let unavailable = |error: &str| {
+        let body = format!("{{\"error\":\"{error}\"}}");
+        let length = body.len();
+        format!("HTTP/1.1 503 No\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    let ok = || OK.to_owned();
+    let cases = [
+        (vec![ok(), with_rest(&good, later)], "same release", 0),
+        (vec![ok(), with_rest(&good, r#"{"roles":[]}"#)], "ended", 1),
+        (vec![ok(), "{\"kind\":\"later\"}\n".to_owned()], "older", 1),
+        (
+            vec![
+                ok(),
+                with_rest(&slice_of("https://b.example/servers/todo"), later),
+            ],
+            "older",
+            1,
+        ),
+        (vec![unavailable("policy_unreadable")], "all its nodes", 0),
+        (vec![unavailable("temporarily_unavailable")], "503", 1),
+    ];
+    for (script, words, servers) in cases {
+        let scripts = vec![vec![ok(), good.clone()], script];
+        let mut followed = follow(authority(scripts).await);
+        let now = followed.clock.now();
+        assert_eq!(followed.troubles.recv().await, Some(FeedTrouble::Ended));
+        assert_eq!(followed.feed.current(now).unwrap().servers.len(), 1);
+        let trouble = followed.troubles.recv().await.unwrap();
+        assert!(trouble.to_string().contains(words), "{trouble}");
+        assert_eq!(trouble.closes(), servers == 0);
+        assert_eq!(followed.feed.current(now).unwrap().servers.len(), servers);
+        followed.following.abort();
+    }
+}
+
 /// A thousand gateways that lost one authority neither hammer at it nor come all at once; one that is back is found soon.
 #[test]
 fn tries_of_a_lost_authority_become_rarer_and_do_not_come_together() {
