@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use base::SystemClock;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use domain::{McpServer, ServerSlug};
-use store::{ActivityLog, Store};
+use store::{ActivityLog, Store, StoreError};
 use url::Url;
 
 use crate::authority_place::AuthorityPlace;
@@ -42,7 +42,7 @@ impl Maintenance {
     /// # Errors
     /// When there is no or more than one MCP server, or nobody serves it.
     pub async fn mcp_url(&self, must_run: bool) -> anyhow::Result<Url> {
-        let server = self.server(None, "--url").await?;
+        let server = self.server_without_policy(None, "--url").await?;
         if must_run && self.place.is_one_node() && self.directory().holder().is_none() {
             bail!(
                 "nobody serves {}: start `portcullis up` with this data directory ({}) first",
@@ -93,18 +93,41 @@ impl Maintenance {
         slug: Option<&ServerSlug>,
         flag: &str,
     ) -> anyhow::Result<McpServer> {
-        let apart = self.store.list_servers_apart().await?;
-        let mut closed = apart.closed.into_iter();
-        if let Some((_, error)) = closed.find(|(one, _)| Some(&one.slug) == slug) {
-            return Err(error.into());
+        let (server, unreadable) = self.find(slug, flag).await?;
+        match unreadable {
+            None => Ok(server),
+            Some(error) => Err(error.into()),
         }
-        let mut servers = apart.readable;
+    }
+
+    /// The same for what is not about its policy: when that cannot be read, an empty one stands in it, which is never to be
+    /// saved.
+    pub(crate) async fn server_without_policy(
+        &self,
+        slug: Option<&ServerSlug>,
+        flag: &str,
+    ) -> anyhow::Result<McpServer> {
+        Ok(self.find(slug, flag).await?.0)
+    }
+
+    /// Also one whose policy cannot be read, with the reason.
+    async fn find(
+        &self,
+        slug: Option<&ServerSlug>,
+        flag: &str,
+    ) -> anyhow::Result<(McpServer, Option<StoreError>)> {
+        let apart = self.store.list_servers_apart().await?;
+        let readable = apart.readable.into_iter().map(|server| (server, None));
+        let closed = apart.closed.into_iter();
+        let closed = closed.map(|(server, error)| (server, Some(error)));
+        let mut servers: Vec<_> = readable.chain(closed).collect();
+        servers.sort_by(|(one, _), (two, _)| one.slug.cmp(&two.slug));
         let known = || {
-            let slugs: Vec<&str> = servers.iter().map(|server| server.slug.as_str()).collect();
-            slugs.join(", ")
+            let slugs = servers.iter().map(|(server, _)| server.slug.as_str());
+            slugs.collect::<Vec<_>>().join(", ")
         };
         match slug {
-            Some(slug) => match servers.iter().position(|server| server.slug == *slug) {
+            Some(slug) => match servers.iter().position(|(server, _)| server.slug == *slug) {
                 Some(index) => Ok(servers.swap_remove(index)),
                 None => Err(usage(format!(
                     "{flag} {slug}: there is no such MCP server; there are: {}",

@@ -80,7 +80,7 @@ impl Maintenance {
         is_agreed: bool,
         out: &Terminal,
     ) -> anyhow::Result<()> {
-        let server = self.server(Some(slug), "SLUG").await?;
+        let server = self.server_without_policy(Some(slug), "SLUG").await?;
         let public_url = self.public_url().await?;
         let to = resource(url, &public_url)?;
         if is_loopback(url) && !Url::parse(&public_url).is_ok_and(|own| is_loopback(&own)) {
@@ -91,7 +91,7 @@ impl Maintenance {
         if server.resource.trim_end_matches('/') == to.trim_end_matches('/') {
             return Err(usage(format!("{slug} is at {} already", server.resource)));
         }
-        let servers = self.store().list_servers().await?;
+        let servers = self.store().list_servers_apart().await?.all();
         let is_taken = |other: &&McpServer| other.slug != *slug && same_place(other, &to);
         if let Some(other) = servers.iter().find(is_taken) {
             return Err(usage(format!(

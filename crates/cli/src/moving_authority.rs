@@ -34,7 +34,7 @@ impl Maintenance {
         let now = SystemClock.now();
         let keep_until = kept_until(keep_until, now)?;
         let mut moving = Vec::new();
-        let servers = self.store().list_servers().await?;
+        let servers = self.store().list_servers_apart().await?.all();
         for server in &servers {
             refuse_own_paths(server, &from, to)?;
         }

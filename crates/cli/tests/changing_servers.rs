@@ -5,14 +5,14 @@ mod common;
 
 use std::time::Duration;
 
-use authz::Policy;
+use authz::{Condition, Entry, Operator, Policy};
 use base::{Clock as _, SystemClock};
 use bytes::Bytes;
 use common::Home;
 use domain::{AuditEvent, AuditEventKind, McpServer, ServerSettings, ServerSlug, Upstream};
 use http::Method;
 use portcullis_cli::{Stack, UpOptions};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{DatabaseUrl, Store, StoreOptions};
 use testkit::echo::{Echo, EchoSettings};
 use testkit::{Answer, McpClient};
@@ -214,4 +214,80 @@ async fn what_was_removed_is_protected_again_under_another_name_and_never_under_
     };
     let refused = Stack::start(named).await.err().unwrap().to_string();
     assert!(refused.contains("never given again"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_of_a_later_release_is_in_the_way_of_nothing_that_is_not_about_it() {
+    let home = Home::new();
+    let stack = home.stack().await;
+    let command_line = CommandLine::open(&home).await;
+    let place = |slug: &str| format!("http://localhost:{}/mcp/{slug}", stack.port);
+    let upstream = "http://127.0.0.1:1/mcp";
+    let plain = server("plain", place("plain"), upstream, None);
+    command_line.add(&plain).await;
+    let mut notes = server("notes", place("notes"), upstream, None);
+    // It is kept, and cannot be read back: it is nested deeper than JSON is read.
+    let deep = (0..200).fold(Value::Null, |inner, _| json!([inner]));
+    let tool = Entry {
+        conditions: vec![Condition {
+            argument: "/list".to_owned(),
+            operator: Operator::Equals(deep),
+        }],
+        ..Entry::default()
+    };
+    notes.policy.tools.insert("get".to_owned(), tool);
+    let place = place("notes");
+    stack.shutdown().await;
+    let runs = async |words: &str| {
+        let arguments: Vec<&str> = words.split(' ').collect();
+        home.run(&arguments).await
+    };
+    let works = [
+        "servers list",
+        "servers list --json",
+        "servers show todo",
+        "servers alias list",
+        "servers alias list notes",
+        "clients list",
+    ];
+    let about_it = ["servers show notes", "tools list notes", "export"];
+    for words in ["servers show plain", "tools list plain", "export"] {
+        assert_eq!(runs(words).await.code, 0, "{words}");
+    }
+    command_line.add(&notes).await;
+    for words in works {
+        let ran = runs(words).await;
+        assert_eq!(ran.code, 0, "{words}: {}", ran.stderr);
+    }
+    for words in about_it {
+        let ran = runs(words).await;
+        assert_eq!(ran.code, 1, "{words}: {}", ran.stdout);
+        let told = "the policy of the MCP server notes cannot be read";
+        assert!(ran.stderr.contains(told), "{words}: {}", ran.stderr);
+    }
+    assert!(runs("servers list").await.stdout.contains("cannot be read"));
+    let listed: Value = serde_json::from_str(&runs("servers list --json").await.stdout).unwrap();
+    assert_eq!(listed[0]["slug"], "notes");
+    assert_eq!(listed[0]["tools"], Value::Null);
+    assert_eq!(listed[2]["unreadable"], Value::Null);
+    // Which one is meant is asked, though one alone can be read.
+    let asked = runs("servers show").await;
+    assert!(
+        asked.stderr.contains("notes, plain, todo"),
+        "{}",
+        asked.stderr
+    );
+    let taken = format!("servers add other http://127.0.0.1:1/mcp --unseen --url {place}");
+    let taken = runs(&taken).await;
+    assert!(
+        taken.stderr.contains("where notes is already"),
+        "{}",
+        taken.stderr
+    );
+
+    let stack = home.stack().await;
+    let own = format!("localhost:{}", stack.port);
+    assert_eq!(get(&stack, &own, "/mcp/todo").await.0, 401);
+    assert_eq!(get(&stack, &own, "/mcp/notes").await.0, 503);
+    stack.shutdown().await;
 }

@@ -25,6 +25,17 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Nobody can say here who may do what at an MCP server.
+    #[error(
+        "the policy of the MCP server {server} cannot be read, as when a later release of Portcullis wrote it; use that one: \
+         {problem}"
+    )]
+    UnreadablePolicy {
+        /// Its slug.
+        server: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The database was written by a newer Portcullis.
     #[error(
         "the database has schema version {found}, and this Portcullis knows versions up to {known}: use the newer Portcullis that wrote it"

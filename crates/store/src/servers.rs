@@ -26,10 +26,12 @@ pub struct ServersApart {
 }
 
 impl ServersApart {
-    /// All of them, for what is not about policies.
+    /// All of them, by slug, for what is not about policies.
     pub fn all(self) -> Vec<McpServer> {
         let closed = self.closed.into_iter().map(|(server, _)| server);
-        self.readable.into_iter().chain(closed).collect()
+        let mut all: Vec<McpServer> = self.readable.into_iter().chain(closed).collect();
+        all.sort_by(|one, two| one.slug.cmp(&two.slug));
+        all
     }
 }
 
@@ -62,7 +64,15 @@ impl PolicyText {
         plain: usize,
         rest: usize,
     ) -> Result<Policy, StoreError> {
-        Ok(row.json::<Policy>(plain)?.join(row.optional_json(rest)?))
+        let parts = || Ok((row.json::<Policy>(plain)?, row.optional_json(rest)?));
+        let (plain, rest) = parts().map_err(|error| match error {
+            StoreError::Corrupt { id, problem, .. } => StoreError::UnreadablePolicy {
+                server: id,
+                problem,
+            },
+            other => other,
+        })?;
+        Ok(plain.join(rest))
     }
 }
 
@@ -325,10 +335,11 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// All servers, by slug.
+    /// All servers, by slug. Where one whose policy cannot be read must not be in the way of the others, it is
+    /// [`Store::list_servers_apart`].
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When one of them cannot be read.
     pub async fn list_servers(&self) -> Result<Vec<McpServer>, StoreError> {
         let listed = self.read_servers().await?;
         let whole = listed.into_iter().map(|(server, policy)| {

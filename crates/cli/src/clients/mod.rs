@@ -74,7 +74,9 @@ impl Maintenance {
     async fn one_client(&self, one: OneClient) -> anyhow::Result<Found> {
         let id = ClientId::from_text(one.id.as_str());
         if id.is_metadata_document() {
-            let server = self.server(one.server.as_ref(), "--server").await?;
+            let server = self
+                .server_without_policy(one.server.as_ref(), "--server")
+                .await?;
             return Ok(Found {
                 trust: self.store().find_client_trust(&server.slug, &id).await?,
                 client: None,
@@ -82,7 +84,7 @@ impl Maintenance {
                 id,
             });
         }
-        for server in self.store().list_servers().await? {
+        for server in self.store().list_servers_apart().await?.all() {
             if one.server.as_ref().is_some_and(|slug| *slug != server.slug) {
                 continue;
             }

@@ -58,7 +58,7 @@ impl Maintenance {
         if let Some(url) = &add.url {
             server.resource = resource(url, &public_url)?;
         }
-        let others = self.store().list_servers().await?;
+        let others = self.store().list_servers_apart().await?.all();
         if let Some(other) = others
             .iter()
             .find(|other| same_place(other, &server.resource))

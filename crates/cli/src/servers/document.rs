@@ -28,6 +28,16 @@ pub(super) fn document(server: &McpServer) -> Value {
     })
 }
 
+/// The same of one whose policy cannot be read: what hangs on it is not known.
+pub(super) fn unreadable_document(server: &McpServer, why: &str) -> Value {
+    let mut document = document(server);
+    for unknown in ["mapped", "enforced", "tools", "scopes"] {
+        document[unknown] = Value::Null;
+    }
+    document["unreadable"] = why.into();
+    document
+}
+
 /// The values of a child's variables may be secrets and stay out.
 fn upstream(upstream: &Upstream) -> Value {
     match upstream {

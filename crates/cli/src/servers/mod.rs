@@ -11,10 +11,12 @@ pub(crate) use add::{name, resource, same_place};
 pub use command::ServersCommand;
 pub(crate) use command::say;
 
+use std::collections::BTreeMap;
+
 use base::{Clock as _, SystemClock};
 use domain::{
     AuditEvent, AuditEventKind, McpServer, MetadataDocumentTrust, NativeSchemes, RegistrationMode,
-    ServerSettings, ServerSettingsChange, Upstream,
+    ServerSettings, ServerSettingsChange, ServerSlug, Upstream,
 };
 use store::SettingsChanged;
 
@@ -23,7 +25,7 @@ use crate::maintenance::{Maintenance, table};
 use crate::period::Period;
 use crate::terminal::{Terminal, plain};
 use command::SetServer;
-use document::document;
+use document::{document, unreadable_document};
 
 /// Claude Code refreshes before each request when a token lives for less.
 const ACCESS_TOKEN_COMFORTABLE: u64 = 600;
@@ -58,9 +60,21 @@ impl Maintenance {
     }
 
     async fn list_servers(&self, json: bool, out: &Terminal) -> anyhow::Result<()> {
-        let servers = self.store().list_servers().await?;
+        let apart = self.store().list_servers_apart().await?;
+        let unreadable: BTreeMap<ServerSlug, String> = apart
+            .closed
+            .iter()
+            .map(|(server, error)| (server.slug.clone(), error.to_string()))
+            .collect();
+        let servers = apart.all();
         if json {
-            let documents: Vec<_> = servers.iter().map(document).collect();
+            let documents: Vec<_> = servers
+                .iter()
+                .map(|server| match unreadable.get(&server.slug) {
+                    Some(why) => unreadable_document(server, why),
+                    None => document(server),
+                })
+                .collect();
             out.line(serde_json::to_string_pretty(&documents)?);
             return Ok(());
         }
@@ -79,11 +93,17 @@ impl Maintenance {
                 plain(&server.name, 60),
                 plain(&server.resource, 200),
                 upstream(&server.upstream),
-                tools(&server),
+                match unreadable.contains_key(&server.slug) {
+                    true => "cannot be read".to_owned(),
+                    false => tools(&server),
+                },
                 registration(server.settings.dynamic_registration).to_owned(),
             ]);
         }
         out.line(table.trim_fmt());
+        for why in unreadable.values() {
+            out.line(out.paint.warn(why));
+        }
         Ok(())
     }
 

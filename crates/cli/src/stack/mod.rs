@@ -308,7 +308,9 @@ async fn start(
         .await?;
     // Whoever named a server is told at once that it cannot be used; another one does not keep this one from starting.
     let names_one = options.target != Target::Everything || options.slug.is_some();
-    if (names_one || store.list_servers().await?.len() == 1) && first.upstream != Upstream::Todo {
+    if (names_one || store.list_servers_apart().await?.all().len() == 1)
+        && first.upstream != Upstream::Todo
+    {
         upstreams::of(&(&first).into(), &plan.env, None, &options.terminal)?;
     }
     let activity = AuthorityPlace::of_up(directory)

@@ -5,7 +5,7 @@ use authz::{Inventory, ListKind, Policy};
 use base::Clock;
 use domain::{AuditEvent, AuditEventKind, McpServer, ServerSettings, ServerSlug, Upstream};
 use gateway::DiscoverError;
-use store::Store;
+use store::{ServersApart, Store};
 use wire::oauth::ScopeSet;
 
 use super::{UpOptions, inventory, news, upstreams};
@@ -48,15 +48,20 @@ pub async fn plan(
     overrides: &[(String, ScopeSet)],
     public_url: &str,
 ) -> anyhow::Result<Plan> {
-    let mut servers = store.list_servers().await?;
+    let ServersApart { readable, closed } = store.list_servers_apart().await?;
+    let known = readable.len() + closed.len();
     let names_none = options.target == Target::Everything && options.slug.is_none();
-    if names_none && !servers.is_empty() {
-        if !overrides.is_empty() && servers.len() > 1 {
+    if names_none && known > 0 {
+        if !overrides.is_empty() && known > 1 {
             return Err(usage(
                 "--tool-scope: there are several MCP servers; say which by naming its TARGET",
             ));
         }
-        let first = servers.swap_remove(0);
+        // With those that can be read it starts; the others are answered 503.
+        let Some(first) = readable.into_iter().next() else {
+            let unreadable = closed.into_iter().next().map(|(_, error)| error);
+            return Err(unreadable.map_or_else(|| anyhow!("there is no MCP server"), Into::into));
+        };
         return Ok(Plan {
             slug: first.slug.clone(),
             env: Vec::new(),
@@ -65,8 +70,15 @@ pub async fn plan(
             change: Change::Nothing(first),
         });
     }
+    let servers: Vec<&McpServer> = readable
+        .iter()
+        .chain(closed.iter().map(|(server, _)| server))
+        .collect();
     let slug = slug(store, options, &servers).await?;
-    let known = servers.into_iter().find(|server| server.slug == slug);
+    if let Some((_, error)) = closed.into_iter().find(|(server, _)| server.slug == slug) {
+        return Err(error.into());
+    }
+    let known = readable.into_iter().find(|server| server.slug == slug);
     let upstream = options
         .target
         .to_upstream(known.as_ref().map(|server| &server.upstream))?;
@@ -98,7 +110,7 @@ pub async fn plan(
 async fn slug(
     store: &Store,
     options: &UpOptions,
-    servers: &[McpServer],
+    servers: &[&McpServer],
 ) -> anyhow::Result<ServerSlug> {
     let base = options
         .slug

@@ -359,9 +359,17 @@ async fn a_policy_that_cannot_be_read_closes_its_server_and_no_other() {
             (closed.slug.as_str(), &closed.policy),
             ("todo", &Policy::default())
         );
-        assert!(error.to_string().contains("curfew"), "{error}");
+        let words = error.to_string();
+        assert!(
+            words.contains("MCP server todo") && words.contains("curfew"),
+            "{words}"
+        );
         assert!(store.list_servers().await.is_err());
-        assert_eq!(apart.all().len(), 2);
+        let refused = store.read_declared().await.unwrap_err().to_string();
+        assert_eq!(refused, words, "a file that leaves one out would remove it");
+        let all = apart.all();
+        let slugs: Vec<&str> = all.iter().map(|one| one.slug.as_str()).collect();
+        assert_eq!(slugs, ["notes", "todo"]);
         store.close().await;
     })
     .await;

@@ -276,7 +276,8 @@ async fn a_row_that_cannot_be_true_is_an_error_naming_table_and_id() {
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("the row \"todo\" of table mcp_server cannot be true: policy: EOF"),
+            error.starts_with("the policy of the MCP server todo cannot be read")
+                && error.contains("policy: EOF"),
             "{error}"
         );
         store.close().await;
