@@ -34,6 +34,8 @@ struct Accepted {
     fingerprint: String,
     /// What of it is judged: the rest is of any size, and nobody's business here.
     judged: Object,
+    /// How long that is, as JSON.
+    bytes: usize,
 }
 
 impl Known {
@@ -56,6 +58,9 @@ impl Known {
         if bytes > DEFINITION_BYTES_MAX {
             return;
         }
+        // Another definition of it was the accepted one before.
+        let before = self.by_identity.remove(identity);
+        self.bytes -= before.map_or(0, |before| before.bytes);
         if self.by_identity.len() >= REMEMBERED_MAX || self.bytes + bytes > REMEMBERED_BYTES_MAX {
             *self = Self::default();
         }
@@ -63,6 +68,7 @@ impl Known {
         let accepted = Accepted {
             fingerprint: expected.to_owned(),
             judged,
+            bytes,
         };
         self.by_identity.insert(identity.to_owned(), accepted);
     }
@@ -181,6 +187,10 @@ mod tests {
             assert!(remembered().1 <= REMEMBERED_BYTES_MAX);
         }
         assert!(remembered().0 > 40, "it begins anew when it is full");
+        // Of one that is accepted anew each time, the last one counts.
+        let (count, all) = remembered();
+        passes(&format!(r#"{{"name":"t299","description":"{words}!"}}"#));
+        assert_eq!(remembered(), (count, all + 1));
     }
 
     #[test]
