@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use wire::oauth::ScopeSet;
 
 use crate::{Condition, Entry, EntryState, ListKind, Policy, QuarantineFrom, Requirement};
-use crate::{Role, SubjectRule};
+use crate::{Role, RoleScopes, RuleWhat, SubjectRule};
 
 /// What the release before cannot read of a policy: it refuses a policy whole for one member that it does not know.
 ///
@@ -116,7 +117,29 @@ impl Policy {
         self.default_role = rest.default_role;
         self.subject_rules = rest.subject_rules;
         self.quarantine_from = rest.quarantine_from;
+        self.forget_undeclared();
         self
+    }
+
+    /// Of a scope that the release before took away, roles and rules speak no more: a policy in which they do cannot be saved.
+    fn forget_undeclared(&mut self) {
+        let declared = self.declared_scopes();
+        let left = |scopes: &ScopeSet| -> ScopeSet {
+            let scopes = scopes.iter().filter(|scope| declared.contains(scope));
+            scopes.cloned().collect()
+        };
+        for role in &mut self.roles {
+            if let RoleScopes::Only(scopes) = &mut role.scopes {
+                *scopes = left(scopes);
+            }
+        }
+        self.subject_rules.retain_mut(|rule| match &mut rule.what {
+            RuleWhat::Scopes(scopes) => {
+                *scopes = left(scopes);
+                !scopes.is_empty()
+            }
+            RuleWhat::All | RuleWhat::Tools(_) => true,
+        });
     }
 }
 

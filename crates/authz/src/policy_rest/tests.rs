@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
-use wire::oauth::ScopeSet;
+use wire::oauth::{Scope, ScopeSet};
 
 use super::*;
-use crate::{Operator, RoleScopes, RuleClient, RuleEffect, RuleWhat, RuleWho};
+use crate::{Operator, Risk, RuleClient, RuleEffect, RuleWho, ScopeDeclaration};
 
 /// A policy as the release before reads it, which refuses it whole for a member that it does not know.
 #[derive(Debug, Deserialize)]
@@ -170,4 +170,34 @@ fn a_rest_with_what_only_a_later_release_knows_is_not_read_by_halves() {
     assert!(serde_json::from_value::<PolicyRest>(text.clone()).is_ok());
     text["curfew"] = json!("22:00");
     assert!(serde_json::from_value::<PolicyRest>(text).is_err());
+}
+
+#[test]
+fn of_a_scope_that_the_release_before_took_away_no_role_and_no_rule_speaks_any_more() {
+    let about = |scopes: &str| RuleWhat::Scopes(ScopeSet::parse_lenient(scopes));
+    let declared = |name: &str| ScopeDeclaration {
+        id: name.to_owned(),
+        name: Scope::parse(name).unwrap(),
+        title: name.to_owned(),
+        risk: Risk::Low,
+        implies: ScopeSet::new(),
+    };
+    let mut policy = with_role();
+    policy.scopes = ["todo:read", "todo:write"].map(declared).into();
+    policy.roles[0].scopes = RoleScopes::Only(ScopeSet::parse_lenient("todo:read todo:write"));
+    let rule = &with_rule().subject_rules[0];
+    policy.subject_rules = ["todo:write", "todo:read todo:write"]
+        .map(|scopes| SubjectRule {
+            what: about(scopes),
+            ..rule.clone()
+        })
+        .into();
+    let (mut plain, rest) = policy.split();
+    assert_eq!(plain.clone().join(rest.clone()), policy);
+    plain.scopes.pop();
+    let joined = plain.join(rest);
+    let reads = ScopeSet::parse_lenient("todo:read");
+    assert_eq!(joined.roles[0].scopes, RoleScopes::Only(reads));
+    assert_eq!(joined.subject_rules.len(), 1);
+    assert_eq!(joined.subject_rules[0].what, about("todo:read"));
 }
