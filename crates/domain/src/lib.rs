@@ -14,6 +14,7 @@ mod group;
 mod id;
 mod login_session;
 mod mcp_server;
+mod policy_revision;
 mod resource_server_credential;
 mod server_alias;
 mod server_settings_change;
@@ -44,6 +45,7 @@ pub use mcp_server::{
     McpServer, MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettings,
     SignInPolicy, Upstream,
 };
+pub use policy_revision::{PolicyOrigin, PolicyRevision};
 pub use resource_server_credential::ResourceServerCredential;
 pub use server_alias::{ALIAS_PROOF_LIFE, FormerResource, OtherAddresses, ServerAlias};
 pub use server_settings_change::ServerSettingsChange;

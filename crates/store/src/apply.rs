@@ -1,7 +1,7 @@
 use base::{Digest, Timestamp};
 use domain::{
-    AuditEvent, Client, ClientId, ClientTrust, McpServer, ServerSettingsChange, ServerSlug, User,
-    UserId, UserRole,
+    AuditEvent, Client, ClientId, ClientTrust, McpServer, PolicyOrigin, ServerSettingsChange,
+    ServerSlug, User, UserId, UserRole,
 };
 
 use crate::clients::{ClientRow, Registered};
@@ -146,7 +146,13 @@ impl Conn {
             } => {
                 let policy = to_json(policy)?;
                 let published = self
-                    .publish_policy(slug, *expected_revision, &policy, event)
+                    .publish_policy(
+                        slug,
+                        *expected_revision,
+                        &policy,
+                        PolicyOrigin::Apply,
+                        event,
+                    )
                     .await?;
                 sure(matches!(published, PublishOutcome::Published(_)))
             }

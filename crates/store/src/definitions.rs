@@ -1,6 +1,6 @@
 use authz::{ListKind, Policy};
 use base::Timestamp;
-use domain::{AuditEvent, DefinitionState, ServerSlug, StoredDefinition};
+use domain::{AuditEvent, DefinitionState, PolicyOrigin, ServerSlug, StoredDefinition};
 
 use crate::bulk::BulkStatement;
 use crate::conn::Conn;
@@ -191,7 +191,8 @@ impl Store {
                 Box::pin(async move {
                     let outcome = match policy {
                         Some(policy) => {
-                            conn.publish_policy(slug, *expected_revision, policy, event)
+                            let origin = PolicyOrigin::Inventory;
+                            conn.publish_policy(slug, *expected_revision, policy, origin, event)
                                 .await?
                         }
                         // Somebody may have decided about these very definitions meanwhile.
@@ -280,8 +281,9 @@ impl Store {
                             return Ok(DecideOutcome::Changed(one.identity.clone()));
                         }
                     }
+                    let origin = PolicyOrigin::Decision;
                     let published = conn
-                        .publish_policy(slug, *expected_revision, policy, event)
+                        .publish_policy(slug, *expected_revision, policy, origin, event)
                         .await?;
                     match published {
                         PublishOutcome::Unknown => Ok(DecideOutcome::Unknown),

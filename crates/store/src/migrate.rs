@@ -73,6 +73,7 @@ pub(crate) const AUTHORITY: Schema = Schema {
             7,
             include_str!("../migrations/0017_inventory_published_at.sql"),
         ),
+        usable_from(7, include_str!("../migrations/0018_policy_revisions.sql")),
         usable_from(7, include_str!("../migrations/0019_unlisted_at.sql")),
     ],
 };

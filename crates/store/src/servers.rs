@@ -1,5 +1,7 @@
 use authz::Policy;
-use domain::{AuditEvent, GroupId, McpServer, OtherAddresses, RoleHolder, ServerSlug};
+use domain::{
+    AuditEvent, GroupId, McpServer, OtherAddresses, PolicyOrigin, RoleHolder, ServerSlug,
+};
 
 use crate::conn::Conn;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
@@ -46,8 +48,8 @@ pub(crate) struct ServerRow {
 
 /// The two columns of a policy.
 pub(crate) struct PolicyText {
-    plain: String,
-    rest: Option<String>,
+    pub(crate) plain: String,
+    pub(crate) rest: Option<String>,
 }
 
 impl PolicyText {
@@ -127,6 +129,14 @@ impl Conn {
                 },
             ));
         }
+        self.keep_policy_revision(
+            &row.server.slug,
+            row.server.policy_revision,
+            &row.policy,
+            PolicyOrigin::Added,
+            &row.event,
+        )
+        .await?;
         self.record(&row.event);
         self.count_change().await
     }
@@ -157,6 +167,7 @@ impl Conn {
             for sql in [
                 "DELETE FROM server_alias WHERE server = $1",
                 "DELETE FROM definition WHERE server = $1",
+                "DELETE FROM policy_revision WHERE server = $1",
             ] {
                 self.execute(sql, Args::with_capacity(1).text(slug.as_str()))
                     .await?;
@@ -171,6 +182,7 @@ impl Conn {
         slug: &ServerSlug,
         expected_revision: i64,
         policy: &str,
+        origin: PolicyOrigin,
         event: &AuditEvent,
     ) -> Result<PublishOutcome, StoreError> {
         self.wait_for_other_changes().await?;
@@ -178,6 +190,7 @@ impl Conn {
             .map_err(|error| StoreError::Internal(format!("a policy is not readable: {error}")))?;
         let regrouped = self.regrouped(slug, &new).await?;
         let text = PolicyText::of(&new)?;
+        self.keep_present_policy(slug).await?;
         let sql = "UPDATE mcp_server SET policy = $2, policy_rest = $4, policy_revision = policy_revision + 1 \
                    WHERE slug = $1 AND policy_revision = $3 AND removed_at IS NULL";
         let args = Args::with_capacity(4)
@@ -186,13 +199,16 @@ impl Conn {
             .int(expected_revision)
             .optional_text(text.rest.as_deref());
         if self.change(sql, args, event).await? {
+            let revision = expected_revision + 1;
+            self.keep_policy_revision(slug, revision, &text, origin, event)
+                .await?;
             // Their members' tokens do not say that they are in them, or say it where nobody looks after it any more.
             for group in regrouped {
                 self.cut_off_holder(slug, &RoleHolder::Group(group), event.at)
                     .await?;
             }
             self.take_back_roles_without(slug, &new, event).await?;
-            return Ok(PublishOutcome::Published(expected_revision + 1));
+            return Ok(PublishOutcome::Published(revision));
         }
         Ok(match self.policy_revision(slug).await? {
             Some(revision) => PublishOutcome::Stale(revision),
@@ -400,7 +416,8 @@ impl Store {
         refuse_nul(&[("detail", &event.detail)])?;
         let data = (slug.clone(), expected_revision, to_json(policy)?, event);
         self.write(data, |conn, (slug, expected_revision, policy, event)| {
-            Box::pin(conn.publish_policy(slug, *expected_revision, policy, event))
+            let origin = PolicyOrigin::Change;
+            Box::pin(conn.publish_policy(slug, *expected_revision, policy, origin, event))
         })
         .await
     }

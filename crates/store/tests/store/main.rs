@@ -28,6 +28,7 @@ mod newer;
 mod opening;
 mod owners;
 mod people;
+mod policy_revisions;
 mod races;
 mod refused_meanwhile;
 mod roles_and_groups;
