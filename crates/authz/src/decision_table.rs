@@ -53,7 +53,7 @@ pub fn decision_table(policy: &Policy, callers: &[(String, Caller)]) -> Decision
     }
 }
 
-fn word(kind: ListKind) -> &'static str {
+pub(crate) fn word(kind: ListKind) -> &'static str {
     match kind {
         ListKind::Tools => "tool",
         ListKind::Resources => "resource",
@@ -62,7 +62,7 @@ fn word(kind: ListKind) -> &'static str {
     }
 }
 
-fn cell(decision: &Decision) -> String {
+pub(crate) fn cell(decision: &Decision) -> String {
     match decision {
         Decision::Allowed { .. } => "yes".to_owned(),
         Decision::NeedsScope { required, .. } => format!("if asked: {required}"),

@@ -71,6 +71,7 @@ pub mod resource_server;
 pub mod revoke;
 /// Groups, and who has which role.
 pub mod roles;
+pub mod roll_back;
 mod seal;
 mod server_context;
 /// Authorization server metadata (RFC 8414).

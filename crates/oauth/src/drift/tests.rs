@@ -511,3 +511,5 @@ async fn a_new_tool_of_which_only_the_name_was_kept_is_mapped_as_one_that_may_do
         assert_eq!(rig.entry(name).await.requirement, needs, "{name}");
     }
 }
+
+mod roll_back;

@@ -1,0 +1,218 @@
+//! An earlier policy comes back, and nothing with it that somebody has to look at.
+
+use domain::{RoleHolder, User, UserId, UserRole};
+use store::GivenRole;
+
+use super::*;
+use crate::roll_back::{self, PlannedRollBack, RollBackError};
+
+impl Rig {
+    async fn server(&self) -> McpServer {
+        find(&self.store, &self.slug).await.unwrap()
+    }
+
+    async fn plan(&self, revision: i64) -> Result<PlannedRollBack, RollBackError> {
+        roll_back::plan(&self.store, &self.server().await, revision).await
+    }
+
+    async fn publish(&self, planned: PlannedRollBack) -> Result<i64, RollBackError> {
+        roll_back::publish(&self.store, now(), &self.server().await, planned).await
+    }
+
+    async fn back(&self, revision: i64) -> i64 {
+        self.publish(self.plan(revision).await.unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// As whoever takes a tool out of a file.
+    async fn without(&self, tool: &str) {
+        self.edit(|policy| {
+            policy.tools.remove(tool);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_rollback_brings_back_what_callers_need_and_lifts_no_quarantine() {
+    let rig = Rig::new().await;
+    let (first, second) = (
+        tool("add_todo", "Adds."),
+        tool("add_todo", "Adds, and tells me."),
+    );
+    let neighbour = tool("list_todos", "Lists.");
+    rig.look(&tools([first.clone(), neighbour.clone()])).await;
+    let before = rig.server().await;
+    rig.edit(|policy| {
+        for entry in policy.tools.values_mut() {
+            entry.requirement = Requirement::Public;
+        }
+    })
+    .await;
+    rig.look(&tools([second.clone(), neighbour.clone()])).await;
+    let revision = rig.back(before.policy_revision).await;
+    assert_eq!(revision, rig.server().await.policy_revision);
+    let needs = |name: &str| before.policy.tools[name].requirement.clone();
+    let added = rig.entry("add_todo").await;
+    assert_eq!(added.state, EntryState::Quarantined);
+    assert_eq!(added.requirement, needs("add_todo"));
+    let expected = Entry {
+        requirement: needs("list_todos"),
+        ..before.policy.tools["list_todos"].clone()
+    };
+    assert_eq!(rig.entry("list_todos").await, expected);
+    // Nor does it bring one back that was lifted since.
+    rig.look(&tools([second.clone(), neighbour.clone()])).await;
+    rig.decide(Verdict::Approve, &second).await.unwrap();
+    rig.back(revision).await;
+    let approved = rig.entry("add_todo").await;
+    assert_eq!(approved.state, EntryState::Accepted);
+    assert_eq!(approved.fingerprint, Some(authz::fingerprint(&second)));
+}
+
+#[tokio::test]
+async fn what_returns_is_accepted_only_as_it_was_accepted() {
+    let (first, second) = (
+        tool("add_todo", "Adds."),
+        tool("add_todo", "Adds, and tells me."),
+    );
+    let neighbour = tool("list_todos", "Lists.");
+    for (listed, state) in [
+        (&first, EntryState::Accepted),
+        (&second, EntryState::Quarantined),
+    ] {
+        let rig = Rig::new().await;
+        rig.look(&tools([first.clone(), neighbour.clone()])).await;
+        let revision = rig.server().await.policy_revision;
+        rig.without("add_todo").await;
+        rig.look(&tools([listed.clone(), neighbour.clone()])).await;
+        rig.back(revision).await;
+        assert_eq!(rig.entry("add_todo").await.state, state);
+        rig.look(&tools([listed.clone(), neighbour.clone()])).await;
+        assert_eq!(rig.entry("add_todo").await.state, state);
+        let is_pending = rig
+            .states("add_todo")
+            .await
+            .contains(&DefinitionState::Pending);
+        assert_eq!(is_pending, state == EntryState::Quarantined);
+        if is_pending {
+            rig.decide(Verdict::Approve, listed).await.unwrap();
+        }
+        assert_eq!(rig.entry("add_todo").await.state, EntryState::Accepted);
+    }
+}
+
+#[tokio::test]
+async fn what_was_rejected_meanwhile_comes_back_hidden() {
+    let rig = Rig::new().await;
+    let (one, neighbour) = (tool("add_todo", "Adds."), tool("list_todos", "Lists."));
+    let all = tools([one.clone(), neighbour]);
+    rig.look(&all).await;
+    let revision = rig.server().await.policy_revision;
+    rig.without("add_todo").await;
+    rig.look(&all).await;
+    rig.decide(Verdict::Reject, &one).await.unwrap();
+    let planned = rig.plan(revision).await.unwrap();
+    assert_eq!(
+        planned.back.quarantined,
+        [(ListKind::Tools, "add_todo".to_owned())]
+    );
+    rig.publish(planned).await.unwrap();
+    assert_eq!(rig.entry("add_todo").await.state, EntryState::Quarantined);
+}
+
+#[tokio::test]
+async fn a_rollback_that_was_looked_at_is_refused_when_anything_of_it_changed() {
+    let rig = Rig::new().await;
+    let (first, second) = (
+        tool("add_todo", "Adds."),
+        tool("add_todo", "Adds, and tells me."),
+    );
+    let neighbour = tool("list_todos", "Lists.");
+    rig.look(&tools([first.clone(), neighbour.clone()])).await;
+    let revision = rig.server().await.policy_revision;
+    rig.without("add_todo").await;
+    let planned = rig.plan(revision).await.unwrap();
+    rig.edit(|policy| policy.default_scopes = ScopeSet::new())
+        .await;
+    let in_force = rig.server().await.policy_revision;
+    let refused = rig.publish(planned).await;
+    assert!(
+        matches!(refused, Err(RollBackError::Stale(now)) if now == in_force),
+        "{refused:?}"
+    );
+
+    let planned = rig.plan(revision).await.unwrap();
+    rig.look(&tools([second, neighbour.clone()])).await;
+    assert_eq!(rig.server().await.policy_revision, in_force);
+    let refused = rig.publish(planned).await;
+    assert!(
+        matches!(&refused, Err(RollBackError::Changed(name)) if name == "add_todo"),
+        "{refused:?}"
+    );
+    assert!(!rig.policy().await.tools.contains_key("add_todo"));
+
+    rig.look(&tools([first, neighbour])).await;
+    let planned = rig.plan(revision).await.unwrap();
+    assert_eq!(rig.publish(planned).await.unwrap(), in_force + 1);
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_go_back_to_before_the_first_look_in_force_or_out_of_the_list() {
+    let rig = Rig::new().await;
+    rig.look(&tools([tool("add_todo", "Adds.")])).await;
+    rig.edit(|policy| policy.default_scopes = ScopeSet::new())
+        .await;
+    assert!(matches!(rig.plan(1).await, Err(RollBackError::Blank(1))));
+    assert!(matches!(rig.plan(3).await, Err(RollBackError::InForce(3))));
+    assert!(matches!(rig.plan(4).await, Err(RollBackError::NotKept(4))));
+    assert_eq!(rig.back(2).await, 4);
+}
+
+#[tokio::test]
+async fn a_role_that_returns_is_nobodys() {
+    let rig = Rig::new().await;
+    rig.look(&tools([tool("add_todo", "Adds.")])).await;
+    let role = authz::Role {
+        id: "rol_1".to_owned(),
+        name: "writer".to_owned(),
+        title: String::new(),
+        scopes: authz::RoleScopes::All,
+    };
+    rig.edit(|policy| policy.roles = vec![role.clone()]).await;
+    let revision = rig.server().await.policy_revision;
+    let user = User {
+        id: UserId::from_text("usr_ann"),
+        email: domain::EmailAddress::parse("ann@example.com").unwrap(),
+        name: "Ann".to_owned(),
+        password_hash: None,
+        role: UserRole::Member,
+        created_at: now(),
+        disabled_at: None,
+    };
+    let added = event(now(), &rig.slug, String::new());
+    rig.store.insert_user(&user, added.clone()).await.unwrap();
+    let given = GivenRole {
+        server: rig.slug.clone(),
+        role: role.id.clone(),
+        holder: RoleHolder::Person(user.id),
+    };
+    assert!(rig.store.give_role(given, added).await.unwrap());
+    let kept = async || {
+        rig.store
+            .list_given_roles(Some(&rig.slug), None)
+            .await
+            .unwrap()
+            .len()
+    };
+    // As long as the role is there, so is who has it.
+    rig.edit(|policy| policy.default_role = Some("rol_1".to_owned()))
+        .await;
+    rig.back(revision).await;
+    assert_eq!(kept().await, 1);
+    rig.edit(|policy| policy.roles.clear()).await;
+    rig.back(revision).await;
+    assert_eq!(rig.policy().await.roles, [role]);
+    assert_eq!(kept().await, 0);
+}
