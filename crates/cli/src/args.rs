@@ -15,7 +15,7 @@ use crate::keys::Schedule;
 use crate::mail::MailCommand;
 use crate::moving::MoveArguments;
 use crate::people::PeopleCommand;
-use crate::policy::{GroupsCommand, RolesCommand, RulesCommand};
+use crate::policy::{GroupsCommand, PolicyCommand, RolesCommand, RulesCommand};
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
@@ -112,6 +112,11 @@ pub enum Command {
     Rules {
         #[command(subcommand)]
         command: RulesCommand,
+    },
+    /// The policy of an MCP server: who reaches what, what a change would do, and each earlier one to go back to
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Write MCP servers, scopes, clients and people as one readable TOML file, without any secret
     Export {

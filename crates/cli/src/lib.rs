@@ -316,6 +316,12 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             maintenance.close().await;
             ended?;
         }
+        Command::Policy { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.policy(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
         Command::Keys { command } => {
             let master_key = named_master_key(&global)?;
             let maintenance = Maintenance::open(place(&global)?).await?;

@@ -237,7 +237,7 @@ pub fn plain(text: &str, characters_max: usize) -> String {
 }
 
 /// Marks that reverse or hide text: they could make one name look like another.
-fn is_invisible(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

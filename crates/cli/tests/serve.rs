@@ -3,6 +3,7 @@
 
 mod applying;
 mod common;
+mod policies;
 
 use common::serving::{Node, config, done, felt, json, postgres, run, status, token};
 use common::{EMAIL, Home, PASSWORD};

@@ -122,7 +122,7 @@ impl Maintenance {
         }
     }
 
-    async fn planned(&self, file: &Path) -> anyhow::Result<Planned> {
+    pub(super) async fn planned(&self, file: &Path) -> anyhow::Result<Planned> {
         let text = read::text(file)?;
         let public_url = self.public_url().await?;
         Planned::of(self.store(), &public_url, &text)

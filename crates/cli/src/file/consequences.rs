@@ -8,6 +8,7 @@ use toml::Value;
 
 use super::differences::{Action, Kind, Step};
 use crate::moving::{consequences as of_move, counted};
+use crate::policy::{Reached, Standings};
 
 /// Adds to each step what it means for people and clients.
 ///
@@ -89,28 +90,16 @@ async fn changed(
     if before.upstream != after.upstream {
         words.push("MCP sessions with the upstream before end, and clients begin anew".to_owned());
     }
-    if after.policy.is_blank() && !before.policy.is_blank() {
-        words.push(
-            "no tool is mapped any more: the authority maps them anew when it looks next"
-                .to_owned(),
+    words.extend(of_policy(before, &after.policy, store, at).await?);
+    if before.policy != after.policy {
+        let standings = Standings::load(store, &before.slug).await?;
+        let reached = Reached::of(before, &after.policy, store, &standings).await?;
+        let command = "portcullis policy preview";
+        words.extend(
+            reached
+                .summary()
+                .map(|words| format!("{words}; {command} {} --file FILE shows which", before.slug)),
         );
-    }
-    words.extend(of_roles(&before.policy, &after.policy));
-    for scope in &before.policy.scopes {
-        let by_name = |one: &&authz::ScopeDeclaration| one.name == scope.name;
-        if after.policy.scopes.iter().any(|one| by_name(&one)) {
-            continue;
-        }
-        let holders = store.count_holders(&before.slug, &scope.name, at).await?;
-        let held = format!("{} with a sign-in that has it", counted(holders, "person"));
-        let renamed = after.policy.scopes.iter().find(|one| one.id == scope.id);
-        words.push(match renamed {
-            Some(renamed) => format!(
-                "{} is {} from then on: {held} have to approve it anew",
-                scope.name, renamed.name
-            ),
-            None => format!("{} is withdrawn: {held} lose it", scope.name),
-        });
     }
     let seconds = after.settings.access_token_seconds;
     if seconds < 600 && seconds != before.settings.access_token_seconds {
@@ -118,6 +107,42 @@ async fn changed(
             "an access token of less than 10m makes several clients refresh before each call"
                 .to_owned(),
         );
+    }
+    Ok(words)
+}
+
+/// What another policy means for those who have roles and scopes.
+///
+/// # Errors
+/// When it cannot be counted.
+pub(crate) async fn of_policy(
+    before: &McpServer,
+    after: &Policy,
+    store: &Store,
+    at: Timestamp,
+) -> anyhow::Result<Vec<String>> {
+    let mut words = Vec::new();
+    if after.is_blank() && !before.policy.is_blank() {
+        words.push(
+            "no tool is mapped any more: the authority maps them anew when it looks next"
+                .to_owned(),
+        );
+    }
+    words.extend(of_roles(&before.policy, after));
+    for scope in &before.policy.scopes {
+        if after.declaration(&scope.name).is_some() {
+            continue;
+        }
+        let holders = store.count_holders(&before.slug, &scope.name, at).await?;
+        let held = format!("{} with a sign-in that has it", counted(holders, "person"));
+        let renamed = after.scopes.iter().find(|one| one.id == scope.id);
+        words.push(match renamed {
+            Some(renamed) => format!(
+                "{} is {} from then on: {held} have to approve it anew",
+                scope.name, renamed.name
+            ),
+            None => format!("{} is withdrawn: {held} lose it", scope.name),
+        });
     }
     Ok(words)
 }

@@ -12,6 +12,7 @@ mod differences;
 mod document;
 mod entries;
 mod gather;
+mod policy_alone;
 mod problems;
 mod read;
 mod section;
@@ -23,3 +24,5 @@ mod wanted;
 mod write;
 
 pub use apply::{ApplyArguments, PlanArguments};
+pub(crate) use consequences::of_policy as consequences_of_policy;
+pub(crate) use policy_alone::{PolicyInFile, policy_as_toml};

@@ -1,16 +1,28 @@
-//! `portcullis roles`, `groups` and `rules`: who may have what at an MCP server.
+//! `portcullis roles`, `groups`, `rules` and `policy`: who may have what at an MCP server, and who could before.
 
+mod command;
+mod difference;
 mod groups;
+mod history;
+mod preview;
+mod reach;
+mod replay;
 mod roles;
 mod rules;
+mod standings;
+mod table;
+mod through;
 
 use anyhow::Context as _;
 use base::{Clock as _, SystemClock};
 use domain::{Group, McpServer, RoleHolder};
 
+pub use self::command::PolicyCommand;
 pub use self::groups::GroupsCommand;
+pub(crate) use self::reach::Reached;
 pub use self::roles::RolesCommand;
 pub use self::rules::RulesCommand;
+pub(crate) use self::standings::Standings;
 use crate::failure::usage;
 use crate::maintenance::Maintenance;
 use crate::people::Named;

@@ -13,7 +13,7 @@ use super::common::{EMAIL, Home, PASSWORD};
 const NOTES: &str = "/.well-known/oauth-authorization-server/servers/notes";
 
 /// The configurations of an authority on each database, which was started once and has the todo server and its owner.
-async fn authorities(home: &Home) -> Vec<PathBuf> {
+pub async fn authorities(home: &Home) -> Vec<PathBuf> {
     let key = home.write("apply.key", &format!("{}\n", base::base64url([7; 32])));
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&key, permissions).unwrap();

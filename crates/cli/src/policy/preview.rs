@@ -1,0 +1,160 @@
+use std::path::Path;
+
+use authz::{ListKind, Mode, Policy};
+use base::{Clock as _, SystemClock};
+use domain::{McpServer, ServerSlug};
+use oauth::roll_back::{self, RollBackError};
+use serde_json::json;
+
+use super::command::Preview;
+use super::difference;
+use super::history::not_kept;
+use super::reach::Reached;
+use super::replay::Replay;
+use super::standings::Standings;
+use crate::confirm::agreed;
+use crate::failure::usage;
+use crate::file::{PolicyInFile, consequences_of_policy};
+use crate::maintenance::Maintenance;
+use crate::terminal::{Terminal, plain};
+
+/// What another policy would change.
+struct Changes {
+    differences: Vec<authz::PolicyChange>,
+    reached: Reached,
+    replay: Replay,
+    consequences: Vec<String>,
+    standings: Standings,
+}
+
+impl Maintenance {
+    pub(super) async fn preview_policy(
+        &self,
+        asked: Preview,
+        out: &Terminal,
+    ) -> anyhow::Result<()> {
+        let server = self.server(Some(&asked.server), "SERVER").await?;
+        let slug = &server.slug;
+        let (to, policy, notes) = match (&asked.file, asked.revision) {
+            (Some(file), _) => {
+                let PolicyInFile { policy, is_stale } = self.policy_in_file(file, slug).await?;
+                let note = "the file was exported from another state than the store has now: `apply` will refuse it";
+                let notes = is_stale.then(|| note.to_owned());
+                (shown(file), policy, notes.into_iter().collect())
+            }
+            (None, Some(revision)) => {
+                let planned = roll_back::plan(self.store(), &server, revision).await;
+                let back = planned.map_err(|error| words(&server, error))?.back;
+                let notes = quarantined(&back.quarantined);
+                (format!("revision {revision}"), back.policy, notes)
+            }
+            (None, None) => return Err(usage("say --file or --revision")),
+        };
+        let changes = self.changes(&server, &policy).await?;
+        if asked.json {
+            let mut consequences = changes.consequences.clone();
+            consequences.extend(notes);
+            let document = json!({
+                "server": slug,
+                "in_force": server.policy_revision,
+                "to": to,
+                "changes": changes.differences,
+                "consequences": consequences,
+                "decisions": changes.reached.json(),
+                "replay": changes.replay.json(),
+            });
+            out.line(serde_json::to_string_pretty(&document)?);
+            return Ok(());
+        }
+        let head = format!("{slug}: revision {} → {to}", server.policy_revision);
+        out.line(out.paint.bold(head));
+        changes.show(&policy, &notes, out);
+        Ok(())
+    }
+
+    pub(super) async fn roll_back_policy(
+        &self,
+        slug: &ServerSlug,
+        revision: i64,
+        yes: bool,
+        out: &Terminal,
+    ) -> anyhow::Result<()> {
+        let server = self.server(Some(slug), "SERVER").await?;
+        let planned = roll_back::plan(self.store(), &server, revision).await;
+        let planned = planned.map_err(|error| words(&server, error))?;
+        let head = format!(
+            "{slug}: revision {} → as at {revision}",
+            server.policy_revision
+        );
+        out.line(out.paint.bold(head));
+        if planned.back.policy == server.policy {
+            out.line("  nothing differs, so nothing was saved");
+            return Ok(());
+        }
+        let changes = self.changes(&server, &planned.back.policy).await?;
+        changes.show(
+            &planned.back.policy,
+            &quarantined(&planned.back.quarantined),
+            out,
+        );
+        if !yes {
+            agreed("Publish this?")?;
+        }
+        let published = roll_back::publish(self.store(), SystemClock.now(), &server, planned).await;
+        let new = published.map_err(|error| words(&server, error))?;
+        out.line(format!(
+            "{slug} is back at revision {revision}, as revision {new}"
+        ));
+        Ok(())
+    }
+
+    async fn changes(&self, server: &McpServer, policy: &Policy) -> anyhow::Result<Changes> {
+        let now = SystemClock.now();
+        let standings = Standings::load(self.store(), &server.slug).await?;
+        Ok(Changes {
+            differences: authz::policy_changes(&server.policy, policy),
+            reached: Reached::of(server, policy, self.store(), &standings).await?,
+            replay: self.replay(server, policy, &standings).await?,
+            consequences: consequences_of_policy(server, policy, self.store(), now).await?,
+            standings,
+        })
+    }
+}
+
+impl Changes {
+    fn show(&self, policy: &Policy, notes: &[String], out: &Terminal) {
+        difference::show(&self.differences, &self.standings, out);
+        for words in self.consequences.iter().chain(notes) {
+            let words = plain(words, 500);
+            out.line(format!("  {}", out.paint.warn(format!("! {words}"))));
+        }
+        self.reached.show(out);
+        let observes = policy.mode == Mode::Observe;
+        let note =
+            observes.then_some("it would only observe: nothing is denied, whatever it decides");
+        self.replay.show(note, out);
+    }
+}
+
+fn quarantined(elements: &[(ListKind, String)]) -> Vec<String> {
+    let words = |(_, name): &(ListKind, String)| {
+        format!(
+            "{} comes back in quarantine: it is not defined any more as it was accepted, or that was rejected",
+            name.escape_debug()
+        )
+    };
+    elements.iter().map(words).collect()
+}
+
+fn shown(file: &Path) -> String {
+    file.display().to_string()
+}
+
+/// What whoever typed it can do about it.
+fn words(server: &McpServer, error: RollBackError) -> anyhow::Error {
+    match error {
+        RollBackError::NotKept(revision) => not_kept(server, revision),
+        RollBackError::Store(error) => error.into(),
+        error => usage(error.to_string()),
+    }
+}
