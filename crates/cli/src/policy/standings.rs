@@ -22,6 +22,9 @@ pub(crate) struct Standings {
     groups_of: BTreeMap<String, Vec<String>>,
 }
 
+/// What tells people apart: a rule that names them, their roles, their groups.
+type Apart<'a> = (Option<&'a str>, Vec<String>, Vec<String>);
+
 /// Some people who are one to a policy.
 #[derive(Debug, Clone)]
 pub(crate) struct Alike {
@@ -113,7 +116,7 @@ impl Standings {
             .iter()
             .flat_map(|policy| policy.named_groups())
             .collect();
-        let mut alike: BTreeMap<(Option<&str>, Vec<String>, Vec<String>), Alike> = BTreeMap::new();
+        let mut alike: BTreeMap<Apart<'_>, Alike> = BTreeMap::new();
         for (id, email) in &self.people {
             let mut caller = self.caller(id, through);
             let is_role = |id: &String| policies.iter().any(|policy| policy.role(id).is_some());
