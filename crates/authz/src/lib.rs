@@ -66,7 +66,7 @@ pub use policy_rest::PolicyRest;
 pub use revoked::revoked;
 pub use revoked_grants::RevokedGrants;
 pub use role::{Role, RoleScopes};
-pub use roll_back::{RolledBack, roll_back};
+pub use roll_back::{KnownNow, Returning, RolledBack, roll_back};
 pub use snapshot::{FeedSnapshot, Revocations, ServerSnapshot};
 pub use step_up::challenge_scopes;
 pub use subject_rule::{RuleClient, RuleEffect, RuleWhat, RuleWho, SubjectRule};

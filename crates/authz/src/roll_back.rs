@@ -1,53 +1,171 @@
-use crate::{EntryState, ListKind, Policy};
+use wire::oauth::{Scope, ScopeSet};
+
+use crate::fingerprint::is_same_unmarked;
+use crate::{Entry, EntryState, ListKind, Policy, Requirement, is_comparable};
 
 /// An earlier policy as it may be in force again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolledBack {
     /// The policy.
     pub policy: Policy,
-    /// What comes back as accepted though the policy in force does not have it, each with the fingerprint of the definition
-    /// that was accepted then.
-    pub returning: Vec<(ListKind, String, String)>,
-    /// What comes back in quarantine, since it is not defined any more as it was accepted.
+    /// What comes back as accepted though the policy in force does not have it.
+    pub returning: Vec<Returning>,
+    /// What comes back in quarantine.
     pub quarantined: Vec<(ListKind, String)>,
+    /// What keeps the entry that it has now, which says something else: it is accepted in another definition than then.
+    pub kept: Vec<(ListKind, String)>,
+}
+
+/// An element that comes back as accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returning {
+    /// Of which list.
+    pub kind: ListKind,
+    /// Its name, URI or URI template.
+    pub identity: String,
+    /// Of the definition that was accepted then; nothing when nobody can compare it.
+    pub fingerprint: Option<String>,
+}
+
+/// What is known now of an element that an earlier policy calls accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownNow {
+    /// Nothing speaks against it; this is the fingerprint of its accepted definition.
+    AsAccepted(Option<String>),
+    /// It is defined in another way, or somebody said no to it.
+    Other,
 }
 
 /// The policy `earlier` in the place of `now`. Which definition of an element is the accepted one and whether it waits is
-/// no part of what comes back: that was decided where somebody looked at it, and a rollback looks at nothing. So an
-/// element keeps the definition and the state that it has, and one that the policy does not have any more comes back in
-/// quarantine where `is_other` says that it is defined in another way than this fingerprint says, or that somebody said
-/// no to that.
+/// no part of what comes back: that was decided where somebody looked at it, and a rollback looks at nothing.
+///
+/// So an element keeps the state that it has, and what it needs comes back only while it is accepted in the very definition
+/// of then: what people said of a tool that reads is not said of one that deletes. One that the policy does not have any more
+/// comes back in quarantine where `known` says so of it and the fingerprint that was accepted then.
 pub fn roll_back(
     earlier: &Policy,
     now: &Policy,
-    is_other: impl Fn(ListKind, &str, &str) -> bool,
+    known: impl Fn(ListKind, &str, Option<&str>) -> KnownNow,
 ) -> RolledBack {
     let mut back = RolledBack {
         policy: earlier.clone(),
         returning: Vec::new(),
         quarantined: Vec::new(),
+        kept: Vec::new(),
     };
     for kind in ListKind::ALL {
-        for (identity, entry) in back.policy.entries_mut(kind) {
-            if let Some(known) = now.entries(kind).get(identity) {
-                entry.fingerprint.clone_from(&known.fingerprint);
-                entry.state = known.state;
-                continue;
-            }
-            // Without one nobody knows how it was: whatever waits is another one.
-            let fingerprint = entry.fingerprint.clone().unwrap_or_default();
-            if is_other(kind, identity, &fingerprint) {
-                entry.state = EntryState::Quarantined;
-            }
-            match entry.state {
-                EntryState::Quarantined => back.quarantined.push((kind, identity.clone())),
-                EntryState::Accepted => {
-                    back.returning.push((kind, identity.clone(), fingerprint));
-                }
-            }
+        for (identity, then) in earlier.entries(kind) {
+            let entry = match now.entries(kind).get(identity) {
+                Some(present) => back.of_known(kind, identity, then, present, now),
+                None => back.of_returning(kind, identity, then, &known),
+            };
+            back.policy
+                .entries_mut(kind)
+                .insert(identity.clone(), entry);
         }
     }
     back
+}
+
+impl RolledBack {
+    fn of_known(
+        &mut self,
+        kind: ListKind,
+        identity: &str,
+        then: &Entry,
+        present: &Entry,
+        now: &Policy,
+    ) -> Entry {
+        let is_same = match (&then.fingerprint, &present.fingerprint) {
+            (Some(then), Some(present)) => then == present || is_same_unmarked(then, present),
+            (then, present) => then == present,
+        };
+        if is_same {
+            return Entry {
+                state: present.state,
+                fingerprint: present.fingerprint.clone(),
+                ..then.clone()
+            };
+        }
+        let said = |entry: &Entry| {
+            let Entry {
+                requirement,
+                pinned,
+                conditions,
+                ..
+            } = entry.clone();
+            (requirement, pinned, conditions)
+        };
+        if said(then) != said(present) {
+            self.kept.push((kind, identity.to_owned()));
+        }
+        let mut entry = present.clone();
+        if let Requirement::AnyOf(sets) = &mut entry.requirement {
+            for set in sets {
+                let named = set.iter().map(|scope| self.named_then(scope, now));
+                match named.collect::<Option<ScopeSet>>() {
+                    Some(named) => *set = named,
+                    None => {
+                        entry.state = EntryState::Quarantined;
+                        self.quarantined.push((kind, identity.to_owned()));
+                        break;
+                    }
+                }
+            }
+        }
+        entry
+    }
+
+    /// How a scope of `now` is called in the policy that comes back, where it is declared again when it is not; nothing when
+    /// another scope has its name there.
+    fn named_then(&mut self, scope: &Scope, now: &Policy) -> Option<Scope> {
+        let then = &mut self.policy.scopes;
+        let declared = now.declaration(scope);
+        let same = then
+            .iter()
+            .find(|one| declared.is_some_and(|declared| declared.id == one.id));
+        if let Some(same) = same {
+            return Some(same.name.clone());
+        }
+        if then.iter().any(|one| one.name == *scope) {
+            return None;
+        }
+        if let Some(declared) = declared {
+            let mut declared = declared.clone();
+            // Those may be other ones then.
+            declared.implies = ScopeSet::new();
+            then.push(declared);
+        }
+        Some(scope.clone())
+    }
+
+    fn of_returning(
+        &mut self,
+        kind: ListKind,
+        identity: &str,
+        then: &Entry,
+        known: impl Fn(ListKind, &str, Option<&str>) -> KnownNow,
+    ) -> Entry {
+        let mut entry = then.clone();
+        // Of one that an earlier release made nobody can say what it is of.
+        let comparable = then.fingerprint.as_deref();
+        let comparable = comparable.filter(|one| is_comparable(one));
+        match known(kind, identity, comparable) {
+            KnownNow::AsAccepted(fingerprint) => {
+                entry.fingerprint = fingerprint.or(entry.fingerprint);
+            }
+            KnownNow::Other => entry.state = EntryState::Quarantined,
+        }
+        match entry.state {
+            EntryState::Quarantined => self.quarantined.push((kind, identity.to_owned())),
+            EntryState::Accepted => self.returning.push(Returning {
+                kind,
+                identity: identity.to_owned(),
+                fingerprint: comparable.map(str::to_owned),
+            }),
+        }
+        entry
+    }
 }
 
 #[cfg(test)]

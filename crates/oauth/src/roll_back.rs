@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use authz::{ListKind, Policy, PolicyMistake, RolledBack};
+use authz::{KnownNow, ListKind, Policy, PolicyMistake, RolledBack};
 use base::Timestamp;
-use domain::{AuditEvent, AuditEventKind, DefinitionState, McpServer};
+use domain::{AuditEvent, AuditEventKind, DefinitionState, McpServer, StoredDefinition};
 use store::{RollBack, RollBackOutcome, Store, StoreError};
 
 /// Why a policy is not rolled back.
@@ -126,21 +126,36 @@ async fn rolled_back(
     server: &McpServer,
     earlier: &Policy,
 ) -> Result<RolledBack, StoreError> {
-    let mut kept: HashMap<(ListKind, String), Vec<(DefinitionState, String)>> = HashMap::new();
+    let mut kept: HashMap<(ListKind, String), Vec<StoredDefinition>> = HashMap::new();
     for one in store.list_definitions(&server.slug).await? {
-        let of_element = kept.entry((one.kind, one.identity)).or_default();
-        of_element.push((one.state, one.fingerprint));
+        let of_element = kept.entry((one.kind, one.identity.clone())).or_default();
+        of_element.push(one);
     }
-    let is_other = |kind: ListKind, identity: &str, accepted: &str| {
+    let known = |kind: ListKind, identity: &str, then: Option<&str>| {
         let versions = kept.get(&(kind, identity.to_owned()));
-        versions
-            .into_iter()
-            .flatten()
-            .any(|(state, fingerprint)| match state {
-                DefinitionState::Pending => fingerprint != accepted,
-                DefinitionState::Rejected => fingerprint == accepted,
-                DefinitionState::Accepted => false,
-            })
+        known_now(versions.map_or(&[], Vec::as_slice), then)
     };
-    Ok(authz::roll_back(earlier, &server.policy, is_other))
+    Ok(authz::roll_back(earlier, &server.policy, known))
+}
+
+/// What the definitions that are kept of an element say of the one that was accepted `then`. Nobody knows whether one that
+/// cannot be compared was another one, so then anything that waits, or was refused, speaks against it.
+fn known_now(kept: &[StoredDefinition], then: Option<&str>) -> KnownNow {
+    let is_other = kept.iter().any(|one| {
+        let is_then = Some(one.fingerprint.as_str()) == then;
+        match one.state {
+            DefinitionState::Pending => !is_then,
+            DefinitionState::Rejected => is_then || then.is_none(),
+            DefinitionState::Accepted => false,
+        }
+    });
+    if is_other {
+        return KnownNow::Other;
+    }
+    let accepted = kept
+        .iter()
+        .filter(|one| one.state == DefinitionState::Accepted)
+        .max_by_key(|one| one.decided_at);
+    let newest = accepted.map(|one| one.fingerprint.as_str());
+    KnownNow::AsAccepted(then.or(newest).map(str::to_owned))
 }

@@ -1,4 +1,4 @@
-use authz::{ListKind, Policy};
+use authz::{Policy, Returning};
 use domain::{AuditEvent, PolicyOrigin, PolicyRevision, ServerSlug, UserId};
 
 use crate::conn::Conn;
@@ -35,9 +35,9 @@ pub struct RollBack {
     pub of_revision: i64,
     /// As it is to be now.
     pub policy: Policy,
-    /// What the policy in force does not have and this one calls accepted, each with the fingerprint of the accepted
-    /// definition: nothing else may wait, and nobody may have said no to it.
-    pub returning: Vec<(ListKind, String, String)>,
+    /// What the policy in force does not have and this one calls accepted: nothing else may wait, and nobody may have said
+    /// no to it. Where nobody knows the definition that was accepted, nothing may wait and nobody may have said no at all.
+    pub returning: Vec<Returning>,
     /// Written with it.
     pub event: AuditEvent,
 }
@@ -96,19 +96,20 @@ impl Conn {
         self.execute(sql, args).await.map(drop)
     }
 
-    /// Whether something else waits of an element than `fingerprint`, or somebody said no to it.
+    /// Whether something else waits of an element than was accepted, or somebody said no to that.
     async fn is_not_as_accepted(
         &mut self,
         slug: &ServerSlug,
-        (kind, identity, fingerprint): &(ListKind, String, String),
+        returning: &Returning,
     ) -> Result<bool, StoreError> {
+        // No fingerprint is empty.
         let sql = "SELECT fingerprint FROM definition WHERE server = $1 AND kind = $2 AND identity = $3 \
-                   AND ((state = 'pending' AND fingerprint <> $4) OR (state = 'rejected' AND fingerprint = $4)) LIMIT 1";
+                   AND ((state = 'pending' AND fingerprint <> $4) OR (state = 'rejected' AND (fingerprint = $4 OR $4 = ''))) LIMIT 1";
         let args = Args::with_capacity(4)
             .text(slug.as_str())
-            .text(kind.member())
-            .text(identity)
-            .text(fingerprint);
+            .text(returning.kind.member())
+            .text(&returning.identity)
+            .text(returning.fingerprint.as_deref().unwrap_or_default());
         Ok(self.fetch_optional(sql, args).await?.is_some())
     }
 }
@@ -130,7 +131,7 @@ impl Store {
                 let slug = &roll_back.server;
                 for one in &roll_back.returning {
                     if conn.is_not_as_accepted(slug, one).await? {
-                        return Ok(RollBackOutcome::Changed(one.1.clone()));
+                        return Ok(RollBackOutcome::Changed(one.identity.clone()));
                     }
                 }
                 let published = conn

@@ -14,54 +14,161 @@ fn policy(tools: serde_json::Value) -> Policy {
     .unwrap()
 }
 
+fn never(_: ListKind, name: &str, _: Option<&str>) -> KnownNow {
+    panic!("{name} does not return")
+}
+
+fn tool(name: &str) -> (ListKind, String) {
+    (ListKind::Tools, name.to_owned())
+}
+
 #[test]
-fn what_is_known_keeps_its_definition_and_its_state_and_all_else_comes_back() {
+fn what_is_known_keeps_its_state_and_gets_back_what_was_said_of_its_definition() {
     let earlier = policy(json!({
-        "drifted": {"requirement": "public", "title": "then", "fingerprint": "v2:a"},
-        "approved": {"requirement": "denied", "title": "", "fingerprint": "v2:a", "state": "quarantined"},
+        "same": {"requirement": "public", "title": "then", "fingerprint": "2:a"},
+        "unmarked": {"requirement": "public", "title": "then", "fingerprint": "a"},
+        "drifted": {"requirement": "public", "title": "then", "fingerprint": "2:a"},
+        "lifted": {"requirement": "denied", "title": "", "fingerprint": "2:a", "state": "quarantined"},
+        "unlisted": {"requirement": "public", "title": "then"},
     }));
     let now = policy(json!({
-        "drifted": {"requirement": "denied", "title": "now", "fingerprint": "v2:b", "state": "quarantined", "pinned": true},
-        "approved": {"requirement": "public", "title": "", "fingerprint": "v2:c"},
+        "same": {"requirement": "denied", "title": "now", "fingerprint": "2:a", "pinned": true},
+        "unmarked": {"requirement": "denied", "title": "now", "fingerprint": "2:a"},
+        "drifted": {"requirement": "denied", "title": "now", "fingerprint": "2:a", "state": "quarantined", "pinned": true},
+        "lifted": {"requirement": "public", "title": "", "fingerprint": "2:a"},
+        "unlisted": {"requirement": "denied", "title": "now"},
         "new": {"requirement": "public", "title": ""},
     }));
-    let back = roll_back(&earlier, &now, |_, _, _| panic!("nothing returns"));
+    let back = roll_back(&earlier, &now, never);
     let expected = policy(json!({
-        "drifted": {"requirement": "public", "title": "then", "fingerprint": "v2:b", "state": "quarantined"},
-        "approved": {"requirement": "denied", "title": "", "fingerprint": "v2:c"},
+        "same": {"requirement": "public", "title": "then", "fingerprint": "2:a"},
+        "unmarked": {"requirement": "public", "title": "then", "fingerprint": "2:a"},
+        "drifted": {"requirement": "public", "title": "then", "fingerprint": "2:a", "state": "quarantined"},
+        "lifted": {"requirement": "denied", "title": "", "fingerprint": "2:a"},
+        "unlisted": {"requirement": "public", "title": "then"},
     }));
     assert_eq!(back.policy, expected);
+    assert!(back.returning.is_empty() && back.quarantined.is_empty() && back.kept.is_empty());
+}
+
+#[test]
+fn what_was_said_of_another_definition_is_not_said_of_the_one_that_was_accepted_since() {
+    let condition = json!([{"argument": "/list", "operator": {"equals": "home"}}]);
+    let earlier = policy(json!({
+        "loosened": {"requirement": "public", "title": "then", "fingerprint": "2:a"},
+        "conditions": {"requirement": "public", "title": "", "fingerprint": "2:a"},
+        "first": {"requirement": "public", "title": ""},
+        "old": {"requirement": "public", "title": "", "fingerprint": "a"},
+        "worded": {"requirement": "public", "title": "then", "fingerprint": "2:a"},
+    }));
+    let present = json!({
+        "loosened": {"requirement": "denied", "title": "now", "fingerprint": "2:b"},
+        "conditions": {"requirement": "public", "title": "", "fingerprint": "2:b", "conditions": condition},
+        "first": {"requirement": "denied", "title": "", "fingerprint": "2:b"},
+        "old": {"requirement": "denied", "title": "", "fingerprint": "2:b"},
+        "worded": {"requirement": "public", "title": "now", "fingerprint": "2:b"},
+    });
+    let now = policy(present.clone());
+    let back = roll_back(&earlier, &now, never);
+    assert_eq!(back.policy, policy(present));
+    // Of one of which nothing differs but its words nobody has to be told.
+    assert_eq!(
+        back.kept,
+        ["conditions", "first", "loosened", "old"].map(tool)
+    );
     assert!(back.returning.is_empty() && back.quarantined.is_empty());
 }
 
 #[test]
-fn what_returns_is_accepted_only_while_nothing_else_is_listed_in_its_place() {
+fn the_scopes_of_what_stays_are_those_that_they_were_under_whatever_name() {
+    let scope = |id: &str, name: &str| json!({"id": id, "name": name, "title": "", "risk": "low"});
+    let needs = |scopes: &str, fingerprint: &str| {
+        json!({
+            "tool": {"requirement": {"any_of": [scopes]}, "title": "", "fingerprint": fingerprint},
+        })
+    };
+    let with = |tools, scopes: &[serde_json::Value]| {
+        let mut policy = policy(tools);
+        policy.scopes = serde_json::from_value(json!(scopes)).unwrap();
+        policy
+    };
+    let earlier = with(
+        needs("read", "2:a"),
+        &[scope("r", "read"), scope("w", "write")],
+    );
+    let mut implying = scope("d", "delete");
+    implying["implies"] = json!("edit");
+    let now = with(
+        needs("edit delete", "2:b"),
+        &[scope("r", "read"), scope("w", "edit"), implying],
+    );
+    let back = roll_back(&earlier, &now, never);
+    let expected = with(
+        needs("write delete", "2:b"),
+        &[
+            scope("r", "read"),
+            scope("w", "write"),
+            scope("d", "delete"),
+        ],
+    );
+    assert_eq!(back.policy, expected);
+    assert_eq!(
+        (back.kept, back.quarantined),
+        (vec![tool("tool")], Vec::new())
+    );
+
+    // Another scope had that name: nobody may call it by that before somebody looks.
+    let taken = with(
+        needs("read", "2:a"),
+        &[scope("r", "read"), scope("x", "delete")],
+    );
+    let now = with(needs("delete", "2:b"), &[scope("d", "delete")]);
+    let back = roll_back(&taken, &now, never);
+    assert_eq!(back.policy.tools["tool"].state, EntryState::Quarantined);
+    assert_eq!(back.quarantined, [tool("tool")]);
+    assert_eq!(back.policy.scopes, taken.scopes);
+}
+
+#[test]
+fn what_returns_is_accepted_only_while_nothing_speaks_against_it() {
     let earlier = policy(json!({
-        "same": {"requirement": "public", "title": "", "fingerprint": "v2:a"},
-        "other": {"requirement": "public", "title": "", "fingerprint": "v2:b"},
+        "same": {"requirement": "public", "title": "", "fingerprint": "2:a"},
+        "other": {"requirement": "public", "title": "", "fingerprint": "2:b"},
         "unknown": {"requirement": "public", "title": ""},
-        "waited": {"requirement": "public", "title": "", "fingerprint": "v2:c", "state": "quarantined"},
+        "found": {"requirement": "public", "title": ""},
+        "old": {"requirement": "public", "title": "", "fingerprint": "a"},
+        "waited": {"requirement": "public", "title": "", "fingerprint": "2:c", "state": "quarantined"},
     }));
-    let is_other = |kind, name: &str, fingerprint: &str| {
+    let known = |kind, name: &str, then: Option<&str>| {
         assert_eq!(kind, ListKind::Tools);
-        match name {
-            "other" => fingerprint == "v2:b",
-            "unknown" => fingerprint.is_empty(),
-            _ => false,
+        match (name, then) {
+            ("other", Some("2:b")) | ("unknown", None) => KnownNow::Other,
+            ("found" | "old", None) => KnownNow::AsAccepted(Some("2:d".to_owned())),
+            ("same" | "waited", Some(then)) => KnownNow::AsAccepted(Some(then.to_owned())),
+            _ => panic!("{name} {then:?}"),
         }
     };
-    let back = roll_back(&earlier, &Policy::default(), is_other);
-    let state = |name: &str| back.policy.tools[name].state;
-    assert_eq!(state("same"), EntryState::Accepted);
-    for name in ["other", "unknown", "waited"] {
-        assert_eq!(state(name), EntryState::Quarantined, "{name}");
-        assert!(
-            back.quarantined
-                .contains(&(ListKind::Tools, name.to_owned()))
-        );
+    let back = roll_back(&earlier, &Policy::default(), known);
+    let of = |name: &str| {
+        let entry = &back.policy.tools[name];
+        (entry.state, entry.fingerprint.as_deref())
+    };
+    assert_eq!(of("same"), (EntryState::Accepted, Some("2:a")));
+    for name in ["found", "old"] {
+        assert_eq!(of(name), (EntryState::Accepted, Some("2:d")), "{name}");
     }
-    let returning = (ListKind::Tools, "same".to_owned(), "v2:a".to_owned());
-    assert_eq!(back.returning, [returning]);
+    assert_eq!(back.quarantined, ["other", "unknown", "waited"].map(tool));
+    for (name, _) in &earlier.tools {
+        let is_back = back.quarantined.contains(&tool(name));
+        assert_eq!(of(name).0 == EntryState::Quarantined, is_back, "{name}");
+    }
+    let returning = [("found", None), ("old", None), ("same", Some("2:a"))];
+    let returning = returning.map(|(name, fingerprint)| Returning {
+        kind: ListKind::Tools,
+        identity: name.to_owned(),
+        fingerprint: fingerprint.map(str::to_owned),
+    });
+    assert_eq!(back.returning, returning);
 }
 
 /// Policies over four tools and two roles, each with definitions and states of its own.
@@ -91,7 +198,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
             all.insert(
                 format!("t{index}"),
                 json!({"requirement": needs, "title": "", "state": state, "pinned": pinned,
-                    "fingerprint": format!("v2:{definition}")}),
+                    "fingerprint": format!("2:{definition}")}),
             );
         }
         let mut policy = policy(all.into());
@@ -121,9 +228,13 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 fn looked_at(mut policy: Policy) -> Policy {
     for entry in policy.tools.values_mut() {
         entry.state = EntryState::Accepted;
-        entry.fingerprint = Some("v2:0".to_owned());
+        entry.fingerprint = Some("2:0".to_owned());
     }
     policy
+}
+
+fn as_accepted(then: Option<&str>) -> KnownNow {
+    KnownNow::AsAccepted(then.map(str::to_owned))
 }
 
 fn people() -> Vec<(String, Caller)> {
@@ -150,25 +261,26 @@ proptest! {
     fn while_nothing_drifted_people_reach_what_they_reached_at_the_revision(
         earlier in any_policy().prop_map(looked_at), now in any_policy().prop_map(looked_at),
     ) {
-        let back = roll_back(&earlier, &now, |_, _, _| false);
+        let back = roll_back(&earlier, &now, |_, _, then| as_accepted(then));
         prop_assert_eq!(&back.policy, &earlier);
         prop_assert_eq!(decision_table(&back.policy, &people()), decision_table(&earlier, &people()));
     }
 
     #[test]
-    fn nobody_ever_reaches_what_waits_now_or_is_another_one_and_all_else_is_as_it_was(
+    fn nobody_ever_reaches_what_waits_now_or_is_another_one_by_what_was_said_of_the_one_before(
         earlier in any_policy(), now in any_policy(), other in prop::collection::vec(any::<bool>(), 4),
     ) {
         let is_other = |name: &str| other[usize::from(name.as_bytes()[1] - b'0')];
-        let back = roll_back(&earlier, &now, |_, name, _| is_other(name));
-        // As at the revision, but with the definitions and states of now.
+        let back = roll_back(&earlier, &now, |_, name, then| match is_other(name) {
+            true => KnownNow::Other,
+            false => as_accepted(then),
+        });
+        // As at the revision, but with the states of now, and whole as now where the definition is another one.
         let mut expected = earlier.clone();
         for (name, entry) in &mut expected.tools {
             match now.tools.get(name) {
-                Some(known) => {
-                    entry.state = known.state;
-                    entry.fingerprint.clone_from(&known.fingerprint);
-                }
+                Some(known) if known.fingerprint == entry.fingerprint => entry.state = known.state,
+                Some(known) => *entry = known.clone(),
                 None if is_other(name) => entry.state = EntryState::Quarantined,
                 None => {}
             }
@@ -180,9 +292,12 @@ proptest! {
                 prop_assert!(!waits || cell.starts_with("no: "), "{} {}", row.name, cell);
             }
         }
-        for (_, name, fingerprint) in &back.returning {
-            prop_assert!(!now.tools.contains_key(name) && !is_other(name));
-            prop_assert_eq!(Some(fingerprint), earlier.tools[name].fingerprint.as_ref());
+        for one in &back.returning {
+            prop_assert!(!now.tools.contains_key(&one.identity) && !is_other(&one.identity));
+            prop_assert_eq!(&one.fingerprint, &earlier.tools[&one.identity].fingerprint);
+        }
+        for (_, name) in &back.kept {
+            prop_assert_eq!(&back.policy.tools[name], &now.tools[name]);
         }
     }
 }

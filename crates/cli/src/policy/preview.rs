@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use authz::{ListKind, Mode, Policy};
+use authz::{ListKind, Mode, Policy, RolledBack};
 use base::{Clock as _, SystemClock};
 use domain::{McpServer, ServerSlug};
 use oauth::roll_back::{self, RollBackError};
@@ -17,6 +17,9 @@ use crate::failure::usage;
 use crate::file::{PolicyInFile, consequences_of_policy};
 use crate::maintenance::Maintenance;
 use crate::terminal::{Terminal, plain};
+
+/// As many elements of one kind of note are named.
+const NAMED_MAX: usize = 10;
 
 /// What another policy would change.
 struct Changes {
@@ -45,7 +48,7 @@ impl Maintenance {
             (None, Some(revision)) => {
                 let planned = roll_back::plan(self.store(), &server, revision).await;
                 let back = planned.map_err(|error| words(&server, error))?.back;
-                let notes = quarantined(&back.quarantined);
+                let notes = notes(&back);
                 (format!("revision {revision}"), back.policy, notes)
             }
             (None, None) => return Err(usage("say --file or --revision")),
@@ -89,14 +92,13 @@ impl Maintenance {
         out.line(out.paint.bold(head));
         if planned.back.policy == server.policy {
             out.line("  nothing differs, so nothing was saved");
+            for words in notes(&planned.back) {
+                out.line(format!("  {}", out.paint.warn(plain(&words, 500))));
+            }
             return Ok(());
         }
         let changes = self.changes(&server, &planned.back.policy).await?;
-        changes.show(
-            &planned.back.policy,
-            &quarantined(&planned.back.quarantined),
-            out,
-        );
+        changes.show(&planned.back.policy, &notes(&planned.back), out);
         if !yes {
             agreed("Publish this?")?;
         }
@@ -136,14 +138,30 @@ impl Changes {
     }
 }
 
-fn quarantined(elements: &[(ListKind, String)]) -> Vec<String> {
-    let words = |(_, name): &(ListKind, String)| {
-        format!(
-            "{} comes back in quarantine: it is not defined any more as it was accepted, or that was rejected",
-            name.escape_debug()
-        )
+/// What comes back otherwise than it was.
+fn notes(back: &RolledBack) -> Vec<String> {
+    let quarantined = named(
+        &back.quarantined,
+        "in quarantine, since they are not defined any more as they were accepted, or that was rejected",
+    );
+    let kept = named(
+        &back.kept,
+        "as they are, with what callers need now: since then another definition of them was accepted",
+    );
+    quarantined.into_iter().chain(kept).collect()
+}
+
+fn named(elements: &[(ListKind, String)], what: &str) -> Option<String> {
+    let (_, first) = elements.first()?;
+    let mut names = first.escape_debug().to_string();
+    for (_, name) in elements.iter().take(NAMED_MAX).skip(1) {
+        names.push_str(&format!(", {}", name.escape_debug()));
+    }
+    let more = match elements.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
-    elements.iter().map(words).collect()
+    Some(format!("{what}: {names}{more}"))
 }
 
 fn shown(file: &Path) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use authz::{Entry, ListKind, Policy};
+use authz::{Entry, ListKind, Policy, Returning};
 use base::Digest;
 use domain::{
     AuditEventKind, CallOutcome, CallRecord, DefinitionState, McpServer, PolicyOrigin,
@@ -83,7 +83,11 @@ fn roll_back(expected: i64, of: i64, policy: &Policy, returning: &[&StoredDefini
         of_revision: of,
         policy: policy.clone(),
         returning: returning
-            .map(|one| (one.kind, one.identity.clone(), one.fingerprint.clone()))
+            .map(|one| Returning {
+                kind: one.kind,
+                identity: one.identity.clone(),
+                fingerprint: Some(one.fingerprint.clone()),
+            })
             .collect(),
         event: published(),
     }

@@ -25,6 +25,12 @@ impl Rig {
             .unwrap()
     }
 
+    async fn map(&self, tool: &str, requirement: &Requirement) {
+        crate::drift::map(&self.store, now(), &self.slug, tool, requirement)
+            .await
+            .unwrap();
+    }
+
     /// As whoever takes a tool out of a file.
     async fn without(&self, tool: &str) {
         self.edit(|policy| {
@@ -69,6 +75,109 @@ async fn a_rollback_brings_back_what_callers_need_and_lifts_no_quarantine() {
     let approved = rig.entry("add_todo").await;
     assert_eq!(approved.state, EntryState::Accepted);
     assert_eq!(approved.fingerprint, Some(authz::fingerprint(&second)));
+}
+
+#[tokio::test]
+async fn what_was_said_of_a_tool_that_reads_is_not_said_of_the_one_that_it_became() {
+    for becomes_another in [true, false] {
+        let rig = Rig::new().await;
+        let reads = tool("todos", "Lists.");
+        let neighbour = tool("add_todo", "Adds.");
+        rig.look(&tools([reads.clone(), neighbour.clone()])).await;
+        let loose = Requirement::Public;
+        rig.map("todos", &loose).await;
+        let revision = rig.server().await.policy_revision;
+        let deletes = tool("todos", "Deletes all of them.");
+        if becomes_another {
+            rig.look(&tools([deletes.clone(), neighbour])).await;
+            rig.decide(Verdict::Approve, &deletes).await.unwrap();
+        }
+        rig.map("todos", &Requirement::Denied).await;
+        let planned = rig.plan(revision).await.unwrap();
+        let kept = [(ListKind::Tools, "todos".to_owned())];
+        assert_eq!(planned.back.kept == kept, becomes_another);
+        rig.publish(planned).await.unwrap();
+        let entry = rig.entry("todos").await;
+        assert_eq!(entry.state, EntryState::Accepted);
+        let (listed, needed) = match becomes_another {
+            true => (&deletes, Requirement::Denied),
+            false => (&reads, loose),
+        };
+        assert_eq!(entry.requirement, needed);
+        assert_eq!(entry.fingerprint, Some(authz::fingerprint(listed)));
+    }
+}
+
+#[tokio::test]
+async fn what_returns_without_a_definition_of_then_waits_when_anything_waits_or_was_refused() {
+    let (one, neighbour) = (tool("add_todo", "Adds."), tool("list_todos", "Lists."));
+    let all = tools([one.clone(), neighbour.clone()]);
+    for (fingerprint, is_listed, is_refused, state) in [
+        (None, false, false, EntryState::Accepted),
+        (
+            Some("of another release"),
+            false,
+            false,
+            EntryState::Accepted,
+        ),
+        (None, true, false, EntryState::Quarantined),
+        (
+            Some("of another release"),
+            true,
+            false,
+            EntryState::Quarantined,
+        ),
+        (None, true, true, EntryState::Quarantined),
+    ] {
+        let rig = Rig::new().await;
+        rig.look(&all).await;
+        let accepted = rig.entry("add_todo").await.fingerprint;
+        rig.edit(|policy| {
+            let entry = policy.tools.get_mut("add_todo").unwrap();
+            entry.fingerprint = fingerprint.map(str::to_owned);
+        })
+        .await;
+        let revision = rig.server().await.policy_revision;
+        rig.without("add_todo").await;
+        if is_listed {
+            rig.look(&all).await;
+        }
+        if is_refused {
+            rig.decide(Verdict::Reject, &one).await.unwrap();
+        }
+        rig.back(revision).await;
+        let entry = rig.entry("add_todo").await;
+        assert_eq!(entry.state, state, "{fingerprint:?} {is_listed}");
+        if state.is_accepted() {
+            // As it was accepted last: the next look holds it against that.
+            assert_eq!(entry.fingerprint, accepted);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_begins_to_wait_after_the_plan_refuses_what_returns_without_a_definition_of_then() {
+    let (one, neighbour) = (tool("add_todo", "Adds."), tool("list_todos", "Lists."));
+    for is_listed in [true, false] {
+        let rig = Rig::new().await;
+        rig.look(&tools([one.clone(), neighbour.clone()])).await;
+        rig.edit(|policy| policy.tools.get_mut("add_todo").unwrap().fingerprint = None)
+            .await;
+        let revision = rig.server().await.policy_revision;
+        rig.without("add_todo").await;
+        let planned = rig.plan(revision).await.unwrap();
+        if is_listed {
+            rig.look(&tools([one.clone(), neighbour.clone()])).await;
+        }
+        let published = rig.publish(planned).await;
+        match is_listed {
+            true => assert!(
+                matches!(&published, Err(RollBackError::Changed(name)) if name == "add_todo"),
+                "{published:?}"
+            ),
+            false => assert!(published.is_ok(), "{published:?}"),
+        }
+    }
 }
 
 #[tokio::test]
