@@ -1,18 +1,24 @@
 //! Who would reach what otherwise under another policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 
-use authz::{Answer, Caller, Policy, Reach, Seen, decision_changes};
+use authz::{Answer, Policy, Reach, Seen, decision_changes};
 use domain::McpServer;
 use serde_json::{Value, json};
 use store::{Store, StoreError};
 
 use super::standings::{Alike, Standings};
 use super::through::Through;
+use crate::moving::counted;
 use crate::terminal::{Terminal, plain};
 
 /// As many elements are told; a program is told all.
 const TOLD_MAX: usize = 20;
+/// As many pairs of a kind of people and an element are judged: a few seconds.
+const JUDGED_MAX: usize = 1_000_000;
+/// As many rules make a pair cost as much again.
+const RULES_AS_ONE: usize = 16;
 
 /// One element that some people reach otherwise, all in the same way.
 pub(super) struct Changed {
@@ -28,12 +34,18 @@ pub(super) struct Changed {
 pub(crate) struct Reached {
     /// Each with the client that they come through, when there are several.
     alike: Vec<(Alike, Option<String>)>,
-    changed: Vec<Changed>,
+    /// What those clients are.
+    clients: Vec<String>,
+    /// How many clients are not judged, though rules name them.
+    left_out: usize,
+    /// Nothing when there are too many pairs.
+    changed: Option<Vec<Changed>>,
     elements: usize,
 }
 
 impl Reached {
-    /// For people who approve everything, through a client that registered itself and through each that a rule names.
+    /// For people who approve everything, through a client that registered itself and, where rules speak of clients, through
+    /// one of each sort and those that they name.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -46,37 +58,14 @@ impl Reached {
         let slug = &before.slug;
         let before = &before.policy;
         let policies = [before, after];
-        let throughs = Through::named_in(&policies, store, slug).await?;
+        let throughs = Through::told_apart_by(before, after, store, slug).await?;
+        let many = throughs.judged.len() > 1;
         let mut alike = Vec::new();
-        for through in &throughs {
-            let many = throughs.len() > 1;
+        for through in &throughs.judged {
             alike.extend(standings.alike(&policies, through).into_iter().map(|one| {
                 let words = Some(through.words.clone()).filter(|_| many);
                 (one, words)
             }));
-        }
-        let callers: Vec<Caller> = alike.iter().map(|(one, _)| one.caller.clone()).collect();
-        let mut changed: BTreeMap<(&'static str, String, String, String), Changed> =
-            BTreeMap::new();
-        for one in decision_changes(before, after, &callers, Seen::AtMost) {
-            // Another reason for the same no is nothing that anybody feels.
-            if one.before.reach == one.after.reach {
-                continue;
-            }
-            let key = (
-                one.kind,
-                one.name.clone(),
-                one.before.answer.clone(),
-                one.after.answer.clone(),
-            );
-            let of = changed.entry(key).or_insert_with(|| Changed {
-                kind: one.kind,
-                name: one.name,
-                before: one.before,
-                after: one.after,
-                who: Vec::new(),
-            });
-            of.who.push(one.caller);
         }
         let mut elements = 0;
         for kind in authz::ListKind::ALL {
@@ -87,8 +76,12 @@ impl Reached {
                 .filter(|name| !known.contains_key(*name));
             elements += known.len() + added.count();
         }
+        let rules = before.subject_rules.len().max(after.subject_rules.len());
+        let judged = alike.len() * elements * (1 + rules / RULES_AS_ONE);
         Ok(Self {
-            changed: changed.into_values().collect(),
+            changed: (judged <= JUDGED_MAX).then(|| changed(before, after, &alike)),
+            clients: throughs.judged.into_iter().map(|one| one.words).collect(),
+            left_out: throughs.left_out,
             alike,
             elements,
         })
@@ -102,7 +95,7 @@ impl Reached {
                 .map(|who| self.alike[*who].0.people.len().max(1))
                 .sum()
         };
-        self.changed.iter().map(of).sum()
+        self.changed.iter().flatten().map(of).sum()
     }
 
     fn callers(&self) -> usize {
@@ -110,25 +103,55 @@ impl Reached {
         callers.sum()
     }
 
-    /// In one line, when there is anything.
+    /// In one line, when there is anything or not all was judged.
     pub(crate) fn summary(&self) -> Option<String> {
-        (!self.changed.is_empty()).then(|| {
-            format!(
-                "who reaches what: {} of {} pairs of a person and a tool or the like change",
+        let words = match &self.changed {
+            None => "who reaches what: not counted, there are too many kinds of people and tools"
+                .to_owned(),
+            Some(changed) if changed.is_empty() && self.left_out == 0 => return None,
+            Some(changed) if changed.is_empty() => self.nothing(),
+            Some(_) => format!(
+                "who reaches what: {} of {} pairs of a person{} and a tool or the like change",
                 self.pairs(),
-                self.callers() * self.elements
-            )
+                self.callers() * self.elements,
+                match self.clients.len() {
+                    1 => "",
+                    _ => " with a client",
+                }
+            ),
+        };
+        Some(match self.left_out {
+            0 => words,
+            1 => format!("{words}; 1 client that a rule names was not judged"),
+            more => format!("{words}; {more} clients that rules name were not judged"),
         })
+    }
+
+    /// For whom nothing changes.
+    fn nothing(&self) -> String {
+        let people: BTreeSet<&str> = self
+            .alike
+            .iter()
+            .flat_map(|(one, _)| &one.people)
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let who = match people.len() {
+            0 => "somebody who was given nothing".to_owned(),
+            count => counted(i64::try_from(count).unwrap_or(i64::MAX), "person"),
+        };
+        let clients = plain(&self.clients.join(", "), 300);
+        format!("who reaches what: nothing changes for {who} through {clients}")
     }
 
     /// For a person.
     pub(super) fn show(&self, out: &Terminal) {
         let Some(summary) = self.summary() else {
-            out.line("who reaches what: nothing changes for anybody");
+            out.line(self.nothing());
             return;
         };
         out.line(out.paint.bold(summary));
-        for one in self.changed.iter().take(TOLD_MAX) {
+        let changed = self.changed.as_deref().unwrap_or_default();
+        for one in changed.iter().take(TOLD_MAX) {
             let name = match one.kind {
                 "tool" => one.name.escape_debug().to_string(),
                 kind => format!("{kind} {}", one.name.escape_debug()),
@@ -154,15 +177,15 @@ impl Reached {
                 ));
             }
         }
-        if self.changed.len() > TOLD_MAX {
-            let more = self.changed.len() - TOLD_MAX;
+        if changed.len() > TOLD_MAX {
+            let more = changed.len() - TOLD_MAX;
             out.line(out.paint.dim(format!("  and {more} more; --json has all")));
         }
     }
 
     /// For a program.
     pub(super) fn json(&self) -> Value {
-        let changed = self.changed.iter().map(|one| {
+        let changed = self.changed.iter().flatten().map(|one| {
             let who = one.who.iter().map(|who| {
                 let (alike, through) = &self.alike[*who];
                 let people: Vec<&String> = alike.people.iter().map(|(id, _)| id).collect();
@@ -182,9 +205,44 @@ impl Reached {
             })
         });
         json!({
-            "pairs": if self.changed.is_empty() { 0 } else { self.pairs() },
+            "counted": self.changed.is_some(),
+            "pairs": self.pairs(),
             "of": self.callers() * self.elements,
+            "clients": self.clients,
+            "clients_not_judged": self.left_out,
             "changed": changed.collect::<Vec<_>>(),
         })
     }
 }
+
+/// What some kinds of people reach otherwise, those together who do so in the same way.
+fn changed(before: &Policy, after: &Policy, alike: &[(Alike, Option<String>)]) -> Vec<Changed> {
+    let mut changed: BTreeMap<(&'static str, String, String, String), Changed> = BTreeMap::new();
+    for (index, (who, _)) in alike.iter().enumerate() {
+        let caller = slice::from_ref(&who.caller);
+        for one in decision_changes(before, after, caller, Seen::AtMost) {
+            // Another reason for the same no is nothing that anybody feels.
+            if one.before.reach == one.after.reach {
+                continue;
+            }
+            let key = (
+                one.kind,
+                one.name.clone(),
+                one.before.answer.clone(),
+                one.after.answer.clone(),
+            );
+            let of = changed.entry(key).or_insert_with(|| Changed {
+                kind: one.kind,
+                name: one.name,
+                before: one.before,
+                after: one.after,
+                who: Vec::new(),
+            });
+            of.who.push(index);
+        }
+    }
+    changed.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests;

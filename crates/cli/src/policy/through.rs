@@ -1,12 +1,18 @@
-use std::collections::BTreeSet;
-
-use authz::{Policy, RuleClient};
+use authz::{Policy, RuleClient, SubjectRule};
 use domain::{Client, ClientId, ClientRegistration, ServerSlug};
 use store::{Store, StoreError};
 use wire::oauth::ScopeSet;
 
-/// As many clients that rules name are looked at.
+/// As many clients that rules name are judged, and as many hosts.
 const NAMED_MAX: usize = 8;
+
+/// Through which clients people are judged.
+#[derive(Debug)]
+pub(super) struct Throughs {
+    pub(super) judged: Vec<Through>,
+    /// How many are not, though rules name them.
+    pub(super) left_out: usize,
+}
 
 /// A client that callers come through, as rules see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,31 +62,62 @@ impl Through {
         })
     }
 
-    /// One that registered itself, and those that rules of `policies` speak of.
-    pub(super) async fn named_in(
-        policies: &[&Policy],
+    /// One that registered itself. Where rules of either policy speak of clients also one that an admin added, one of a host
+    /// that nobody names, and those that they name, first of all where the policies differ.
+    pub(super) async fn told_apart_by(
+        before: &Policy,
+        after: &Policy,
         store: &Store,
         server: &ServerSlug,
-    ) -> Result<Vec<Self>, StoreError> {
-        let rules = policies.iter().flat_map(|policy| &policy.subject_rules);
-        let (mut ids, mut hosts) = (BTreeSet::new(), BTreeSet::new());
-        for rule in rules {
+    ) -> Result<Throughs, StoreError> {
+        let mut throughs = Throughs {
+            judged: vec![Self::default()],
+            left_out: 0,
+        };
+        let (one, other) = (&before.subject_rules, &after.subject_rules);
+        let changed = |rule: &&SubjectRule| !one.contains(rule) || !other.contains(rule);
+        let all = || one.iter().chain(other);
+        if all().all(|rule| rule.client == RuleClient::Any) {
+            return Ok(throughs);
+        }
+        let (mut ids, mut hosts) = (Vec::new(), Vec::new());
+        for rule in all().filter(changed).chain(all()) {
             match &rule.client {
-                RuleClient::Id(id) => ids.insert(id),
-                RuleClient::VerifiedHost(host) => hosts.insert(host),
-                RuleClient::Any | RuleClient::Unverified => false,
-            };
+                RuleClient::Id(id) if !ids.contains(&id) => ids.push(id),
+                RuleClient::VerifiedHost(host) if !hosts.contains(&host) => hosts.push(host),
+                _ => {}
+            }
         }
-        let mut all = vec![Self::default()];
+        throughs.left_out =
+            ids.len().saturating_sub(NAMED_MAX) + hosts.len().saturating_sub(NAMED_MAX);
+        throughs.judged.push(Self {
+            vouched: true,
+            words: "a client that an admin added".to_owned(),
+            ..Self::default()
+        });
+        throughs.judged.push(Self {
+            client: format!("https://{}/", unnamed(&hosts)),
+            words: "a client of a host that no rule names".to_owned(),
+            ..Self::default()
+        });
         for id in ids.into_iter().take(NAMED_MAX) {
-            all.push(Self::of(store, server, id).await?);
+            throughs.judged.push(Self::of(store, server, id).await?);
         }
-        all.extend(hosts.into_iter().take(NAMED_MAX).map(|host| Self {
+        let hosts = hosts.into_iter().take(NAMED_MAX);
+        throughs.judged.extend(hosts.map(|host| Self {
             client: format!("https://{}/", host.replacen('*', "any", 1)),
-            vouched: false,
             words: format!("clients of {host}"),
-            service_scopes: None,
+            ..Self::default()
         }));
-        Ok(all)
+        Ok(throughs)
     }
+}
+
+/// A host that none of `hosts` is. It has one label, so it is below none of them either.
+pub(super) fn unnamed(hosts: &[&String]) -> String {
+    let mut host = "elsewhere".to_owned();
+    while hosts.contains(&&host) {
+        host.push('x');
+    }
+    host
 }
