@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
-use authz::{KnownNow, ListKind, Policy, PolicyMistake, RolledBack};
+use authz::{KnownNow, ListKind, Policy, PolicyMistake, RolledBack, RuleWho};
 use base::Timestamp;
-use domain::{AuditEvent, AuditEventKind, DefinitionState, McpServer, StoredDefinition};
+use domain::{
+    AuditEvent, AuditEventKind, ClientId, DefinitionState, McpServer, StoredDefinition, UserId,
+};
 use store::{RollBack, RollBackOutcome, Store, StoreError};
+
+use crate::input_schemas;
 
 /// Why a policy is not rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,8 @@ pub struct PlannedRollBack {
     expected_revision: i64,
     /// The policy, with what comes back in it.
     pub back: RolledBack,
+    /// The ids of its rules that concern nobody, each with the id of the group, the person or the machine that is gone.
+    pub of_nobody: Vec<(String, String)>,
 }
 
 /// Finds out what would be published if `server` went back to `revision`. Nothing is written.
@@ -68,14 +74,25 @@ pub async fn plan(
         return Err(RollBackError::Blank(revision));
     }
     let back = rolled_back(store, server, &earlier).await?;
-    let mistakes = authz::check(&back.policy, |_| None);
+    let tools = back.policy.tools.iter();
+    let with_conditions = tools.filter(|(_, entry)| !entry.conditions.is_empty());
+    let with_conditions = with_conditions.map(|(name, _)| name.as_str());
+    // By the definition of each that would be the accepted one.
+    let then = McpServer {
+        policy: back.policy.clone(),
+        ..server.clone()
+    };
+    let schemas = input_schemas(store, &then, with_conditions).await?;
+    let mistakes = authz::check(&back.policy, |tool| schemas.get(tool));
     if !mistakes.is_empty() {
         return Err(RollBackError::Mistakes { revision, mistakes });
     }
+    let of_nobody = of_nobody(store, server, &back.policy).await?;
     Ok(PlannedRollBack {
         of_revision: revision,
         expected_revision: server.policy_revision,
         back,
+        of_nobody,
     })
 }
 
@@ -118,6 +135,35 @@ pub async fn publish(
         }
         RollBackOutcome::Unknown => Err(RollBackError::Removed),
     }
+}
+
+/// The rules of `policy` of whom nobody is left.
+async fn of_nobody(
+    store: &Store,
+    server: &McpServer,
+    policy: &Policy,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let groups = store.list_groups().await?;
+    let mut found = Vec::new();
+    for rule in &policy.subject_rules {
+        let (id, is_there) = match &rule.who {
+            RuleWho::Group(id) => (id, groups.iter().any(|group| group.id.as_str() == id)),
+            RuleWho::Person(id) if id.starts_with("usr_") => {
+                let person = store.find_user(&UserId::from_text(id.as_str())).await?;
+                (id, person.is_some())
+            }
+            RuleWho::Person(id) if id.starts_with("cli_") => {
+                let machine = ClientId::from_text(id.as_str());
+                let machine = store.find_client(&server.slug, &machine).await?;
+                (id, machine.is_some())
+            }
+            RuleWho::Person(_) | RuleWho::Anyone | RuleWho::Role(_) => continue,
+        };
+        if !is_there {
+            found.push((rule.id.clone(), id.clone()));
+        }
+    }
+    Ok(found)
 }
 
 /// `earlier` in the place of the policy in force, held against the definitions that are kept.

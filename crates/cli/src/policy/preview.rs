@@ -1,9 +1,9 @@
 use std::path::Path;
 
-use authz::{ListKind, Mode, Policy, RolledBack};
+use authz::{ListKind, Mode, Policy};
 use base::{Clock as _, SystemClock};
 use domain::{McpServer, ServerSlug};
-use oauth::roll_back::{self, RollBackError};
+use oauth::roll_back::{self, PlannedRollBack, RollBackError};
 use serde_json::json;
 
 use super::command::Preview;
@@ -47,9 +47,9 @@ impl Maintenance {
             }
             (None, Some(revision)) => {
                 let planned = roll_back::plan(self.store(), &server, revision).await;
-                let back = planned.map_err(|error| words(&server, error))?.back;
-                let notes = notes(&back);
-                (format!("revision {revision}"), back.policy, notes)
+                let planned = planned.map_err(|error| words(&server, error))?;
+                let notes = notes(&planned);
+                (format!("revision {revision}"), planned.back.policy, notes)
             }
             (None, None) => return Err(usage("say --file or --revision")),
         };
@@ -92,13 +92,13 @@ impl Maintenance {
         out.line(out.paint.bold(head));
         if planned.back.policy == server.policy {
             out.line("  nothing differs, so nothing was saved");
-            for words in notes(&planned.back) {
+            for words in notes(&planned) {
                 out.line(format!("  {}", out.paint.warn(plain(&words, 500))));
             }
             return Ok(());
         }
         let changes = self.changes(&server, &planned.back.policy).await?;
-        changes.show(&planned.back.policy, &notes(&planned.back), out);
+        changes.show(&planned.back.policy, &notes(&planned), out);
         if !yes {
             agreed("Publish this?")?;
         }
@@ -139,7 +139,8 @@ impl Changes {
 }
 
 /// What comes back otherwise than it was.
-fn notes(back: &RolledBack) -> Vec<String> {
+fn notes(planned: &PlannedRollBack) -> Vec<String> {
+    let back = &planned.back;
     let quarantined = named(
         &back.quarantined,
         "in quarantine, since they are not defined any more as they were accepted, or that was rejected",
@@ -148,7 +149,12 @@ fn notes(back: &RolledBack) -> Vec<String> {
         &back.kept,
         "as they are, with what callers need now: since then another definition of them was accepted",
     );
-    quarantined.into_iter().chain(kept).collect()
+    let of_nobody = planned.of_nobody.iter().map(|(rule, who)| {
+        let (rule, who) = (rule.escape_debug(), who.escape_debug());
+        format!("rule {rule} concerns nobody: {who} is gone")
+    });
+    let notes = quarantined.into_iter().chain(kept);
+    notes.chain(of_nobody).collect()
 }
 
 fn named(elements: &[(ListKind, String)], what: &str) -> Option<String> {

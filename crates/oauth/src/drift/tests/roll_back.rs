@@ -325,3 +325,106 @@ async fn a_role_that_returns_is_nobodys() {
     assert_eq!(rig.policy().await.roles, [role]);
     assert_eq!(kept().await, 0);
 }
+
+#[tokio::test]
+async fn what_comes_back_hidden_since_it_was_rejected_is_no_dead_end() {
+    let rig = Rig::new().await;
+    let (one, neighbour) = (tool("add_todo", "Adds."), tool("list_todos", "Lists."));
+    let all = tools([one.clone(), neighbour]);
+    rig.look(&all).await;
+    let revision = rig.server().await.policy_revision;
+    rig.without("add_todo").await;
+    rig.look(&all).await;
+    rig.decide(Verdict::Reject, &one).await.unwrap();
+    rig.back(revision).await;
+    rig.look(&all).await;
+    assert_eq!(rig.entry("add_todo").await.state, EntryState::Quarantined);
+    rig.decide(Verdict::Approve, &one).await.unwrap();
+    assert_eq!(rig.entry("add_todo").await.state, EntryState::Accepted);
+}
+
+#[tokio::test]
+async fn rules_of_groups_and_people_that_are_gone_are_named_and_the_others_are_not() {
+    let rig = Rig::new().await;
+    rig.look(&tools([tool("add_todo", "Adds.")])).await;
+    let ann = User {
+        id: UserId::from_text("usr_ann"),
+        email: domain::EmailAddress::parse("ann@example.com").unwrap(),
+        name: "Ann".to_owned(),
+        password_hash: None,
+        role: UserRole::Member,
+        created_at: now(),
+        disabled_at: None,
+    };
+    let added = event(now(), &rig.slug, String::new());
+    rig.store.insert_user(&ann, added.clone()).await.unwrap();
+    let group = domain::Group {
+        id: domain::GroupId::from_text("grp_there"),
+        name: "there".to_owned(),
+        created_at: now(),
+    };
+    rig.store.insert_group(&group, added).await.unwrap();
+    use authz::RuleWho::{Anyone, Group, Person};
+    let whose = [
+        Anyone,
+        Person("usr_ann".to_owned()),
+        Group("grp_there".to_owned()),
+        Person("usr_gone".to_owned()),
+        Person("cli_gone".to_owned()),
+        Group("grp_gone".to_owned()),
+    ];
+    rig.edit(move |policy| {
+        let rule = |(index, who): (usize, &authz::RuleWho)| authz::SubjectRule {
+            id: format!("rul_{index}"),
+            effect: authz::RuleEffect::Deny,
+            who: who.clone(),
+            client: authz::RuleClient::Any,
+            what: authz::RuleWhat::All,
+            note: String::new(),
+        };
+        policy.subject_rules = whose.iter().enumerate().map(rule).collect();
+    })
+    .await;
+    let revision = rig.server().await.policy_revision;
+    rig.edit(|policy| policy.subject_rules.clear()).await;
+    let planned = rig.plan(revision).await.unwrap();
+    let expected = [
+        ("rul_3", "usr_gone"),
+        ("rul_4", "cli_gone"),
+        ("rul_5", "grp_gone"),
+    ];
+    let expected = expected.map(|(rule, who)| (rule.to_owned(), who.to_owned()));
+    assert_eq!(planned.of_nobody, expected);
+}
+
+#[tokio::test]
+async fn conditions_that_do_not_fit_the_arguments_are_not_brought_back() {
+    for (argument, fits) in [("/list", true), ("/lists", false)] {
+        let rig = Rig::new().await;
+        let list = Json::object([("list", Json::object([("type", Json::from("string"))]))]);
+        let schema = [("type", Json::from("object")), ("properties", list)];
+        let one = Json::object([
+            ("name", Json::from("add_todo")),
+            ("inputSchema", Json::object(schema)),
+        ]);
+        let one = Definition::read(ListKind::Tools, one).unwrap();
+        rig.look(&tools([one])).await;
+        let condition = Condition {
+            argument: argument.to_owned(),
+            operator: Operator::Equals("home".into()),
+        };
+        // As a release wrote it that held them against nothing.
+        rig.edit(move |policy| {
+            policy.tools.get_mut("add_todo").unwrap().conditions = vec![condition.clone()];
+        })
+        .await;
+        let revision = rig.server().await.policy_revision;
+        rig.edit(|policy| policy.tools.get_mut("add_todo").unwrap().conditions.clear())
+            .await;
+        let planned = rig.plan(revision).await;
+        assert_eq!(planned.is_ok(), fits, "{planned:?}");
+        let is_named = matches!(&planned, Err(RollBackError::Mistakes { mistakes, .. })
+            if mistakes.len() == 1 && mistakes[0].message.contains("/lists"));
+        assert_eq!(is_named, !fits);
+    }
+}
