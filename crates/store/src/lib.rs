@@ -97,7 +97,7 @@ pub use load::StoreLoad;
 pub use move_authority::MoveAuthority;
 pub use move_server::{Dependents, Move, Moved};
 pub use owners::UserDisabled;
-pub use policy_revisions::{REVISIONS_MAX, RollBack, RollBackOutcome};
+pub use policy_revisions::{LOOKS_MAX, REVISIONS_MAX, RollBack, RollBackOutcome};
 pub use recorded_calls::{HeldScopes, RecordedCall, RecordedCalls};
 pub use records_of_user::SignInRecord;
 pub use server_aliases::{ALIASES_MAX, AliasAdded, AliasTry, AliasVerdict};

@@ -6,10 +6,13 @@ use crate::servers::PolicyText;
 use crate::values::{Args, RowReader, refuse_nul, to_json};
 use crate::{PublishOutcome, Store, StoreError};
 
-/// How many revisions of a server's policy are kept, the newest ones.
+/// How many revisions of a server's policy are kept that people made, the newest ones.
 pub const REVISIONS_MAX: i64 = 1_000;
 /// How long they are together, in characters. The newest is kept however long it is.
 const REVISIONS_CHARS_MAX: i64 = 32 * 1024 * 1024;
+/// The same of those that a look at the server made: apart, since a server can bring about as many as it likes.
+pub const LOOKS_MAX: i64 = 100;
+const LOOKS_CHARS_MAX: i64 = 8 * 1024 * 1024;
 
 /// What came of publishing an earlier policy again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +71,11 @@ impl Conn {
         event: &AuditEvent,
     ) -> Result<(), StoreError> {
         let parts = [Some(&policy.plain), policy.rest.as_ref()];
-        let size: usize = parts.iter().flatten().map(|part| part.chars().count()).sum();
+        let size: usize = parts
+            .iter()
+            .flatten()
+            .map(|part| part.chars().count())
+            .sum();
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         let sql = "INSERT INTO policy_revision \
                    (server, revision, at, user_id, origin, detail, size, policy, of_revision, policy_rest) \
@@ -85,15 +92,26 @@ impl Conn {
             .int(origin.of_revision().unwrap_or_default())
             .optional_text(policy.rest.as_deref());
         self.execute(sql, args).await?;
-        let sql = "DELETE FROM policy_revision WHERE server = $1 AND revision < $2 AND (revision <= $2 - $3 \
-                   OR revision < (SELECT MIN(revision) FROM (SELECT revision, SUM(size) OVER (ORDER BY revision DESC) AS together \
-                   FROM policy_revision WHERE server = $1) AS sized WHERE together <= $4 OR revision = $2))";
-        let args = Args::with_capacity(4)
-            .text(slug.as_str())
-            .int(revision)
-            .int(REVISIONS_MAX)
-            .int(REVISIONS_CHARS_MAX);
-        self.execute(sql, args).await.map(drop)
+        let of_people = "DELETE FROM policy_revision WHERE server = $1 AND origin <> $2 AND revision < \
+                         (SELECT MIN(revision) FROM (SELECT revision, ROW_NUMBER() OVER (ORDER BY revision DESC) AS place, \
+                         SUM(size) OVER (ORDER BY revision DESC) AS together FROM policy_revision \
+                         WHERE server = $1 AND origin <> $2) AS sized WHERE place = 1 OR (place <= $3 AND together <= $4))";
+        let of_looks = "DELETE FROM policy_revision WHERE server = $1 AND origin = $2 AND revision < \
+                        (SELECT MIN(revision) FROM (SELECT revision, ROW_NUMBER() OVER (ORDER BY revision DESC) AS place, \
+                        SUM(size) OVER (ORDER BY revision DESC) AS together FROM policy_revision \
+                        WHERE server = $1 AND origin = $2) AS sized WHERE place = 1 OR (place <= $3 AND together <= $4))";
+        for (sql, max, chars_max) in [
+            (of_people, REVISIONS_MAX, REVISIONS_CHARS_MAX),
+            (of_looks, LOOKS_MAX, LOOKS_CHARS_MAX),
+        ] {
+            let args = Args::with_capacity(4)
+                .text(slug.as_str())
+                .text(PolicyOrigin::Inventory.as_str())
+                .int(max)
+                .int(chars_max);
+            self.execute(sql, args).await?;
+        }
+        Ok(())
     }
 
     /// Whether something else waits of an element than was accepted, or somebody said no to that.

@@ -43,7 +43,7 @@ macro_rules! ending {
 }
 
 /// What is spent once, or was refused, is kept for longer than it could be presented, whatever a setting says.
-const ENDINGS: [Ending; 20] = [
+const ENDINGS: [Ending; 21] = [
     // A code outlives its minute by a day, so that a replay is told from nonsense.
     ending!("authorization_code", "digest", "expires_at < $1", 1),
     ending!("refresh_token", "digest", "expires_at < $1", 1),
@@ -104,6 +104,13 @@ const ENDINGS: [Ending; 20] = [
         "former_resource",
         "server, resource",
         "accepted_until < $1",
+        1
+    ),
+    // A node of a release that knows of none leaves them when it removes a server.
+    ending!(
+        "policy_revision",
+        "server, revision",
+        "server IN (SELECT slug FROM mcp_server WHERE removed_at < $1)",
         1
     ),
 ];

@@ -53,7 +53,8 @@ impl Maintenance {
                 true => from.to_string(),
                 false => format!("{from}-{to}"),
             };
-            let words = "not kept: a release that keeps no revisions saved it".to_owned();
+            let words =
+                "not kept: a look at the server, or saved by a release that keeps none".to_owned();
             (
                 to,
                 [number, "–".into(), "unknown".into(), "–".into(), words],
@@ -166,7 +167,11 @@ pub(super) fn not_kept(server: &McpServer, revision: i64) -> anyhow::Error {
     let slug = &server.slug;
     let why = match revision > server.policy_revision {
         true => format!("revision {} is in force", server.policy_revision),
-        false => "the newest thousand are, when a release that keeps them saved them".to_owned(),
+        false => {
+            "the newest thousand are, the newest hundred of those that a look at the server made, and none that a release \
+             without revisions saved"
+                .to_owned()
+        }
     };
     usage(format!(
         "revision {revision} of {slug} is not kept: {why}; portcullis policy history {slug} shows those that are"

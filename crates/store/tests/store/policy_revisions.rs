@@ -9,7 +9,7 @@ use domain::{
     PolicyRevision, ServerSlug, StoredDefinition, UserId,
 };
 use store::{
-    ActivityLog, ActivityOptions, Applied, Apply, Change, DecideOutcome, PublishOutcome,
+    ActivityLog, ActivityOptions, Applied, Apply, Change, DecideOutcome, LOOKS_MAX, PublishOutcome,
     REVISIONS_MAX, RecordedCall, RollBack, RollBackOutcome, SeenDefinitions, Store,
 };
 use testkit::MovableClock;
@@ -335,6 +335,80 @@ async fn a_thousand_revisions_are_kept_and_fewer_when_they_are_long_and_the_newe
             .await;
         assert_eq!(save(&store, 5002, &policy("c")).await, PublishOutcome::Published(5003));
         assert_eq!(numbers(&store).await, [5003]);
+        store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn looks_at_the_server_push_out_looks_and_nothing_that_a_person_saved() {
+    for (of_looks, looks, people) in [(true, LOOKS_MAX, 5), (false, 1, 155)] {
+        on_every_database(|database| async move {
+            let store = database.open().await;
+            let todo = with_todo(&store).await;
+            for revision in 1..4 {
+                let saved = save(&store, revision, &policy("a")).await;
+                assert_eq!(saved, PublishOutcome::Published(revision + 1));
+            }
+            database
+                .tamper("UPDATE mcp_server SET policy_revision = 500")
+                .await;
+            // As if each had been saved: the numbers 300 to 449.
+            database
+                .tamper(
+                    "INSERT INTO policy_revision (server, revision, origin, detail, size, policy) \
+                     SELECT 'todo', n, 'change', '', 2, '{}' FROM (WITH RECURSIVE counted(n) AS \
+                     (SELECT 300 UNION ALL SELECT n + 1 FROM counted WHERE n < 449) SELECT n FROM counted) AS numbers",
+                )
+                .await;
+            if of_looks {
+                database
+                    .tamper("UPDATE policy_revision SET origin = 'inventory' WHERE revision BETWEEN 300 AND 449")
+                    .await;
+            }
+            let look = async |revision, tool| {
+                let policy = policy(tool);
+                let seen = SeenDefinitions::default();
+                let saved =
+                    store.publish_inventory(&todo.slug, revision, Some(&policy), seen, published());
+                assert_eq!(saved.await, Ok(PublishOutcome::Published(revision + 1)));
+            };
+            look(500, "b").await;
+            let count = async |of_looks: bool| {
+                let kept = kept(&store).await.into_iter();
+                let kept = kept.filter(|one| (one.origin == PolicyOrigin::Inventory) == of_looks);
+                i64::try_from(kept.count()).unwrap()
+            };
+            assert_eq!((count(true).await, count(false).await), (looks, people));
+            // Also when they are long.
+            database
+                .tamper("UPDATE policy_revision SET size = 5 * 1024 * 1024 WHERE revision >= 448")
+                .await;
+            look(501, "c").await;
+            assert_eq!((count(true).await, count(false).await), (2, people));
+            assert_eq!(policy_of(&store, 2).await, Some(policy("a")));
+            store.close().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_that_knows_of_no_revisions_left_of_a_removed_server_goes_a_day_later() {
+    on_every_database(|database| async move {
+        const DAY: i64 = 24 * 3600;
+        let store = database.open().await;
+        with_todo(&store).await;
+        save(&store, 1, &policy("a")).await;
+        assert_eq!(store.purge_expired(at(9 * DAY), 10).await, Ok(0));
+        // At the fixture's beginning.
+        database
+            .tamper("UPDATE mcp_server SET removed_at = 1795132800000")
+            .await;
+        assert_eq!(store.purge_expired(at(DAY), 10).await, Ok(0));
+        assert_eq!(numbers(&store).await, [2, 1]);
+        assert_eq!(store.purge_expired(at(DAY + 1), 10).await, Ok(2));
+        assert_eq!(numbers(&store).await, Vec::<i64>::new());
         store.close().await;
     })
     .await;
