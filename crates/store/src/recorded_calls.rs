@@ -21,6 +21,8 @@ pub struct RecordedCalls {
     pub calls: Vec<RecordedCall>,
     /// From when on calls were looked at, when there were more than are looked at.
     pub cut_at: Option<Timestamp>,
+    /// How many calls of rarer kinds there are beside them.
+    pub rarer: i64,
 }
 
 /// Calls of one tool, on behalf of one subject, through one client.
@@ -65,7 +67,7 @@ impl ActivityLog {
         let cut = cut
             .map(|row| RowReader::new(&row, "call_record").int(0))
             .transpose()?;
-        let sql = "SELECT subject, client_id, name, COUNT(*) FROM call_record \
+        let sql = "SELECT subject, client_id, name, COUNT(*), CAST(SUM(COUNT(*)) OVER () AS BIGINT) FROM call_record \
                    WHERE id > $1 AND server = $2 AND method = 'tools/call' AND subject IS NOT NULL \
                    AND client_id IS NOT NULL AND name IS NOT NULL \
                    GROUP BY subject, client_id, name ORDER BY 4 DESC, 1, 2, 3 LIMIT $3";
@@ -74,8 +76,11 @@ impl ActivityLog {
             .text(server.as_str())
             .int(KINDS_MAX);
         let rows = database.fetch_all(sql, args).await?;
+        let mut all = 0;
         let calls = rows.iter().map(|row| {
             let row = RowReader::new(row, "call_record");
+            // A sum over all groups, also those behind the limit.
+            all = row.int(4)?;
             Ok(RecordedCall {
                 subject: row.text(0)?.to_owned(),
                 client: row.text(1)?.to_owned(),
@@ -83,9 +88,12 @@ impl ActivityLog {
                 count: row.int(3)?,
             })
         });
+        let calls = calls.collect::<Result<Vec<_>, StoreError>>()?;
+        let told: i64 = calls.iter().map(|one| one.count).sum();
         Ok(RecordedCalls {
-            calls: calls.collect::<Result<_, StoreError>>()?,
+            calls,
             cut_at: cut.map(event_id::time),
+            rarer: all - told,
         })
     }
 }

@@ -24,6 +24,8 @@ const TOLD_MAX: usize = 10;
 pub(super) struct Replay {
     since: Timestamp,
     calls: i64,
+    /// Calls of kinds that are too many to be judged.
+    rarer: i64,
     /// Calls to tools whose conditions are others: what was sent is not kept, so they are judged as if it met them.
     conditions: i64,
     changed: Vec<Replayed>,
@@ -71,6 +73,7 @@ impl Maintenance {
         let mut replay = Replay {
             since: recorded.cut_at.unwrap_or(since),
             calls: 0,
+            rarer: recorded.rarer,
             conditions: 0,
             changed: Vec::new(),
         };
@@ -171,6 +174,12 @@ impl Replay {
                     .dim(format!("  and {more} more kinds of calls; --json has all")),
             );
         }
+        if self.rarer > 0 {
+            out.line(out.paint.warn(format!(
+                "  {} of rarer kinds were not judged: there are too many people, clients and tools to tell apart",
+                counted(self.rarer, "more call")
+            )));
+        }
         if self.conditions > 0 {
             out.line(out.paint.warn(format!(
                 "  {} to tools whose conditions change; what was sent is not kept, so nobody knows how they would be judged",
@@ -197,6 +206,7 @@ impl Replay {
         json!({
             "since": moment(self.since),
             "calls": self.calls,
+            "not_judged": self.rarer,
             "denied": self.count(|_, new| new == Reach::Denied),
             "asked": self.count(|old, new| old == Reach::Allowed && new == Reach::IfAsked),
             "allowed": self.count(|old, new| new > old),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authz::{Entry, ListKind, Policy, Returning};
-use base::Digest;
+use base::{Digest, Timestamp};
 use domain::{
     AuditEventKind, CallOutcome, CallRecord, DefinitionState, McpServer, PolicyOrigin,
     PolicyRevision, ServerSlug, StoredDefinition, UserId,
@@ -410,6 +410,44 @@ async fn what_a_node_that_knows_of_no_revisions_left_of_a_removed_server_goes_a_
         assert_eq!(store.purge_expired(at(DAY + 1), 10).await, Ok(2));
         assert_eq!(numbers(&store).await, Vec::<i64>::new());
         store.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_of_rarer_kinds_than_are_told_apart_are_counted() {
+    on_every_database(|database| async move {
+        let options = ActivityOptions {
+            url: database.url.clone(),
+        };
+        let log = ActivityLog::open(options, &MovableClock::default())
+            .await
+            .unwrap();
+        // 5,000 tools, each called once.
+        database
+            .tamper(
+                "INSERT INTO call_record (id, at, server, subject, client_id, method, name, outcome, reason, status, duration_us) \
+                 SELECT 1 + n, 0, 'todo', 'usr_1', 'cli_1', 'tools/call', 'tool_' || n, 'allowed', '', 200, 1 FROM \
+                 (WITH RECURSIVE counted(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM counted WHERE n < 4999) \
+                 SELECT n FROM counted) AS numbers",
+            )
+            .await;
+        let slug = ServerSlug::parse("todo").unwrap();
+        let counted = async || {
+            let counted = log.count_recorded_calls(&slug, Timestamp::from_unix_ms(0)).await.unwrap();
+            (counted.calls.len(), counted.rarer)
+        };
+        assert_eq!(counted().await, (5_000, 0));
+        database
+            .tamper(
+                "INSERT INTO call_record (id, at, server, subject, client_id, method, name, outcome, reason, status, duration_us) \
+                 SELECT 6000 + id, 0, server, subject, client_id, method, 'other', outcome, reason, status, duration_us \
+                 FROM call_record WHERE id < 8",
+            )
+            .await;
+        // Seven calls of one kind are told, and one of the others is not any more.
+        assert_eq!(counted().await, (5_000, 1));
+        log.close().await;
     })
     .await;
 }
