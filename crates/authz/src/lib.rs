@@ -59,7 +59,9 @@ pub use fingerprint::{fingerprint, is_comparable, judged_members};
 pub use first_policy::{first_policy, gravest_scope, suggested_scope};
 pub use grantable::{Grantable, ScopeWithheld, grantable};
 pub use inventory::{Drifted, Inventory, InventoryChanges, InventoryTooLarge, merge_inventory};
-pub use look_alike::{KnownNames, NameFlag, as_seen, invisible_flag, mixes_alphabets};
+pub use look_alike::{
+    KnownNames, NameFlag, as_seen, invisible_flag, is_invisible, mixes_alphabets,
+};
 pub use policy::{Entry, EntryState, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use policy_diff::{ChangeOf, FactChange, PolicyChange, policy_changes};
 pub use policy_rest::PolicyRest;

@@ -204,7 +204,7 @@ fn is_hidden(letter: char) -> bool {
 }
 
 /// Control characters, zero-width ones, and those that change the direction of text.
-pub(crate) fn is_invisible(letter: char) -> bool {
+pub fn is_invisible(letter: char) -> bool {
     let spacing = matches!(letter, '\t' | '\n' | '\r');
     (letter.is_control() && !spacing)
         || matches!(

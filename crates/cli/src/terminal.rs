@@ -225,7 +225,8 @@ pub fn plain(text: &str, characters_max: usize) -> String {
                 character
             }
         })
-        .filter(|character| !character.is_control() && !is_invisible(*character))
+        // Marks that reverse or hide text could make one name look like another.
+        .filter(|character| !character.is_control() && !authz::is_invisible(*character))
         .take(characters_max + 1)
         .collect();
     if out.chars().count() > characters_max {
@@ -234,11 +235,6 @@ pub fn plain(text: &str, characters_max: usize) -> String {
         out.push('…');
     }
     out
-}
-
-/// Marks that reverse or hide text: they could make one name look like another.
-pub fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Breaks `text` at spaces into lines of at most `width` columns; a longer word stays whole.

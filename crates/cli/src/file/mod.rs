@@ -20,6 +20,7 @@ mod show;
 mod stale;
 #[cfg(test)]
 mod tests;
+mod visible_toml;
 mod wanted;
 mod write;
 

@@ -5,9 +5,10 @@ use domain::{McpServer, ServerSlug};
 use serde::Serialize;
 
 use super::entries::{Policy, Scope};
+use super::visible_toml::visible;
 use crate::failure::usage;
 use crate::maintenance::Maintenance;
-use crate::terminal::is_invisible;
+use crate::terminal::plain;
 
 /// The policy of one server that a file says.
 pub(crate) struct PolicyInFile {
@@ -36,17 +37,11 @@ pub(crate) fn policy_as_toml(server: &McpServer) -> anyhow::Result<String> {
         policy: Policy::of(policy),
     };
     let servers = BTreeMap::from([(server.slug.to_string(), alone)]);
-    let mut text = String::new();
-    for letter in toml::to_string(&Servers { servers })?.chars() {
-        match is_invisible(letter) {
-            true => text.push_str(&format!("\\u{:04X}", u32::from(letter))),
-            false => text.push(letter),
-        }
-    }
+    let mut text = visible(&toml::to_string(&Servers { servers })?);
     for kind in authz::ListKind::ALL {
         let entries = policy.entries(kind).iter();
         for (name, _) in entries.filter(|(_, entry)| !entry.state.is_accepted()) {
-            let name = name.escape_debug();
+            let name = plain(&name.escape_debug().to_string(), 200);
             text.push_str(&format!("# in quarantine: {name}\n"));
         }
     }

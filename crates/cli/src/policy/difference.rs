@@ -54,6 +54,7 @@ fn visible(text: &str) -> String {
     for letter in text.chars() {
         match letter {
             '"' | '\'' | '\\' => shown.push(letter),
+            _ if authz::is_invisible(letter) => shown.extend(letter.escape_unicode()),
             _ => shown.extend(letter.escape_debug()),
         }
     }
@@ -67,6 +68,7 @@ mod tests {
     #[test]
     fn what_nobody_sees_is_shown_and_what_everybody_sees_is_as_it_was() {
         assert_eq!(visible("See \"your\" tödos"), "See \"your\" tödos");
+        assert_eq!(visible("\u{9b}\u{ad}\u{e0041}"), "\\u{9b}\\u{ad}\\u{e0041}");
         assert_eq!(
             visible("a\u{200b}\u{202e}b\u{1b}[2J\n"),
             "a\\u{200b}\\u{202e}b\\u{1b}[2J\\n"

@@ -14,7 +14,7 @@ use super::common::{EMAIL, Home, PASSWORD};
 
 const BOB: &str = "bob@example.com";
 /// What would turn a line round, hide in it, or forge one.
-const HOSTILE: &str = "\u{202e}evil\u{200b}\u{1b}[2J\n寅寅 tool";
+const HOSTILE: &str = "\u{202e}evil\u{200b}\u{1b}[2J\n\u{9b}2J\u{ad}\u{e0041}寅寅 \"tool\"";
 
 async fn document(home: &Home, config: &Path, arguments: &[&str]) -> Value {
     let text = done(home, config, &[arguments, &["--json"]].concat()).await;
@@ -390,12 +390,24 @@ async fn hostile_and_long_names_are_shown_as_what_they_are() {
         &["table", "todo", "--person", EMAIL],
     ] {
         let shown = done(&home, config, &[&["policy"], arguments].concat()).await;
-        for hidden in ['\u{202e}', '\u{200b}', '\u{1b}'] {
+        for hidden in [
+            '\u{202e}',
+            '\u{200b}',
+            '\u{1b}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{e0041}',
+        ] {
             assert!(!shown.contains(hidden), "{arguments:?}: {shown:?}");
         }
         let lines = shown.lines().filter(|line| line.contains("evil"));
         assert!(!shown.contains("evil\n"), "{arguments:?}: {shown}");
         assert!(lines.count() >= 1, "{arguments:?}: {shown}");
+        if arguments == ["show", "todo"] {
+            let read: toml::Table = shown.parse().unwrap();
+            let tools = &read["servers"]["todo"]["policy"]["tools"];
+            assert!(tools.get(HOSTILE).is_some(), "{shown}");
+        }
         if arguments == ["table", "todo"] {
             for line in shown.lines() {
                 assert!(console_width(line) <= 100, "{line}");
