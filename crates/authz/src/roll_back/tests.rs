@@ -158,7 +158,7 @@ fn what_returns_is_accepted_only_while_nothing_speaks_against_it() {
         assert_eq!(of(name), (EntryState::Accepted, Some("2:d")), "{name}");
     }
     assert_eq!(back.quarantined, ["other", "unknown", "waited"].map(tool));
-    for (name, _) in &earlier.tools {
+    for name in earlier.tools.keys() {
         let is_back = back.quarantined.contains(&tool(name));
         assert_eq!(of(name).0 == EntryState::Quarantined, is_back, "{name}");
     }
