@@ -8,7 +8,8 @@ use wire::oauth::ScopeSet;
 use crate::condition::{CLAIMS, are_compatible, steps};
 use crate::input_schema::{self, Described};
 use crate::{
-    Condition, ListKind, Operator, Policy, RoleScopes, RuleClient, RuleWhat, RuleWho, SubjectRule,
+    Condition, Entry, ListKind, Operator, Policy, RoleScopes, RuleClient, RuleWhat, RuleWho,
+    SubjectRule,
 };
 
 /// The most roles of one policy: all of somebody's fit into a token.
@@ -19,6 +20,8 @@ const GROUPS_MAX: usize = 64;
 const RULES_MAX: usize = 500;
 /// The most conditions of one tool.
 const CONDITIONS_MAX: usize = 16;
+/// The most arguments of one tool that are recorded.
+const RECORDED_MAX: usize = 16;
 /// The longest name, title or note, in characters.
 const TEXT_CHARS_MAX: usize = 200;
 
@@ -52,6 +55,7 @@ pub fn check<'a>(
     for kind in ListKind::ALL {
         for (name, entry) in policy.entries(kind) {
             let place = format!("{}.{name}.conditions", kind.member());
+            recorded_arguments(kind, name, entry, input_schema(name), &mut mistakes);
             if kind != ListKind::Tools && !entry.conditions.is_empty() {
                 mistakes.add(place, "only tools have arguments; remove the conditions");
                 continue;
@@ -309,6 +313,57 @@ fn condition(place: &str, condition: &Condition, schema: Option<&Json>, mistakes
     if let Some(possible) = &described.values {
         for value in values.iter().filter(|value| !possible.contains(value)) {
             mistakes.add(place, format!("by its schema {argument} is never {value}"));
+        }
+    }
+}
+
+/// Only what somebody saw in the schema, and saw to be one value, can be declared to hold no secret.
+fn recorded_arguments(
+    kind: ListKind,
+    name: &str,
+    entry: &Entry,
+    schema: Option<&Json>,
+    mistakes: &mut Mistakes,
+) {
+    let place = format!("{}.{name}.recorded_arguments", kind.member());
+    let recorded = &entry.recorded_arguments;
+    if kind != ListKind::Tools && !recorded.is_empty() {
+        return mistakes.add(place, "only tools have arguments; remove it");
+    }
+    if recorded.len() > RECORDED_MAX {
+        mistakes.add(&place, format!("more than {RECORDED_MAX}"));
+    }
+    let mut seen = BTreeSet::new();
+    for argument in recorded {
+        let described = match steps(argument) {
+            Some(steps) if argument.chars().count() <= TEXT_CHARS_MAX => {
+                schema.map(|schema| input_schema::describe(schema, &steps))
+            }
+            _ => {
+                let message = format!(
+                    "{argument:?} is no JSON Pointer such as /path of at most {TEXT_CHARS_MAX} characters"
+                );
+                mistakes.add(&place, message);
+                continue;
+            }
+        };
+        if !seen.insert(argument) {
+            mistakes.add(&place, format!("{argument} stands there twice"));
+        }
+        let is_value = |described: &Described| {
+            (["string", "number", "boolean", "null"].iter()).any(|kind| described.can_be(kind))
+        };
+        match described {
+            Some(None) => {
+                let message = format!("the tool's input schema has no argument {argument}");
+                mistakes.add(&place, message);
+            }
+            Some(Some(described)) if !is_value(&described) => {
+                let message =
+                    format!("{argument} is a list or an object; name the values that are in it");
+                mistakes.add(&place, message);
+            }
+            _ => {}
         }
     }
 }

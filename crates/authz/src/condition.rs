@@ -126,7 +126,7 @@ pub(crate) fn steps(pointer: &str) -> Option<Vec<String>> {
 /// The value there, for every reader: nothing where another member has a name that some reader takes for the step.
 ///
 /// Spec: RFC 6901 section 4.
-fn at<'a>(arguments: &'a Json, pointer: &str) -> Option<&'a Json> {
+pub(crate) fn at<'a>(arguments: &'a Json, pointer: &str) -> Option<&'a Json> {
     steps(pointer)?
         .iter()
         .try_fold(arguments, |value, step| match value {

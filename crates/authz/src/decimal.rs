@@ -13,6 +13,22 @@ pub(crate) fn compare(one: &str, two: &str) -> Option<Ordering> {
     })
 }
 
+/// Appends a text that all spellings of one number share, and no other number has.
+pub(crate) fn write_canonical(number: &str, out: &mut Vec<u8>) {
+    let Some(read) = Decimal::read(number) else {
+        // An exponent that nobody means; one spelling of it is as good as another.
+        return out.extend_from_slice(number.as_bytes());
+    };
+    if read.digits.is_empty() {
+        return out.push(b'0');
+    }
+    if read.negative {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&read.digits);
+    out.extend_from_slice(format!("E{}", read.magnitude).as_bytes());
+}
+
 /// `0.digits` times ten to the power of `magnitude`; no digits for zero.
 struct Decimal {
     negative: bool,

@@ -123,6 +123,7 @@ mod tests {
                 former_resources: Vec::new(),
                 former_issuers: Vec::new(),
                 session_mac_key: Secret::new(vec![1, 2, 3]),
+                argument_digest_key: Secret::new(vec![4]),
             },
             upstream: serde_json::json!({"kind": "http", "url": "http://127.0.0.1:1/mcp"}),
             aliases: vec![("https://b.example/mcp".into(), until)],
@@ -135,16 +136,24 @@ mod tests {
         let written = serde_json::to_string(&FeedMessage::Snapshot(Box::new(slice()))).unwrap();
         assert!(!written.contains('\n'));
         let newer = written.replacen('{', r#"{"later":[1],"#, 1);
-        for text in [written, newer] {
+        for text in [written.clone(), newer] {
             let FeedMessage::Snapshot(read) = serde_json::from_str(&text).unwrap() else {
                 panic!("{text}");
             };
             assert_eq!(read.server.session_mac_key.expose(), &[1, 2, 3]);
+            assert_eq!(read.server.argument_digest_key.expose(), &[4]);
             assert_eq!(read.server.revocations, slice().server.revocations);
             assert_eq!(read.upstream, slice().upstream);
             assert_eq!(read.aliases, slice().aliases);
             assert_eq!(read.server.policy_revision, 3);
         }
+        // An authority of the release before makes no digests.
+        let older = written.replacen(r#","argument_digest_key":"BA""#, "", 1);
+        assert_ne!(older, written);
+        let FeedMessage::Snapshot(read) = serde_json::from_str(&older).unwrap() else {
+            panic!("{older}");
+        };
+        assert!(read.server.argument_digest_key.expose().is_empty());
         let contact = serde_json::to_string(&FeedMessage::Contact).unwrap();
         assert_eq!(contact, r#"{"kind":"contact"}"#);
     }

@@ -2,6 +2,7 @@
 //!
 //! No I/O and no async; keys and the time are arguments.
 
+mod argument_digest;
 mod call;
 mod caller;
 mod check;
@@ -24,6 +25,7 @@ mod look_alike;
 mod policy;
 mod policy_diff;
 mod policy_rest;
+mod recorded_arguments;
 mod revoked;
 mod revoked_grants;
 mod role;
@@ -38,6 +40,7 @@ mod verify;
 mod verifying_keys;
 mod visible;
 
+pub use argument_digest::ArgumentDigests;
 pub use call::{Call, ListKind, read_call};
 pub use caller::{Caller, CallerFacts};
 pub use check::{PolicyMistake, check};
@@ -65,6 +68,7 @@ pub use look_alike::{
 pub use policy::{Entry, EntryState, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use policy_diff::{ChangeOf, FactChange, PolicyChange, policy_changes};
 pub use policy_rest::PolicyRest;
+pub use recorded_arguments::recorded_arguments;
 pub use revoked::revoked;
 pub use revoked_grants::RevokedGrants;
 pub use role::{Role, RoleScopes};

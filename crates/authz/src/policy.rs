@@ -101,6 +101,10 @@ pub struct Entry {
     /// What must be true of the arguments of each call, all of it. For tools only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Which arguments stand in the records of calls as they are, each a JSON Pointer (RFC 6901) such as `/path`: somebody
+    /// declared that they hold no secret. Of all others there is a digest. For tools only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded_arguments: Vec<String>,
     /// Whether it is as it was accepted.
     #[serde(default, skip_serializing_if = "EntryState::is_accepted")]
     pub state: EntryState,

@@ -45,6 +45,8 @@ struct EntryRest {
     pinned: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conditions: Vec<Condition>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recorded_arguments: Vec<String>,
     #[serde(skip_serializing_if = "EntryState::is_accepted")]
     state: EntryState,
 }
@@ -152,6 +154,7 @@ impl Entry {
             fingerprint,
             pinned,
             conditions,
+            recorded_arguments,
             state,
         } = self;
         let is_closed = is_closed || !state.is_accepted() || !conditions.is_empty();
@@ -164,6 +167,8 @@ impl Entry {
             fingerprint: fingerprint.clone().filter(|_| !state.is_accepted()),
             pinned,
             conditions,
+            // It opens nothing: the release before records no argument at all.
+            recorded_arguments,
             state,
         };
         let plain = Self {
@@ -185,6 +190,7 @@ impl Entry {
         }
         self.pinned = rest.pinned;
         self.conditions = rest.conditions;
+        self.recorded_arguments = rest.recorded_arguments;
         self.state = rest.state;
     }
 }

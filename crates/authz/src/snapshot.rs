@@ -46,6 +46,13 @@ pub struct ServerSnapshot {
     /// Binds MCP session ids to their principal.
     #[serde(with = "in_base64url")]
     pub session_mac_key: Secret<Vec<u8>>,
+    /// Makes digests of arguments, see [`crate::ArgumentDigests`]. Empty from an authority that knows none.
+    #[serde(with = "in_base64url", default = "no_key")]
+    pub argument_digest_key: Secret<Vec<u8>>,
+}
+
+fn no_key() -> Secret<Vec<u8>> {
+    Secret::new(Vec::new())
 }
 
 /// What was revoked. Each is kept until the last token it concerns has expired.

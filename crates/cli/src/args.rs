@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::ServerSlug;
 use url::Url;
 
+use crate::activity::ActivityCommand;
 use crate::audit::AuditCommand;
 use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
@@ -139,6 +140,11 @@ pub enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// The calls that went through the gateway, and what was decided of each
+    Activity {
+        #[command(subcommand)]
+        command: ActivityCommand,
     },
     /// Whether the audit log is as it was written
     Audit {

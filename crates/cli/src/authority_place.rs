@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use base::{Clock, Random, SystemClock, random_token};
-use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store, StoreError, StoreOptions};
+use store::{
+    ActivityLog, ActivityOptions, ActivityQueue, DatabaseUrl, Store, StoreError, StoreOptions,
+};
 
 use crate::config::{DatabasePlace, Valid};
 use crate::data_dir::{AuthorityFile, DataDirectory, DataDirectoryLock};
@@ -127,7 +129,11 @@ impl AuthorityPlace {
     ///
     /// # Errors
     /// Names it.
-    pub async fn open_activity(&self, clock: &dyn Clock) -> anyhow::Result<ActivityLog> {
+    pub async fn open_activity(
+        &self,
+        queue: ActivityQueue,
+        clock: &dyn Clock,
+    ) -> anyhow::Result<ActivityLog> {
         let url = self.database("activity.db", ACTIVITY_SUFFIX);
         let named = match &url {
             DatabaseUrl::Sqlite(path) => format!("the activity log {}", path.display()),
@@ -136,7 +142,7 @@ impl AuthorityPlace {
                 schema.as_deref().unwrap_or_default()
             ),
         };
-        ActivityLog::open(ActivityOptions { url }, clock)
+        ActivityLog::open_with(ActivityOptions { url }, queue, clock)
             .await
             .map_err(|error| naming(error, named))
     }

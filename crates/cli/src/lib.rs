@@ -4,6 +4,7 @@
 
 mod accept;
 mod acme;
+mod activity;
 mod args;
 mod arriving;
 mod audit;
@@ -326,6 +327,12 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             let master_key = named_master_key(&global)?;
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.keys(command, &master_key, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Activity { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.activity(command, &out).await;
             maintenance.close().await;
             ended?;
         }

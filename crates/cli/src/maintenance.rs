@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use base::SystemClock;
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use domain::{McpServer, ServerSlug};
-use store::{ActivityLog, Store, StoreError};
+use store::{ActivityLog, ActivityQueue, Store, StoreError};
 use url::Url;
 
 use crate::authority_place::AuthorityPlace;
@@ -75,7 +75,9 @@ impl Maintenance {
 
     /// Opens the activity log beside the store.
     pub(crate) async fn open_activity(&self) -> anyhow::Result<ActivityLog> {
-        self.place.open_activity(&SystemClock).await
+        self.place
+            .open_activity(ActivityQueue::default(), &SystemClock)
+            .await
     }
 
     pub(crate) fn directory(&self) -> &DataDirectory {

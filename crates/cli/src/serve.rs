@@ -246,7 +246,9 @@ async fn own_authority(
     let opened = async {
         let master_key = master_key.read(place.directory(), &store, &random).await?;
         let authority_id = place.settle_identity(&store, config, port, &random).await?;
-        let activity = place.open_activity(&SystemClock).await?;
+        let activity = place
+            .open_activity(config.activity.queue(), &SystemClock)
+            .await?;
         anyhow::Ok(OwnAuthority {
             authority_id,
             store: store.clone(),
@@ -292,6 +294,7 @@ fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
             connect_timeout: limits.upstream_connect.duration(),
             head_timeout: limits.upstream_answer.duration(),
             open_calls_max: count(limits.open_calls),
+            must_record: config.activity.queue().when_full == domain::WhenFull::Refuse,
             ..gateway::Limits::default()
         },
         look_every: limits.upstream_look.duration(),
@@ -300,6 +303,7 @@ fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
             0 => hash_threads(),
             threads => count(threads),
         },
+        activity: config.activity.queue(),
         activity_kept: config.retention.activity.duration(),
         audit_kept: config.retention.audit.duration(),
     }

@@ -116,15 +116,19 @@ impl Terminal {
 
     /// Writes text as it is. A reader that went away (a closed pipe) is no error: nobody is there to be told.
     pub fn write(&self, text: &str) {
+        self.takes(text);
+    }
+
+    /// Writes text as it is, and says whether it was taken: of a long answer the rest may be left out when it was not.
+    pub fn takes(&self, text: &str) -> bool {
         WRITES.fetch_add(1, Ordering::Relaxed);
-        let _ = match &self.sink {
-            Sink::Stdout => written(io::stdout().lock(), text).or_else(|error| {
+        let taken = match &self.sink {
+            Sink::Stdout => written(io::stdout().lock(), text).inspect_err(|error| {
                 if error.kind() != io::ErrorKind::BrokenPipe {
                     LOST.lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .get_or_insert(error);
+                        .get_or_insert_with(|| io::Error::new(error.kind(), error.to_string()));
                 }
-                Ok(())
             }),
             Sink::Stderr => written(io::stderr().lock(), text),
             Sink::Log => {
@@ -140,6 +144,7 @@ impl Terminal {
                 Ok(())
             }
         };
+        taken.is_ok()
     }
 
     /// Writes the lines of a diff, coloured by their sign.

@@ -1,6 +1,8 @@
 //! Authority and gateway apart: two processes, one of them without a database.
 #![allow(clippy::unwrap_used)]
 
+#[path = "roles/calls.rs"]
+mod calls;
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -25,7 +25,7 @@ mod token_family;
 mod user;
 mod withheld_scope;
 
-pub use activity::{CallOutcome, CallRecord};
+pub use activity::{CallDecision, CallOutcome, CallRecord, WhenFull};
 pub use audit_event::{AuditEvent, AuditEventKind, KINDS_THAT_NAME_PEOPLE};
 pub use audit_seal::{AuditSeal, AuditSealEntry};
 pub use authorization_code::AuthorizationCode;

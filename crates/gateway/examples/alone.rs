@@ -126,6 +126,7 @@ fn snapshot(origin: &str, key: &EcdsaKeyPair) -> FeedSnapshot {
         revocations: Revocations::default(),
         documentation_url: None,
         session_mac_key: Secret::new(vec![9; 32]),
+        argument_digest_key: Secret::new(vec![8; 32]),
     };
     FeedSnapshot {
         change: 1,

@@ -19,7 +19,8 @@ use crate::definitions::Changes;
 use crate::feeds::Feeds;
 use crate::identity::IdentitySigner;
 use crate::metric::{MethodLabel, Reason, ServerMetric};
-use crate::record::{CallRecorded, Outcome, Recorder};
+use crate::record::{CallRecorded, Outcome};
+use crate::recorder::Recorder;
 use crate::route::{Route, is_metadata_path, not_found};
 use crate::server::ServerMaker;
 use crate::servers::Servers;
@@ -80,7 +81,7 @@ impl Gateway {
                 servers: Servers::new(maker, former, settings.reserved_paths, settings.servers)?,
                 changes,
                 addresses,
-                recorder: Arc::new(Recorder::new(records)),
+                recorder: Arc::new(Recorder::new(records, settings.limits.must_record)),
                 nowhere: ServerMetric::new(&"".into()),
                 crowd: Crowd::new(settings.limits.open_calls_max),
                 limits: settings.limits,

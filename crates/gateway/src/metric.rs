@@ -1,7 +1,7 @@
 //! What the gateway counts, through the `metrics` facade.
 //!
-//! Each label is of a closed set: slugs of the servers that exist, the methods that MCP has, outcomes and reasons that are
-//! enums. Nothing a caller writes becomes a label, so no caller can make a new series.
+//! Each label is of a closed set: slugs of the servers that exist, tools that their policies know, the methods that MCP has,
+//! outcomes and reasons that are enums. Nothing a caller writes becomes a label, so no caller can make a new series.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use sdk::RefusalCause;
 use wire::mcp::method;
 
 use crate::record::Outcome;
+use crate::tool_metric::{TOOL_CALLS, ToolMetric};
 
 const CALLS: &str = "portcullis_calls_total";
 const CALL_DURATION: &str = "portcullis_call_duration_seconds";
@@ -25,6 +26,7 @@ pub const COUNTERS: &[(&str, &str)] = &[
         CALLS,
         "Requests that the gateway answered, by how they ended",
     ),
+    (TOOL_CALLS, "Calls of tools, by what was decided of them"),
     (
         RECORDS_DROPPED,
         "Records of calls that found no room on their way to the activity log",
@@ -146,7 +148,7 @@ impl Reason {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Permitted => "permitted",
             Self::Observed => "observed",
@@ -165,6 +167,8 @@ pub(crate) struct ServerMetric {
     slug: Arc<str>,
     calls: [OnceLock<OfReason>; METHODS],
     durations: [OnceLock<Histogram>; Outcome::ALL.len()],
+    /// By tool and decision.
+    pub(crate) tools: ToolMetric,
     upstream: OnceLock<Histogram>,
     open: OnceLock<Gauge>,
 }
@@ -175,6 +179,7 @@ impl ServerMetric {
             slug: Arc::clone(slug),
             calls: [const { OnceLock::new() }; METHODS],
             durations: [const { OnceLock::new() }; Outcome::ALL.len()],
+            tools: ToolMetric::new(slug),
             upstream: OnceLock::new(),
             open: OnceLock::new(),
         }

@@ -1,22 +1,27 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use base::Timestamp;
+use base::{CorrelationId, Timestamp};
 use http::request::Parts;
 use http::{StatusCode, header};
-use metrics::Counter;
-use sdk::{Permitted, Refusal, RefusalKind, VerifiedCaller};
-use tokio::sync::mpsc;
-use wire::mcp::Message;
+use sdk::{InForce, Permitted, Refusal, RefusalKind, VerifiedCaller};
+use wire::mcp::{Json, Message, method};
 
-use crate::metric::{self, MethodLabel, Reason, ServerMetric};
+use crate::judged::Judged;
+use crate::metric::{MethodLabel, Reason, ServerMetric};
+use crate::recorder::{Full, KeptPlace, Recorder};
 use crate::server::Server;
+use crate::tool_metric::ToolLabel;
 
 /// The longest name that is recorded, in characters.
 const NAME_CHARS_MAX: usize = 200;
+/// The longest rule, in characters.
+const RULE_CHARS_MAX: usize = 300;
+/// The longest reason, in characters.
+const REASON_CHARS_MAX: usize = 500;
 
-/// One call through the gateway, for the activity log and the terminal. Arguments and results are never in it.
+/// One call through the gateway, for the activity log and the terminal. Results are never in it, nor arguments, but for
+/// those that the policy declares safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecorded {
     /// When it began.
@@ -35,15 +40,29 @@ pub struct CallRecorded {
     pub method: String,
     /// The tool, prompt or resource that was named, shortened.
     pub name: Option<String>,
+    /// A digest of the arguments of a tool or prompt, see [`authz::ArgumentDigests`].
+    pub arguments_digest: Option<String>,
+    /// The arguments that the policy declares safe, as a JSON object, see [`authz::recorded_arguments`].
+    pub arguments: Option<String>,
+    /// What was decided; nothing when there was nothing to decide: no valid token, no message that can be read.
+    pub judged: Option<Judged>,
+    /// Why it ended so, as one word of a closed set; in observe mode, why it would have been refused.
+    pub cause: Option<&'static str>,
+    /// The rule that decided, shortened.
+    pub rule: Option<String>,
+    /// The revision of the policy that was in force, when a token was valid.
+    pub policy_revision: Option<i64>,
+    /// How long until it was decided, in microseconds.
+    pub judged_us: Option<i64>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The reason in words, with the rule that decided.
+    /// The reason in words, with the rule that decided; shortened.
     pub reason: String,
     /// The HTTP status answered; 0 when the caller went away before there was one.
     pub status: u16,
     /// How long until the answer's head, in microseconds.
     pub duration_us: i64,
-    /// What the refusal showed its caller, to find it here.
+    /// The id of the request, which its log lines have, and which a refusal shows its caller.
     pub correlation_id: Option<String>,
     /// For a filtered list: how much of it was shown.
     pub list: Option<ListCount>,
@@ -115,37 +134,18 @@ impl From<RefusalKind> for Outcome {
     }
 }
 
-/// Passes records on without ever waiting; what does not fit is counted.
-#[derive(Debug)]
-pub(crate) struct Recorder {
-    sender: mpsc::Sender<CallRecorded>,
-    dropped: AtomicU64,
-    dropped_metric: Counter,
-}
-
-impl Recorder {
-    pub(crate) fn new(sender: mpsc::Sender<CallRecorded>) -> Self {
-        Self {
-            sender,
-            dropped: AtomicU64::new(0),
-            dropped_metric: metric::records_dropped(),
-        }
-    }
-
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-}
-
 /// The record of a call that is under way. It is passed on when this is dropped, so that no way out of a call is
 /// unrecorded.
 #[derive(Debug)]
 pub(crate) struct Recording {
     recorder: Arc<Recorder>,
     record: Option<Box<CallRecorded>>,
+    place: Option<KeptPlace>,
     began: Instant,
     metric: Arc<ServerMetric>,
     method: MethodLabel,
+    /// Which tool is called, when one is.
+    tool: Option<ToolLabel>,
     reason: Reason,
 }
 
@@ -172,16 +172,25 @@ impl Recording {
                 user_agent,
                 method: shortened(request.method.as_str()),
                 name: None,
+                arguments_digest: None,
+                arguments: None,
+                judged: None,
+                cause: Some(Reason::CallerLeft.as_str()),
+                rule: None,
+                policy_revision: None,
+                judged_us: None,
                 outcome: Outcome::Rejected,
                 reason: String::from("the caller went away"),
                 status: 0,
                 duration_us: 0,
-                correlation_id: None,
+                correlation_id: CorrelationId::of_request().map(|id| id.to_string()),
                 list: None,
             })),
+            place: None,
             began: Instant::now(),
             metric: Arc::clone(&server.metric),
             method: MethodLabel::of_http(&request.method),
+            tool: None,
             reason: Reason::CallerLeft,
         }
     }
@@ -192,48 +201,104 @@ impl Recording {
         }
     }
 
-    pub(crate) fn caller(&mut self, caller: &VerifiedCaller) {
+    pub(crate) fn caller(&mut self, caller: &VerifiedCaller, in_force: &InForce) {
         self.change(|record| {
             let principal = caller.principal();
             record.subject = Some(Arc::clone(&principal.subject));
             record.client = Some(Arc::clone(&principal.client));
             record.grant = Some(Arc::clone(caller.grant()));
+            record.policy_revision = Some(in_force.server().policy_revision);
         });
     }
 
-    pub(crate) fn message(&mut self, message: &Message) {
+    pub(crate) fn message(&mut self, message: &Message, in_force: &InForce) {
         self.method = MethodLabel::of_message(message.method());
+        let method = message.method().unwrap_or("response");
+        let params = message.params();
+        let name = params.and_then(|params| params.str("name").or_else(|| params.str("uri")));
+        let arguments = params.and_then(|params| params.get("arguments"));
+        let digest = (in_force.argument_digests())
+            .zip(name)
+            .filter(|_| matches!(method, method::TOOLS_CALL | method::PROMPTS_GET))
+            .map(|(digests, name)| digests.of(method, name, arguments));
+        let policy = &in_force.server().policy;
+        let tool = name.filter(|_| method == method::TOOLS_CALL);
+        let recorded = tool
+            .and_then(|tool| authz::recorded_arguments(policy.tools.get(tool)?, arguments))
+            .map(|recorded| Json::from(recorded).to_text());
+        self.tool = tool.map(|tool| ToolLabel::of(policy, tool));
         self.change(|record| {
-            record.method = message.method().unwrap_or("response").to_owned();
-            record.name = message
-                .params()
-                .and_then(|params| params.str("name").or_else(|| params.str("uri")))
-                .map(shortened);
+            record.method = method.to_owned();
+            record.name = name.map(shortened);
+            record.arguments_digest = digest;
+            record.arguments = recorded;
         });
+    }
+
+    /// Keeps room for the record, where a call may not go on without one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn keep_place(&mut self) -> Result<(), Full> {
+        self.place = self.recorder.keep_place()?;
+        Ok(())
     }
 
     pub(crate) fn permitted(&mut self, permitted: &Permitted) {
-        self.reason = match permitted.observed() {
-            None => Reason::Permitted,
-            Some(_) => Reason::Observed,
+        let judged = match permitted.observed() {
+            None => Judged::Allowed,
+            Some(_) => Judged::WouldBeDenied,
         };
+        self.reason = match judged {
+            Judged::WouldBeDenied => Reason::Observed,
+            _ => Reason::Permitted,
+        };
+        let word = permitted.observed_cause().map(|cause| cause.as_str());
+        let word = word.unwrap_or(self.reason.as_str());
+        self.judged(judged, Some(permitted.rule()));
         self.change(|record| {
             record.outcome = Outcome::Allowed;
+            record.cause = Some(word);
             record.reason = match permitted.observed() {
-                None => permitted.rule().to_owned(),
-                Some(reason) => format!("observed only; would be refused: {reason}"),
+                None => cut(permitted.rule(), REASON_CHARS_MAX),
+                Some(reason) => {
+                    let words = format!("observed only; would be refused: {reason}");
+                    cut(&words, REASON_CHARS_MAX)
+                }
             };
         });
     }
 
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.reason = Reason::Refused(refusal.cause());
+        match refusal.kind() {
+            RefusalKind::Denied => self.judged(Judged::Denied, refusal.rule()),
+            RefusalKind::NeedsScope => self.judged(Judged::NeedsScope, refusal.rule()),
+            _ => {}
+        }
         self.change(|record| {
             record.outcome = refusal.kind().into();
-            record.reason = refusal.reason().to_owned();
+            // What would have been refused is asked about later by why.
+            if record.judged != Some(Judged::WouldBeDenied) {
+                record.cause = Some(refusal.cause().as_str());
+            }
+            record.reason = cut(refusal.reason(), REASON_CHARS_MAX);
             record.correlation_id = Some(refusal.correlation_id().to_string());
         });
         self.answered(refusal.status());
+    }
+
+    fn judged(&mut self, judged: Judged, rule: Option<&str>) {
+        let judged_us = self.elapsed_us();
+        self.change(|record| {
+            record.judged = Some(judged);
+            record.rule = rule.map(|rule| cut(rule, RULE_CHARS_MAX));
+            record.judged_us = Some(judged_us);
+        });
+    }
+
+    fn elapsed_us(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
     /// What kind of message it is, one of a closed set.
@@ -245,13 +310,14 @@ impl Recording {
         self.reason = Reason::Metadata;
         self.change(|record| {
             record.outcome = Outcome::Metadata;
+            record.cause = Some(Reason::Metadata.as_str());
             record.reason = String::from("protected resource metadata");
         });
         self.answered(status);
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode) {
-        let duration_us = i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let duration_us = self.elapsed_us();
         self.change(|record| {
             record.status = status.as_u16();
             record.duration_us = duration_us;
@@ -274,19 +340,26 @@ impl Drop for Recording {
             return;
         };
         self.metric.count(self.method, record.outcome, self.reason);
+        if let (Some(tool), Some(judged)) = (&self.tool, record.judged) {
+            self.metric.tools.count(tool, judged);
+        }
         if record.status != 0 {
             let duration = Duration::from_micros(record.duration_us.unsigned_abs());
             self.metric.answered_after(record.outcome, duration);
         }
-        if self.recorder.sender.try_send(*record).is_err() {
-            self.recorder.dropped.fetch_add(1, Ordering::Relaxed);
-            self.recorder.dropped_metric.increment(1);
+        match self.place.take() {
+            Some(place) => drop(place.send(*record)),
+            None => self.recorder.pass_on(*record),
         }
     }
 }
 
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(NAME_CHARS_MAX) {
+    cut(text, NAME_CHARS_MAX)
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
         Some((end, _)) => text[..end].to_owned(),
         None => text.to_owned(),
     }

@@ -19,6 +19,8 @@ use crate::upstream_error::UpstreamError;
 
 /// In seconds: what keeps an upstream from being called is looked at again about as often.
 const UNUSABLE_RETRY_AFTER: u32 = 30;
+/// In seconds: a log that was full has room again as soon as it writes.
+const UNRECORDED_RETRY_AFTER: u32 = 5;
 
 impl Inner {
     /// Makes our answer of the upstream's: its allow-listed headers, its lists filtered, its streams mortal.
@@ -159,6 +161,18 @@ impl Inner {
             &words,
         )
         .retry_after(1)
+    }
+
+    /// 503: this call could not be recorded.
+    pub(crate) fn unrecorded(&self, permitted: &Permitted) -> Refusal {
+        self.refusal_for(
+            permitted,
+            RefusalCause::Unrecorded,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "temporarily_unavailable",
+            "Calls cannot be recorded at the moment, and none is answered without a record; try again soon",
+        )
+        .retry_after(UNRECORDED_RETRY_AFTER)
     }
 
     /// The status of an upstream whose body is not shown: clients go by the status.

@@ -89,6 +89,8 @@ pub struct Limits {
     pub finish_after_expiry: Duration,
     /// How many calls one person may have open through one client, streams included; one more is 429.
     pub open_calls_max: usize,
+    /// Whether a call is refused whose record finds no room; otherwise the record is dropped.
+    pub must_record: bool,
 }
 
 impl Default for Limits {
@@ -101,6 +103,7 @@ impl Default for Limits {
             keep_alive_after: Duration::from_secs(20),
             finish_after_expiry: Duration::from_secs(10 * 60),
             open_calls_max: 128,
+            must_record: false,
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::crowd::Crowd;
 use crate::definitions::Changes;
 use crate::identity::IdentitySigner;
 use crate::metric::ServerMetric;
-use crate::record::{Recorder, Recording};
+use crate::record::Recording;
+use crate::recorder::Recorder;
 use crate::server::Server;
 use crate::servers::Servers;
 use crate::settings::Limits;
@@ -76,13 +77,16 @@ impl Inner {
             Ok(permitted) => permitted,
             Err(refusal) => return recorded(refusal, recording),
         };
+        recording.permitted(&permitted);
+        if recording.keep_place().is_err() {
+            return recorded(self.unrecorded(&permitted), recording);
+        }
         let Some(place) = self
             .crowd
             .enter(permitted.caller().principal(), server.metric.open())
         else {
             return recorded(self.too_many(&permitted), recording);
         };
-        recording.permitted(&permitted);
         let forwarding = self.forward(&server, &permitted, now, trace_parent);
         match forwarding.instrument(trace::upstream()).await {
             Ok(vetted) => match self
@@ -119,10 +123,10 @@ impl Inner {
         let caller = protected
             .authenticate(&request.headers, asked, &in_force, now)
             .await?;
-        recording.caller(&caller);
+        recording.caller(&caller, &in_force);
         let call = protected.read_call(request, body).await?;
         if let Some(message) = call.message() {
-            recording.message(message);
+            recording.message(message, &in_force);
         }
         protected.authorize(caller, in_force, asked, call)
     }

@@ -286,6 +286,11 @@ impl Authority {
         self.0.subkeys.session_mac_of(slug)
     }
 
+    /// Makes digests of the arguments of calls to one server, for gateways: the same ones for as long as the master key is.
+    pub fn argument_digest_key(&self, slug: &str) -> Secret<Vec<u8>> {
+        self.0.subkeys.argument_digest_of(slug)
+    }
+
     pub(crate) fn settings(&self) -> &AuthoritySettings {
         &self.0.settings
     }

@@ -151,6 +151,7 @@ pub(crate) struct Subkeys {
     pub known_device: hmac::Key,
     pub alias_proof: hmac::Key,
     session_mac: hmac::Key,
+    argument_digest: hmac::Key,
 }
 
 impl Subkeys {
@@ -165,17 +166,24 @@ impl Subkeys {
             known_device: mac("known-device"),
             alias_proof: mac("alias-proof"),
             session_mac: mac("session-mac"),
+            argument_digest: mac("argument-digest"),
         }
     }
 
     /// The key for MCP session ids of the server `slug`.
     pub fn session_mac_of(&self, slug: &str) -> Secret<Vec<u8>> {
-        Secret::new(
-            hmac::sign(&self.session_mac, slug.as_bytes())
-                .as_ref()
-                .to_vec(),
-        )
+        of_server(&self.session_mac, slug)
     }
+
+    /// The key for digests of arguments of calls to the server `slug`.
+    pub fn argument_digest_of(&self, slug: &str) -> Secret<Vec<u8>> {
+        of_server(&self.argument_digest, slug)
+    }
+}
+
+/// Each server has its own: a gateway of one must not know that of another.
+fn of_server(key: &hmac::Key, slug: &str) -> Secret<Vec<u8>> {
+    Secret::new(hmac::sign(key, slug.as_bytes()).as_ref().to_vec())
 }
 
 fn sealing_key(master: &MasterKey, label: &str) -> aead::LessSafeKey {

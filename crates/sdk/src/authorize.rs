@@ -57,7 +57,8 @@ impl ProtectedServer {
                 if decision.is_allowed() {
                     (decision.rule().to_owned(), None)
                 } else if !policy.enforced() {
-                    (decision.rule().to_owned(), Some(reason_of(&decision)))
+                    let observed = (cause_of(&decision), reason_of(&decision));
+                    (decision.rule().to_owned(), Some(observed))
                 } else {
                     return Err(self.refuse(&decision, &call, message, era, &caller, asked));
                 }
@@ -129,15 +130,10 @@ impl ProtectedServer {
         caller: &VerifiedCaller,
         asked: &AskedAddress,
     ) -> Refusal {
-        let cause = match decision {
-            Decision::NeedsScope { required, rule } => {
-                let scope = challenge_scopes(era, required, &caller.caller().scopes);
-                return insufficient_scope(&*self.random, asked, scope, rule);
-            }
-            Decision::Denied { reason, .. } => (*reason).into(),
-            // Nobody asks for that; it is a no all the same.
-            Decision::Allowed { .. } => RefusalCause::DeniedByRule,
-        };
+        if let Decision::NeedsScope { required, rule } = decision {
+            let scope = challenge_scopes(era, required, &caller.caller().scopes);
+            return insufficient_scope(&*self.random, asked, scope, rule).by_rule(rule);
+        }
         let absent = as_if_absent(call, era);
         let (id, status) = match message {
             Message::Request(request) => (Some(&request.id), absent.status),
@@ -147,7 +143,7 @@ impl ProtectedServer {
         Refusal::rpc(
             &*self.random,
             RpcRefusal {
-                cause,
+                cause: cause_of(decision),
                 status,
                 id,
                 code: absent.code,
@@ -156,6 +152,16 @@ impl ProtectedServer {
                 reason: reason_of(decision),
             },
         )
+        .by_rule(decision.rule())
+    }
+}
+
+fn cause_of(decision: &Decision) -> RefusalCause {
+    match decision {
+        Decision::NeedsScope { .. } => RefusalCause::InsufficientScope,
+        Decision::Denied { reason, .. } => (*reason).into(),
+        // Nobody asks for that; it is a no all the same.
+        Decision::Allowed { .. } => RefusalCause::DeniedByRule,
     }
 }
 

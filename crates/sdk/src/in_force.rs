@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use authz::{EntryState, FeedSnapshot, ListKind, QuarantineFrom, ServerSnapshot, VerifyingKeys};
+use authz::{
+    ArgumentDigests, EntryState, FeedSnapshot, ListKind, QuarantineFrom, ServerSnapshot,
+    VerifyingKeys,
+};
 use base::Timestamp;
 
 use crate::mcp_session::SessionBinding;
@@ -19,6 +22,7 @@ pub struct InForce {
     pub(crate) keys: Arc<VerifyingKeys>,
     pub(crate) sessions: Arc<SessionBinding>,
     pub(crate) tokens: Arc<TokenCache>,
+    digests: Option<ArgumentDigests>,
 }
 
 impl InForce {
@@ -31,6 +35,11 @@ impl InForce {
     pub fn revoked(&self, caller: &VerifiedCaller) -> bool {
         authz::revoked(&self.server.revocations, caller.token())
             || !self.keys.contains(caller.token().key_id())
+    }
+
+    /// Makes digests of arguments for the records of calls, when the authority gave a key for them.
+    pub fn argument_digests(&self) -> Option<&ArgumentDigests> {
+        self.digests.as_ref()
     }
 
     /// The MCP session id as `principal` is to see it; `None` when the server's own one is no id at all.
@@ -139,6 +148,7 @@ fn prepare(
             || Arc::new(SessionBinding::new(server.session_mac_key.expose())),
             |before| Arc::clone(&before.sessions),
         ),
+        digests: ArgumentDigests::new(server.argument_digest_key.expose()),
         feed,
         server,
         suspended,
@@ -197,6 +207,7 @@ mod tests {
             former_resources: Vec::new(),
             former_issuers: Vec::new(),
             session_mac_key: Secret::new(vec![1]),
+            argument_digest_key: Secret::new(vec![2]),
         };
         Arc::new(FeedSnapshot {
             change: 1,

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use wire::mcp::{Era, Message};
 
-use crate::{InForce, VerifiedCaller};
+use crate::{InForce, RefusalCause, VerifiedCaller};
 
 /// A call that was judged and may happen. Only [`ProtectedServer::authorize`](crate::ProtectedServer::authorize) makes
 /// one, so that whoever takes a `Permitted` cannot be reached around the judgement.
@@ -21,7 +21,7 @@ pub struct Permitted {
     pub(crate) message: Option<Message>,
     pub(crate) body: Bytes,
     pub(crate) rule: String,
-    pub(crate) observed: Option<String>,
+    pub(crate) observed: Option<(RefusalCause, String)>,
 }
 
 impl Permitted {
@@ -67,7 +67,12 @@ impl Permitted {
 
     /// In observe mode: why it would have been refused.
     pub fn observed(&self) -> Option<&str> {
-        self.observed.as_deref()
+        self.observed.as_ref().map(|(_, reason)| reason.as_str())
+    }
+
+    /// The same as one word of a closed set.
+    pub fn observed_cause(&self) -> Option<RefusalCause> {
+        self.observed.as_ref().map(|(cause, _)| *cause)
     }
 
     /// The request for an MCP server inside the same program, with the [`VerifiedCaller`] among its extensions.

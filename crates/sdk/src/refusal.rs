@@ -19,6 +19,7 @@ pub struct Refusal(Box<Parts>);
 struct Parts {
     cause: RefusalCause,
     reason: String,
+    rule: Option<String>,
     correlation_id: CorrelationId,
     response: Response<Bytes>,
 }
@@ -56,6 +57,11 @@ impl Refusal {
         &self.0.reason
     }
 
+    /// The rule that decided, when one did. For the log.
+    pub fn rule(&self) -> Option<&str> {
+        self.0.rule.as_deref()
+    }
+
     /// What the caller was shown, to find the reason by: the id of the request, when it has one.
     pub fn correlation_id(&self) -> CorrelationId {
         self.0.correlation_id
@@ -74,6 +80,12 @@ impl Refusal {
     /// Says in how many seconds it is worth asking again (RFC 9110 section 10.2.3).
     pub fn retry_after(self, seconds: u32) -> Self {
         self.with_header(header::RETRY_AFTER, seconds.into())
+    }
+
+    /// Says which rule decided.
+    pub(crate) fn by_rule(mut self, rule: &str) -> Self {
+        self.0.rule = Some(rule.to_owned());
+        self
     }
 
     /// Adds a header to the answer.
@@ -158,6 +170,7 @@ impl Refusal {
         Self(Box::new(Parts {
             cause,
             reason,
+            rule: None,
             correlation_id,
             response,
         }))

@@ -34,6 +34,7 @@ pub enum RefusalCause {
     NotFound,
     TooManyRequests,
     TemporarilyUnavailable,
+    Unrecorded,
     BadGateway,
     GatewayTimeout,
     UpstreamUnusable,
@@ -42,7 +43,7 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every cause there is.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::NoToken,
         Self::MalformedToken,
         Self::BadSignature,
@@ -71,6 +72,7 @@ impl RefusalCause {
         Self::NotFound,
         Self::TooManyRequests,
         Self::TemporarilyUnavailable,
+        Self::Unrecorded,
         Self::BadGateway,
         Self::GatewayTimeout,
         Self::UpstreamUnusable,
@@ -107,7 +109,7 @@ impl RefusalCause {
             | Self::ForeignOrigin
             | Self::NotFound
             | Self::TooManyRequests => RefusalKind::Rejected,
-            Self::TemporarilyUnavailable => RefusalKind::Unavailable,
+            Self::TemporarilyUnavailable | Self::Unrecorded => RefusalKind::Unavailable,
             Self::BadGateway
             | Self::GatewayTimeout
             | Self::UpstreamUnusable
@@ -146,6 +148,7 @@ impl RefusalCause {
             Self::NotFound => "not_found",
             Self::TooManyRequests => "too_many_requests",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::Unrecorded => "unrecorded",
             Self::BadGateway => "bad_gateway",
             Self::GatewayTimeout => "gateway_timeout",
             Self::UpstreamUnusable => "upstream_unusable",

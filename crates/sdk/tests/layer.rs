@@ -147,6 +147,7 @@ impl Rig {
             revocations: Revocations::default(),
             documentation_url: None,
             session_mac_key: Secret::new(vec![3; 32]),
+            argument_digest_key: Secret::new(vec![8; 32]),
         };
         rig.publisher.publish(Arc::new(FeedSnapshot {
             change: 1,

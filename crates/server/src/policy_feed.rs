@@ -139,6 +139,7 @@ async fn snapshot_after(
                 },
                 documentation_url: server.settings.documentation_url.clone(),
                 session_mac_key: authority.session_mac_key(context.slug()),
+                argument_digest_key: authority.argument_digest_key(context.slug()),
             };
             (snapshot.slug.clone(), Arc::new(snapshot))
         })

@@ -1,37 +1,29 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+mod queue;
+mod row;
+mod scan;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base::{Clock, Timestamp};
-use domain::{CallOutcome, CallRecord};
+use domain::{CallRecord, WhenFull};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::bulk::BulkStatement;
+use self::queue::{Dropped, write_batches};
+use self::row::{read, select_calls};
+pub use self::scan::{CallFilter, CallPage, CallPlace};
 use crate::db::{Database, DatabaseUrl, Synchronous};
 use crate::job::Work;
 use crate::migrate::ACTIVITY;
 use crate::values::{Args, RowReader};
 use crate::{StoreError, event_id, metric};
 
-/// How many calls may wait to be written. One more is dropped and counted.
+/// How many calls may wait to be written, when nothing else is said.
 const QUEUE_RECORDS_MAX: usize = 8192;
 
-/// How many calls one transaction carries.
-const BATCH_RECORDS_MAX: usize = 1024;
-
-/// How long a call waits for others to travel with.
-const BATCH_WAIT: Duration = Duration::from_millis(250);
-
-static INSERT: BulkStatement = BulkStatement::new(
-    "INSERT INTO call_record (id, at, server, subject, client_id, grant_id, method, name, outcome, reason, status, \
-     duration_us, correlation_id) VALUES",
-    13,
-    "",
-);
-
-/// The calls that went through the gateway, in a file or schema of their own. Recording never waits: when the log
-/// cannot keep up, calls are dropped and counted.
+/// The calls that went through the gateway, in a file or schema of their own. Calls are added, and deleted by age; nothing
+/// changes one. Recording never waits, unless it is asked to: when the log cannot keep up, calls are dropped and counted.
 #[derive(Clone)]
 pub struct ActivityLog(Arc<Inner>);
 
@@ -42,10 +34,29 @@ pub struct ActivityOptions {
     pub url: DatabaseUrl,
 }
 
+/// What waits to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActivityQueue {
+    /// How many calls may wait.
+    pub records_max: usize,
+    /// What happens to one more, and to what cannot be written.
+    pub when_full: WhenFull,
+}
+
+impl Default for ActivityQueue {
+    fn default() -> Self {
+        Self {
+            records_max: QUEUE_RECORDS_MAX,
+            when_full: WhenFull::Drop,
+        }
+    }
+}
+
 struct Inner {
     database: Arc<Database>,
     queue: Mutex<Option<mpsc::Sender<CallRecord>>>,
-    dropped: Arc<AtomicU64>,
+    when_full: WhenFull,
+    dropped: Dropped,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -55,6 +66,19 @@ impl ActivityLog {
     /// # Errors
     /// As [`crate::Store::open`].
     pub async fn open(options: ActivityOptions, clock: &dyn Clock) -> Result<Self, StoreError> {
+        Self::open_with(options, ActivityQueue::default(), clock).await
+    }
+
+    /// The same with a queue of its own size.
+    ///
+    /// # Errors
+    /// As [`crate::Store::open`].
+    pub async fn open_with(
+        options: ActivityOptions,
+        queue: ActivityQueue,
+        clock: &dyn Clock,
+    ) -> Result<Self, StoreError> {
+        let when_full = queue.when_full;
         let database = Database::open(
             &options.url,
             Synchronous::default(),
@@ -64,16 +88,18 @@ impl ActivityLog {
         )
         .await?;
         let database = Arc::new(database);
-        let (queue, records) = mpsc::channel(QUEUE_RECORDS_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let (queue, records) = mpsc::channel(queue.records_max.max(1));
+        let dropped = Dropped::default();
         let task = tokio::spawn(write_batches(
             Arc::clone(&database),
             records,
-            Arc::clone(&dropped),
+            when_full,
+            dropped.clone(),
         ));
         Ok(Self(Arc::new(Inner {
             database,
             queue: Mutex::new(Some(queue)),
+            when_full,
             dropped,
             task: Mutex::new(Some(task)),
         })))
@@ -83,6 +109,11 @@ impl ActivityLog {
         &self.0.database
     }
 
+    fn queue(&self) -> Option<mpsc::Sender<CallRecord>> {
+        let queue = self.0.queue.lock();
+        queue.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Hands a call to the log. Never waits.
     pub fn record(&self, record: CallRecord) {
         let sent = match &*self.0.queue.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -90,14 +121,44 @@ impl ActivityLog {
             None => false,
         };
         if !sent {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
-            metric::activity_dropped(1);
+            self.0.dropped.add(1);
         }
+    }
+
+    /// Hands a call to the log; where none may be lost, waits until there is room.
+    pub async fn record_in_turn(&self, record: CallRecord) {
+        let queue = match self.0.when_full {
+            WhenFull::Drop => return self.record(record),
+            WhenFull::Refuse => self.queue(),
+        };
+        let sent = match queue {
+            Some(queue) => queue.send(record).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            self.0.dropped.add(1);
+        }
+    }
+
+    /// Hands several calls to the log: where none may be lost, all of them or none.
+    ///
+    /// # Errors
+    /// When there is no room and none may be lost: then somebody else keeps them until there is.
+    pub fn record_all(&self, records: Vec<CallRecord>) -> Result<(), StoreError> {
+        if self.0.when_full == WhenFull::Refuse && !records.is_empty() {
+            let queue = self.queue().ok_or(StoreError::Busy)?;
+            let places = queue.try_reserve_many(records.len());
+            let places = places.map_err(|_| StoreError::Busy)?;
+            places.zip(records).for_each(|(place, record)| place.send(record));
+            return Ok(());
+        }
+        records.into_iter().for_each(|record| self.record(record));
+        Ok(())
     }
 
     /// How many calls were not written since the log was opened.
     pub fn dropped(&self) -> u64 {
-        self.0.dropped.load(Ordering::Relaxed)
+        self.0.dropped.count()
     }
 
     /// The latest calls, newest first.
@@ -105,8 +166,7 @@ impl ActivityLog {
     /// # Errors
     /// When they cannot be read.
     pub async fn list_recent(&self, limit: usize) -> Result<Vec<CallRecord>, StoreError> {
-        let sql = "SELECT id, at, server, subject, client_id, grant_id, method, name, outcome, reason, status, \
-                   duration_us, correlation_id FROM call_record ORDER BY id DESC LIMIT $1";
+        let sql = select_calls!("ORDER BY id DESC LIMIT $1");
         let rows = self
             .0
             .database
@@ -128,8 +188,7 @@ impl ActivityLog {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, CallRecord)>, StoreError> {
-        let sql = "SELECT id, at, server, subject, client_id, grant_id, method, name, outcome, reason, status, \
-                   duration_us, correlation_id FROM call_record WHERE id > $1 AND subject = $2 ORDER BY id LIMIT $3";
+        let sql = select_calls!("WHERE id > $1 AND subject = $2 ORDER BY id LIMIT $3");
         let args = Args::with_capacity(3).int(after).text(subject).limit(limit);
         let rows = self.0.database.fetch_all(sql, args).await?;
         rows.iter()
@@ -202,73 +261,4 @@ impl std::fmt::Debug for ActivityLog {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("ActivityLog")
     }
-}
-
-async fn write_batches(
-    database: Arc<Database>,
-    mut records: mpsc::Receiver<CallRecord>,
-    dropped: Arc<AtomicU64>,
-) {
-    let mut batch = Vec::new();
-    while records.recv_many(&mut batch, BATCH_RECORDS_MAX).await > 0 {
-        let full = async {
-            while batch.len() < BATCH_RECORDS_MAX {
-                let room = BATCH_RECORDS_MAX - batch.len();
-                if records.recv_many(&mut batch, room).await == 0 {
-                    break;
-                }
-            }
-        };
-        // When the time is up, what there is travels.
-        let _ = tokio::time::timeout(BATCH_WAIT, full).await;
-        let count = batch.len() as u64;
-        let work = Work::Plain(|conn, batch: &Vec<CallRecord>| {
-            Box::pin(async move {
-                for record in batch {
-                    conn.insert_later(&INSERT, row(record));
-                }
-                Ok(())
-            })
-        });
-        let written = database.write(std::mem::take(&mut batch), work).await;
-        if let Err(error) = written {
-            dropped.fetch_add(count, Ordering::Relaxed);
-            metric::activity_dropped(count);
-            tracing::warn!(%error, records = count, "the activity log lost calls");
-        }
-    }
-}
-
-fn row(record: &CallRecord) -> Args {
-    Args::with_capacity(13)
-        .int(event_id::next(record.at))
-        .time(record.at)
-        .text(&record.server)
-        .optional_text(record.subject.as_deref())
-        .optional_text(record.client.as_deref())
-        .optional_text(record.grant.as_deref())
-        .clean_text(&record.method)
-        .optional_clean_text(record.name.as_deref())
-        .text(record.outcome.as_str())
-        .clean_text(&record.reason)
-        .int(i64::from(record.status))
-        .int(record.duration_us)
-        .optional_text(record.correlation_id.as_deref())
-}
-
-fn read(row: &RowReader<'_>) -> Result<CallRecord, StoreError> {
-    Ok(CallRecord {
-        at: row.time(1)?,
-        server: row.text(2)?.to_owned(),
-        subject: row.optional_text(3)?.map(str::to_owned),
-        client: row.optional_text(4)?.map(str::to_owned),
-        grant: row.optional_text(5)?.map(str::to_owned),
-        method: row.text(6)?.to_owned(),
-        name: row.optional_text(7)?.map(str::to_owned),
-        outcome: row.parse(8, CallOutcome::parse)?,
-        reason: row.text(9)?.to_owned(),
-        status: u16::try_from(row.int(10)?).map_err(|_| row.corrupt("status is no HTTP status"))?,
-        duration_us: row.int(11)?,
-        correlation_id: row.optional_text(12)?.map(str::to_owned),
-    })
 }

@@ -70,7 +70,7 @@ mod withheld;
 mod writer;
 
 pub use acme::{AcmeCertificate, AcmeOrder};
-pub use activity::{ActivityLog, ActivityOptions};
+pub use activity::{ActivityLog, ActivityOptions, ActivityQueue, CallFilter, CallPage, CallPlace};
 pub use apply::{Applied, Apply, CHANGES_MAX, Change};
 pub use audit::StoredAuditEvent;
 pub use audit_seals::{AuditPage, AuditRow, audit_event_time, first_audit_event_id};

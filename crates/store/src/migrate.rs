@@ -88,6 +88,7 @@ pub(crate) const ACTIVITY: Schema = Schema {
             2,
             include_str!("../migrations/activity/0002_expand_and_contract.sql"),
         ),
+        usable_from(2, include_str!("../migrations/activity/0003_decisions.sql")),
     ],
 };
 

@@ -74,14 +74,17 @@ impl Args {
         self
     }
 
+    pub(crate) fn optional_int(mut self, number: Option<i64>) -> Self {
+        self.values.push(number.map_or(Value::NoInt, Value::Int));
+        self
+    }
+
     pub(crate) fn time(self, time: Timestamp) -> Self {
         self.int(time.unix_ms())
     }
 
-    pub(crate) fn optional_time(mut self, time: Option<Timestamp>) -> Self {
-        self.values
-            .push(time.map_or(Value::NoInt, |time| Value::Int(time.unix_ms())));
-        self
+    pub(crate) fn optional_time(self, time: Option<Timestamp>) -> Self {
+        self.optional_int(time.map(Timestamp::unix_ms))
     }
 
     pub(crate) fn digest(mut self, digest: &Digest) -> Self {

@@ -16,7 +16,7 @@ pub struct ActivityReport {
 /// The most calls in one report.
 pub const CALLS_MAX: usize = 512;
 
-/// One call. Arguments and results are never in it; which MCP server it was for, the credential says.
+/// One call. Results are never in it, nor arguments, but for those that the policy declares safe; which MCP server it was for, the credential says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedCall {
     /// When it began.
@@ -35,6 +35,27 @@ pub struct ReportedCall {
     /// The tool, prompt or resource that was named.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
+    /// A digest of its arguments.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub arguments_digest: Option<String>,
+    /// The arguments that the policy declares safe, as the text of a JSON object.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub arguments: Option<String>,
+    /// What was decided, as a word.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub decision: Option<String>,
+    /// Why, as a word.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<String>,
+    /// The rule that decided.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<String>,
+    /// The revision of the policy that was in force.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policy_revision: Option<i64>,
+    /// How long until it was decided, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub judged_us: Option<i64>,
     /// How it ended, as a word.
     pub outcome: String,
     /// The reason in words, with the rule that decided.
@@ -43,7 +64,7 @@ pub struct ReportedCall {
     pub status: u16,
     /// How long until the answer's head, in microseconds.
     pub duration_us: i64,
-    /// What the refusal showed its caller.
+    /// The id of the request, which a refusal showed its caller.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub correlation_id: Option<String>,
 }

@@ -24,7 +24,8 @@ fn checked(part: &str, value: &Value) -> Vec<String> {
     let policy: Policy = serde_json::from_value(policy).unwrap();
     let schema =
         br#"{"type":"object","properties":{"list":{"type":"string","enum":["home","work"]},
-        "limit":{"type":"integer"},"open":{"type":"boolean"},"free":{}}}"#;
+        "limit":{"type":"integer"},"open":{"type":"boolean"},"free":{},
+        "filter":{"type":"object","properties":{"owner":{"type":"string"}}}}}"#;
     let schema = parse_strict(schema, &Limits::default()).unwrap();
     let mistakes = check(&policy, |tool| (tool == "list_todos").then_some(&schema));
     mistakes.iter().map(ToString::to_string).collect()
@@ -150,6 +151,59 @@ fn conditions_on_one_argument_can_be_met_together() {
     let apart = json!([{"argument": "/free", "operator": {"equals": "a"}},
         {"argument": "/list", "operator": {"equals": "home"}}]);
     assert_eq!(checked("/tools/list_todos/conditions", &apart), [""; 0]);
+}
+
+#[test]
+fn an_argument_is_recorded_that_the_tool_has_and_that_is_one_value() {
+    let tool = |recorded: Value| json!({"requirement": "public", "title": "List", "recorded_arguments": recorded});
+    let long = |length: usize| format!("/{}", "x".repeat(length));
+    let seventeen: Vec<String> = (0..17).map(|number| format!("/{number}")).collect();
+    wrong_and_right(
+        "/tools/list_todos",
+        &[
+            (
+                tool(json!(["/lst"])),
+                "has no argument /lst",
+                tool(json!(["/list"])),
+            ),
+            (
+                tool(json!(["list"])),
+                "no JSON Pointer",
+                tool(json!(["/list", "/limit"])),
+            ),
+            (tool(json!([""])), "no JSON Pointer", tool(json!(["/free"]))),
+            (
+                tool(json!(["/filter"])),
+                "/filter is a list or an object",
+                tool(json!(["/filter/owner"])),
+            ),
+            (
+                tool(json!(["/list", "/list"])),
+                "stands there twice",
+                tool(json!([])),
+            ),
+        ],
+    );
+    // What nobody has a schema of is not held against one.
+    wrong_and_right(
+        "/tools/strange",
+        &[
+            (
+                tool(json!(seventeen)),
+                "more than 16",
+                tool(json!(seventeen[1..])),
+            ),
+            (
+                tool(json!([long(200)])),
+                "at most 200 characters",
+                tool(json!([long(199)])),
+            ),
+        ],
+    );
+    assert_eq!(
+        checked("/prompts/plan", &tool(json!(["/a"]))),
+        ["prompts.plan.recorded_arguments: only tools have arguments; remove it"]
+    );
 }
 
 #[test]

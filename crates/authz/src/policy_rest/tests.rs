@@ -64,6 +64,10 @@ fn drifted() -> Policy {
             pinned: true,
             ..entry("pinned")
         },
+        Entry {
+            recorded_arguments: vec!["/path".to_owned()],
+            ..entry("recorded")
+        },
     ];
     Policy {
         quarantine_from: QuarantineFrom::Low,
@@ -112,7 +116,7 @@ fn the_release_before_reads_every_policy_and_opens_nothing_that_it_cannot_judge(
         let open = tools.filter(|(_, entry)| entry.requirement == needs("todo:read"));
         open.map(|(name, _)| name).collect()
     };
-    assert_eq!(open(&drifted()), ["pinned", "plain"]);
+    assert_eq!(open(&drifted()), ["pinned", "plain", "recorded"]);
     assert_eq!(open(&with_role()), Vec::<String>::new());
     assert_eq!(open(&with_rule()), Vec::<String>::new());
     for unread in [drifted(), with_role(), with_rule()] {

@@ -58,7 +58,9 @@ async fn write(
     let aside = aside(place, "backup", undo)?;
     let part = |name: &str| part_file(aside.path(), name);
     store.copy_to(&part("authority"), now).await?;
-    let activity = place.open_activity(&SystemClock).await?;
+    let activity = place
+        .open_activity(store::ActivityQueue::default(), &SystemClock)
+        .await?;
     activity.copy_to(&part("activity"), now).await?;
     activity.close().await;
     let mut names = vec!["authority", "activity"];

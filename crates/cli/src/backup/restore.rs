@@ -6,7 +6,9 @@ use base::{Clock as _, OsRandom, SystemClock};
 use domain::KeyPurpose;
 use oauth::keys::{self, Rotation};
 use oauth::{KeySealer, MasterKey};
-use store::{ActivityLog, ActivityOptions, DatabaseUrl, DeletedUser, Store, StoreOptions};
+use store::{
+    ActivityLog, ActivityOptions, ActivityQueue, DatabaseUrl, DeletedUser, Store, StoreOptions,
+};
 
 use super::contents::{self, Manifest, part_file};
 use super::stopping::{Undo, unless_stopped};
@@ -209,7 +211,10 @@ impl Restoring<'_> {
             .await;
         store.close().await;
         let again = ended?;
-        let activity = self.place.open_activity(&SystemClock).await?;
+        let activity = self
+            .place
+            .open_activity(ActivityQueue::default(), &SystemClock)
+            .await?;
         let ended = activity.replace_from(&self.part("activity"), now).await;
         activity.close().await;
         ended.context("the authority is restored, and its activity log is not; restore again")?;

@@ -4,6 +4,7 @@
 //! schema are made from the types here.
 
 mod acme;
+mod activity;
 mod admin;
 mod command;
 mod database;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::mail::Mail;
 pub use acme::{AcmePlace, domain_of};
+pub use activity::Activity;
 use admin::Admin;
 pub use command::{ConfigCommand, run};
 pub use database::Database;
@@ -93,6 +95,8 @@ pub struct Config {
     pub limits: Limits,
     /// The mail server that takes messages to people. `portcullis mail test` tries it.
     pub mail: Mail,
+    /// The activity log: one record of each call that goes through a gateway.
+    pub activity: Activity,
     /// How long records are kept.
     pub retention: Retention,
     /// What is logged, and how.

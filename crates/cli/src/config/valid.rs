@@ -12,7 +12,9 @@ use super::load::{Loaded, refusal};
 use super::place::Place;
 use super::role::{AuthorityElsewhere, Role, ServerElsewhere};
 use super::values::SecretText;
-use super::{AcmePlace, Certificate, Config, ForwardedHeader, Limits, Log, Retention, Traces};
+use super::{
+    AcmePlace, Activity, Certificate, Config, ForwardedHeader, Limits, Log, Retention, Traces,
+};
 use crate::period::Period;
 use crate::public_url::PublicUrl;
 
@@ -56,6 +58,8 @@ pub struct Valid {
     pub mail: Option<mail::Settings>,
     /// What bounds strangers.
     pub limits: Limits,
+    /// Where calls are recorded.
+    pub activity: Activity,
     /// How long records are kept.
     pub retention: Retention,
     /// What is logged.
@@ -231,6 +235,7 @@ impl Checks<'_> {
             ca_file: config.egress.ca_file.clone(),
             mail: None,
             limits: config.limits.clone(),
+            activity: config.activity.clone(),
             retention: config.retention.clone(),
             log: config.log.clone(),
             traces: config.traces.clone(),

@@ -59,6 +59,9 @@ pub(super) struct Entry {
     /// On its arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) conditions: Vec<authz::Condition>,
+    /// That stand in the records of calls as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) recorded_arguments: Vec<String>,
 }
 
 /// Access that no scope decides.
@@ -121,6 +124,7 @@ impl Entry {
             fingerprint: entry.fingerprint.clone(),
             pinned: entry.pinned,
             conditions: entry.conditions.clone(),
+            recorded_arguments: entry.recorded_arguments.clone(),
         }
     }
 }

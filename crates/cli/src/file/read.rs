@@ -195,6 +195,9 @@ fn entry(mut section: Section<'_, '_>, problems: &mut Problems<'_>) -> Entry {
         fingerprint: section.text("fingerprint", problems),
         pinned: section.flag("pinned", problems),
         conditions: section.stored("conditions", problems),
+        recorded_arguments: section
+            .texts("recorded_arguments", problems)
+            .unwrap_or_default(),
     };
     section.finish(problems);
     entry

@@ -135,6 +135,7 @@ needs = ["todo:read"]
 title = "List"
 
 conditions = [{ argument = "/list", operator = { one_of = ["home", 1] } }]
+recorded_arguments = ["/list"]
 pinned = true
 
 [servers.todo.policy]

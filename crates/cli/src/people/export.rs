@@ -125,7 +125,7 @@ impl Maintenance {
             0,
             |after| activity.list_calls_of(id.as_str(), after, PAGE),
             |last| last.0,
-            |row: &(i64, CallRecord)| call(&row.1)
+            |row: &(i64, CallRecord)| crate::activity::document(&row.1)
         );
         document.finish()
     }
@@ -246,21 +246,5 @@ fn event(stored: &StoredAuditEvent) -> Value {
         "client": event.client.as_ref().map(|client| client.as_str()),
         "grant": event.grant.as_ref().map(|grant| grant.as_str()),
         "detail": event.detail,
-    })
-}
-
-fn call(call: &CallRecord) -> Value {
-    json!({
-        "at": time(call.at),
-        "server": call.server,
-        "client": call.client,
-        "grant": call.grant,
-        "method": call.method,
-        "name": call.name,
-        "outcome": call.outcome.as_str(),
-        "reason": call.reason,
-        "status": call.status,
-        "duration_us": call.duration_us,
-        "correlation_id": call.correlation_id,
     })
 }

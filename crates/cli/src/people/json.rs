@@ -129,7 +129,7 @@ impl Drop for JsonDocument {
 
 /// JSON in which nothing moves the cursor of a terminal or turns the direction of a line: those characters stand in
 /// texts alone, where they may be escaped.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     let plain = value.to_string();
     if !plain.chars().any(acts) {
         return plain;

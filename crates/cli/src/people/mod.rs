@@ -13,6 +13,7 @@ use base::{Clock as _, OsRandom, SystemClock};
 use clap::Subcommand;
 use domain::{EmailAddress, User, UserRole};
 
+pub(crate) use self::json::text as json_text;
 pub(crate) use self::named::Named;
 use crate::failure::usage;
 use crate::maintenance::{Maintenance, PAGE, date, moment, table};

@@ -19,7 +19,7 @@ use super::identity_keys::IdentityKeys;
 use super::running::NodeLimits;
 use super::served::Served;
 use super::service_tokens::ServiceTokens;
-use super::supply::{Manifest, Supply};
+use super::supply::{CallSink, Manifest, Supply};
 use crate::connect_lines::connect_lines;
 use crate::data_dir::DataDirectory;
 use crate::handshake::Sighting;
@@ -173,7 +173,6 @@ impl AuthorityPart {
 
     /// What a gateway in the same process lives on.
     pub fn supply(&self) -> Supply {
-        let activity = self.activity.clone();
         let former = self.authority.former_origins().iter();
         Supply {
             feeds: Feeds::One(self.feed.clone()),
@@ -186,7 +185,7 @@ impl AuthorityPart {
                 clock: Arc::clone(&self.clock),
                 wake: Arc::clone(&self.wake),
             },
-            calls: Box::new(move |call| activity.record(call)),
+            calls: CallSink::Log(self.activity.clone()),
         }
     }
 

@@ -15,7 +15,6 @@ use super::upstreams::TodoAddress;
 use super::watch::First;
 use crate::terminal::Terminal;
 
-const RECORDS_WAITING_MAX: usize = 4096;
 /// More first looks than these are told to the terminal.
 const FIRST_LOOKS_MAX: usize = 256;
 
@@ -45,7 +44,10 @@ impl GatewayPart {
         tasks: &mut JoinSet<()>,
         telling: &mut JoinSet<()>,
     ) -> anyhow::Result<Self> {
-        let (records, recorded) = mpsc::channel(RECORDS_WAITING_MAX);
+        // Each open call may keep a place for its record.
+        let limits = around.limits;
+        let places = limits.activity.records_max + limits.accept.connections_max;
+        let (records, recorded) = mpsc::channel(places);
         let identity_key = supply.identity_key.borrow().clone();
         let gateway = Gateway::new(
             gateway::Settings {

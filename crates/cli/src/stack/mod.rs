@@ -314,7 +314,7 @@ async fn start(
         upstreams::of(&(&first).into(), &plan.env, None, &options.terminal)?;
     }
     let activity = AuthorityPlace::of_up(directory)
-        .open_activity(&*options.clock)
+        .open_activity(store::ActivityQueue::default(), &*options.clock)
         .await?;
     let port = listeners.port;
     let mut node = Node::start(NodeSettings {

@@ -1,5 +1,5 @@
-use domain::{CallOutcome, CallRecord};
-use gateway::{CallRecorded, Outcome};
+use domain::{CallDecision, CallOutcome, CallRecord};
+use gateway::{CallRecorded, Judged, Outcome};
 use tokio::sync::mpsc;
 
 use super::supply::CallSink;
@@ -8,7 +8,7 @@ use crate::handshake::{self, Sighting};
 /// Passes each call on to where it is written down and to the terminal; those of our own self-check to neither.
 pub async fn follow(
     mut records: mpsc::Receiver<CallRecorded>,
-    write_down: CallSink,
+    sink: CallSink,
     terminal: mpsc::Sender<Sighting>,
     self_check: String,
 ) {
@@ -21,7 +21,7 @@ pub async fn follow(
             let _ = terminal.try_send(sighting);
         }
         if let Some(record) = record(call) {
-            write_down(record);
+            sink.write_down(record).await;
         }
     }
 }
@@ -36,6 +36,18 @@ fn record(call: CallRecorded) -> Option<CallRecord> {
         grant: call.grant.map(text),
         method: call.method,
         name: call.name,
+        arguments_digest: call.arguments_digest,
+        arguments: call.arguments,
+        decision: call.judged.map(|judged| match judged {
+            Judged::Allowed => CallDecision::Allowed,
+            Judged::Denied => CallDecision::Denied,
+            Judged::NeedsScope => CallDecision::NeedsScope,
+            Judged::WouldBeDenied => CallDecision::WouldBeDenied,
+        }),
+        cause: call.cause.map(str::to_owned),
+        rule: call.rule,
+        policy_revision: call.policy_revision,
+        judged_us: call.judged_us,
         outcome: match call.outcome {
             Outcome::Allowed => CallOutcome::Allowed,
             Outcome::Denied => CallOutcome::Denied,

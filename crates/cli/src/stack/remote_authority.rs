@@ -13,14 +13,15 @@ use sdk::{
     AuthorityClient, AuthoritySettings, FeedClient, FeedNews, Introspection, OwnServer,
     ServerCredential,
 };
+use store::ActivityQueue;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wire::oauth::Jwk;
 
-use super::activity_report;
+use super::activity_report::Reports;
 use super::own_identity_key::OwnIdentityKey;
 use super::served::Served;
-use super::supply::{Heard, Manifest, Supply};
+use super::supply::{CallSink, Heard, Manifest, Supply};
 
 /// How often the public half of our key is said; the authority lists it for five minutes.
 const SAY_KEY_EVERY: Duration = Duration::from_secs(60);
@@ -48,6 +49,7 @@ impl RemoteAuthority {
         self,
         clock: &Arc<dyn Clock>,
         random: &Arc<dyn Random>,
+        queue: ActivityQueue,
         tasks: &mut JoinSet<()>,
         telling: &mut JoinSet<()>,
     ) -> anyhow::Result<Supply> {
@@ -91,7 +93,7 @@ impl RemoteAuthority {
                 }
             });
         }
-        let calls = activity_report::sink(&servers, telling);
+        let calls = CallSink::Elsewhere(Reports::begin(&servers, queue, telling));
         // It is never replaced: a gateway that starts again has another one.
         tasks.spawn(async move {
             identity_key.closed().await;

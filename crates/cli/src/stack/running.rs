@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Random, random_token};
+use store::ActivityQueue;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -88,7 +89,9 @@ pub struct NodeLimits {
     pub registrations_max: i64,
     /// Threads that hash passwords.
     pub hash_threads: usize,
-    /// How long calls stay in the activity log.
+    /// What waits to be written to the activity log.
+    pub activity: ActivityQueue,
+    /// How long calls stay in it.
     pub activity_kept: Duration,
     /// How long audit events are kept; none without end.
     pub audit_kept: Option<Duration>,
@@ -102,6 +105,7 @@ impl Default for NodeLimits {
             look_every: Duration::from_secs(5 * 60),
             registrations_max: 100_000,
             hash_threads: hash_threads(),
+            activity: ActivityQueue::default(),
             activity_kept: Duration::from_secs(30 * 24 * 3600),
             audit_kept: Some(Duration::from_secs(400 * 24 * 3600)),
         }
@@ -177,7 +181,13 @@ impl Node {
             }
             Role::Gateway(remote) => {
                 let gateway = GatewayPart::start(
-                    remote.supply(clock, random, &mut tasks, &mut telling)?,
+                    remote.supply(
+                        clock,
+                        random,
+                        settings.limits.activity,
+                        &mut tasks,
+                        &mut telling,
+                    )?,
                     &around,
                     None,
                     None,
@@ -311,6 +321,8 @@ impl Node {
             while self.telling.join_next().await.is_some() {}
         })
         .await;
+        // What still waits for room would keep the log from closing.
+        self.telling.shutdown().await;
         if let Some(part) = self.authority {
             part.close().await;
         }

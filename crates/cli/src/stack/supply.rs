@@ -6,10 +6,11 @@ use base::Clock;
 use domain::{CallRecord, ServerSlug};
 use gateway::{Feeds, IdentityKey};
 use sdk::{OpaqueTokens, OwnServer};
-use store::Store;
+use store::{ActivityLog, Store};
 use tokio::sync::{Notify, watch};
 use wire::oauth::ScopeSet;
 
+use super::activity_report::Reports;
 use super::inventory::{self, Mapped};
 use super::served::Served;
 use crate::failure;
@@ -28,12 +29,27 @@ pub struct Supply {
     pub opaque_tokens: Arc<dyn OpaqueTokens>,
     /// Where it goes what upstreams offer.
     pub manifest: Manifest,
-    /// Where calls are written down. It never waits.
+    /// Where calls are written down.
     pub calls: CallSink,
 }
 
-/// Takes what is written down of a call.
-pub type CallSink = Box<dyn Fn(CallRecord) + Send>;
+/// Where calls are written down.
+pub enum CallSink {
+    /// In the activity log of this process.
+    Log(ActivityLog),
+    /// At an authority elsewhere.
+    Elsewhere(Reports),
+}
+
+impl CallSink {
+    /// Writes a call down: never waits, but for room where no call may be lost.
+    pub async fn write_down(&self, call: CallRecord) {
+        match self {
+            Self::Log(log) => log.record_in_turn(call).await,
+            Self::Elsewhere(reports) => reports.put(call).await,
+        }
+    }
+}
 
 /// Where the inventories of upstreams are published.
 #[derive(Clone)]

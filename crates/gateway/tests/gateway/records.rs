@@ -1,7 +1,13 @@
-use gateway::{ListCount, Outcome};
-use serde_json::json;
+use std::time::{Duration, Instant};
 
-use crate::support::{Rig, SLUG};
+use authz::{ArgumentDigests, Mode};
+use gateway::{Judged, ListCount, Outcome};
+use http::StatusCode;
+use serde_json::{Value, json};
+use testkit::McpClient;
+use wire::mcp::Json;
+
+use crate::support::{Rig, RigSettings, SLUG};
 
 #[tokio::test]
 async fn each_call_leaves_one_record_that_says_how_it_ended_and_why() {
@@ -17,7 +23,13 @@ async fn each_call_leaves_one_record_that_says_how_it_ended_and_why() {
     assert_eq!(record.method, "tools/call");
     assert_eq!(record.name.as_deref(), Some("echo"));
     assert_eq!(record.outcome, Outcome::Allowed);
+    assert_eq!(record.judged, Some(Judged::Allowed));
+    assert_eq!(record.cause, Some("permitted"));
+    assert_eq!(record.rule.as_deref(), Some("tool echo: note:read"));
     assert_eq!(record.reason, "tool echo: note:read");
+    assert_eq!(record.policy_revision, Some(1));
+    let judged_us = record.judged_us.unwrap();
+    assert!(judged_us <= record.duration_us, "{judged_us}");
     assert_eq!(record.status, 200);
     assert!(record.duration_us > 0);
     assert_eq!(record.correlation_id, None);
@@ -27,6 +39,11 @@ async fn each_call_leaves_one_record_that_says_how_it_ended_and_why() {
     let shown = answer.response()["error"]["data"]["correlation_id"].clone();
     let record = rig.next_record().await;
     assert_eq!(record.outcome, Outcome::Denied);
+    assert_eq!(record.judged, Some(Judged::Denied));
+    assert_eq!(record.cause, Some("denied_by_rule"));
+    assert_eq!(record.rule.as_deref(), Some("tool secret: denied"));
+    assert_eq!(record.policy_revision, Some(1));
+    assert!(record.judged_us.is_some());
     assert_eq!(record.correlation_id.as_deref(), shown.as_str());
     assert!(
         record.reason.contains("tool secret: denied"),
@@ -35,16 +52,24 @@ async fn each_call_leaves_one_record_that_says_how_it_ended_and_why() {
     );
 
     caller.call_tool("write_note", json!({})).await;
-    assert_eq!(rig.next_record().await.outcome, Outcome::NeedsScope);
+    let record = rig.next_record().await;
+    assert_eq!(record.outcome, Outcome::NeedsScope);
+    assert_eq!(record.judged, Some(Judged::NeedsScope));
+    assert_eq!(record.cause, Some("insufficient_scope"));
+    assert_eq!(record.rule.as_deref(), Some("tool write_note: note:write"));
 
     rig.stranger().call_tool("echo", json!({})).await;
     let record = rig.next_record().await;
     assert_eq!(record.outcome, Outcome::Unauthenticated);
     assert_eq!(record.subject, None);
+    assert_eq!((record.judged, record.policy_revision), (None, None));
+    assert_eq!(record.cause, Some("no_token"));
     assert_eq!(record.method, "POST");
 
     caller.post(&json!([])).await;
-    assert_eq!(rig.next_record().await.outcome, Outcome::Rejected);
+    let record = rig.next_record().await;
+    assert_eq!((record.outcome, record.judged), (Outcome::Rejected, None));
+    assert_eq!(record.cause, Some("malformed_message"));
 
     caller.request("tools/list", json!({})).await;
     let record = rig.next_record().await;
@@ -60,4 +85,221 @@ async fn a_list_in_a_stream_is_counted_too() {
     let record = rig.next_record().await;
     assert_eq!(record.list, Some(ListCount { shown: 1, total: 3 }));
     assert_eq!(record.status, 200);
+}
+
+/// The digest of what was sent to `echo`, by the key of the rig.
+fn digest(arguments: &Value) -> String {
+    let digests = ArgumentDigests::new(&[8; 32]).unwrap();
+    digests.of("tools/call", "echo", Some(&Json::from_serde(arguments)))
+}
+
+#[tokio::test]
+async fn of_arguments_there_is_a_digest_and_as_they_are_those_alone_that_the_policy_declares_safe()
+{
+    let rig = Rig::start().await;
+    let caller = rig.caller("note:read");
+    let arguments = json!({"path": "/srv/a", "password": "hunter2", "in": {"a": "b"}});
+    let call = async |caller: &McpClient, tool: &str, arguments: Value| {
+        caller.call_tool(tool, arguments).await;
+        rig.next_record().await
+    };
+    let record = call(&caller, "echo", arguments.clone()).await;
+    assert_eq!(record.arguments_digest, Some(digest(&arguments)));
+    assert_eq!(record.arguments, None);
+
+    rig.publish(|server| {
+        server.policy_revision = 2;
+        for tool in ["echo", "secret"] {
+            let entry = server.policy.tools.get_mut(tool).unwrap();
+            entry.recorded_arguments = vec!["/path".into(), "/in".into(), "/other".into()];
+        }
+    });
+    let record = call(&caller, "echo", arguments.clone()).await;
+    assert_eq!(record.arguments.as_deref(), Some(r#"{"/path":"/srv/a"}"#));
+    assert_eq!(record.arguments_digest, Some(digest(&arguments)));
+    assert_eq!(record.policy_revision, Some(2));
+    assert!(!format!("{record:?}").contains("hunter2"));
+    // Whoever is refused leaves the same.
+    let record = call(&caller, "secret", arguments.clone()).await;
+    assert_eq!(record.judged, Some(Judged::Denied));
+    assert_eq!(record.arguments.as_deref(), Some(r#"{"/path":"/srv/a"}"#));
+    let of_another_tool = record.arguments_digest.unwrap();
+    assert_ne!(of_another_tool, digest(&arguments));
+    // What stands for another argument to some reader is not recorded.
+    let doubtful = json!({"path": "/srv/a", "Path": "/srv/b"});
+    let record = call(&caller, "echo", doubtful).await;
+    assert_eq!(record.arguments, None);
+
+    // An authority of the release before gives no key.
+    rig.publish(|server| server.argument_digest_key = vec![].into());
+    let record = call(&caller, "echo", arguments).await;
+    assert_eq!(record.arguments_digest, None);
+    // Housekeeping has no arguments.
+    caller.request("ping", json!({})).await;
+    assert_eq!(rig.next_record().await.arguments_digest, None);
+}
+
+#[tokio::test]
+async fn while_a_policy_is_only_watched_what_it_would_deny_goes_on_and_is_recorded_as_that() {
+    let rig = Rig::start().await;
+    let caller = rig.caller("note:read");
+    for mode in [Mode::Observe, Mode::Enforce] {
+        rig.publish(|server| server.policy.mode = mode);
+        for (tool, cause, rule, enforced) in [
+            (
+                "secret",
+                "denied_by_rule",
+                "tool secret: denied",
+                Judged::Denied,
+            ),
+            (
+                "nobody_knows_it",
+                "unmapped",
+                "default: deny",
+                Judged::Denied,
+            ),
+            (
+                "write_note",
+                "insufficient_scope",
+                "tool write_note: note:write",
+                Judged::NeedsScope,
+            ),
+            ("echo", "permitted", "tool echo: note:read", Judged::Allowed),
+        ] {
+            let heard = rig.echo.requests().len();
+            let answer = caller.call_tool(tool, json!({})).await;
+            let asked = rig.echo.requests().len() - heard;
+            let record = rig.next_record().await;
+            assert_eq!(record.cause, Some(cause), "{tool}");
+            assert_eq!(record.rule.as_deref(), Some(rule), "{tool}");
+            match (mode, enforced) {
+                (Mode::Observe, Judged::Denied | Judged::NeedsScope) => {
+                    assert_eq!(record.judged, Some(Judged::WouldBeDenied), "{tool}");
+                    assert_eq!((record.outcome, asked), (Outcome::Allowed, 1), "{tool}");
+                    assert_eq!(answer.status, StatusCode::OK, "{tool}");
+                    assert!(
+                        record.reason.starts_with("observed only"),
+                        "{}",
+                        record.reason
+                    );
+                }
+                (_, judged) => {
+                    assert_eq!(record.judged, Some(judged), "{tool}");
+                    assert_eq!(asked, usize::from(judged == Judged::Allowed), "{tool}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_leaves_the_decision_as_it_was() {
+    let rig = Rig::with_echo(|echo| echo.bearer = Some("what nobody sends".into())).await;
+    rig.publish(|server| server.policy.mode = Mode::Observe);
+    let caller = rig.caller("note:read");
+    for (tool, judged, cause) in [
+        ("echo", Judged::Allowed, "bad_gateway"),
+        // Why it would have been refused is what somebody asks about later.
+        ("secret", Judged::WouldBeDenied, "denied_by_rule"),
+    ] {
+        caller.call_tool(tool, json!({})).await;
+        let record = rig.next_record().await;
+        assert_eq!(record.outcome, Outcome::UpstreamFailed);
+        assert_eq!((record.judged, record.cause), (Some(judged), Some(cause)));
+        assert!(record.reason.contains("credentials"), "{}", record.reason);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_and_a_reason_of_any_length_leave_a_short_record() {
+    let rig = Rig::start().await;
+    let long = "x".repeat(2000);
+    rig.publish(|server| {
+        let secret = server.policy.tools["secret"].clone();
+        server.policy.tools.insert(long.clone(), secret);
+    });
+    let caller = rig.caller("note:read");
+    caller.call_tool(&long, json!({})).await;
+    let record = rig.next_record().await;
+    assert_eq!(record.name.unwrap().chars().count(), 200);
+    assert_eq!(record.rule.unwrap().chars().count(), 300);
+    assert_eq!(record.reason.chars().count(), 500);
+    caller.call_tool("secret", json!({})).await;
+    let record = rig.next_record().await;
+    assert_eq!(record.rule.as_deref(), Some("tool secret: denied"));
+}
+
+/// A gateway whose records nobody takes, with room for `places`.
+async fn with_a_hanging_log(places: usize, must_record: bool) -> Rig {
+    let mut settings = RigSettings {
+        record_places: places,
+        ..RigSettings::default()
+    };
+    settings.limits.must_record = must_record;
+    Rig::with(settings).await
+}
+
+/// How long the slowest but one in a hundred of `calls` calls took.
+async fn p99(rig: &Rig, calls: usize) -> Duration {
+    let caller = rig.caller("note:read");
+    let mut times = Vec::with_capacity(calls);
+    for _ in 0..calls {
+        let began = Instant::now();
+        let answer = caller.call_tool("echo", json!({"a": 1})).await;
+        times.push(began.elapsed());
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    times.sort_unstable();
+    times[calls * 99 / 100]
+}
+
+#[tokio::test]
+async fn a_log_that_hangs_slows_no_call_and_what_it_misses_is_counted() {
+    const CALLS: usize = 300;
+    let roomy = Rig::start().await;
+    let usual = p99(&roomy, CALLS).await;
+    let hanging = with_a_hanging_log(8, false).await;
+    let while_it_hangs = p99(&hanging, CALLS).await;
+    assert_eq!(hanging.gateway.records_dropped(), 300 - 8);
+    assert_eq!(roomy.gateway.records_dropped(), 0);
+    // A machine that does something else meanwhile is given the time for it.
+    assert!(
+        while_it_hangs < usual * 2 + Duration::from_millis(50),
+        "{while_it_hangs:?} instead of {usual:?}"
+    );
+}
+
+#[tokio::test]
+async fn where_each_call_must_be_recorded_one_without_room_is_not_forwarded() {
+    let rig = with_a_hanging_log(8, true).await;
+    let caller = rig.caller("note:read");
+    // Strangers take half of the room, however many they are.
+    for _ in 0..20 {
+        rig.stranger().call_tool("echo", json!({})).await;
+    }
+    assert_eq!(rig.gateway.records_dropped(), 16);
+    for _ in 0..4 {
+        let answer = caller.call_tool("echo", json!({})).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    let heard = rig.echo.requests().len();
+    let answer = caller.call_tool("echo", json!({})).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers["retry-after"], "5");
+    assert!(!answer.headers.contains_key("www-authenticate"));
+    let words = answer.response()["error"]["message"].to_string();
+    assert!(words.contains("cannot be recorded"), "{words}");
+    assert_eq!(rig.echo.requests().len(), heard, "nothing was forwarded");
+    // One that would be refused is, as always: nothing happens that had to be recorded.
+    let answer = caller.call_tool("secret", json!({})).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let message = &answer.response()["error"]["message"];
+    assert_eq!(message, "Unknown tool: secret");
+    // With room again they go on.
+    for _ in 0..8 {
+        rig.next_record().await;
+    }
+    let answer = caller.call_tool("echo", json!({})).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(rig.next_record().await.outcome, Outcome::Allowed);
 }

@@ -42,6 +42,8 @@ pub struct RigSettings {
     pub operator_headers: Vec<(&'static str, &'static str)>,
     pub more_servers: Vec<&'static str>,
     pub opaque_tokens: Option<Arc<dyn sdk::OpaqueTokens>>,
+    /// How many records find room that nobody takes.
+    pub record_places: usize,
 }
 
 impl Default for RigSettings {
@@ -60,6 +62,7 @@ impl Default for RigSettings {
             operator_headers: Vec::new(),
             more_servers: Vec::new(),
             opaque_tokens: None,
+            record_places: 1024,
         }
     }
 }
@@ -83,7 +86,7 @@ impl Rig {
         let (publisher, feed) = policy_feed(Arc::new(clock.clone()));
         let key = SigningKey::generate("access-1");
         let identity_key = SigningKey::generate("identity-1");
-        let (sender, records) = mpsc::channel(1024);
+        let (sender, records) = mpsc::channel(settings.record_places);
         let upstream = settings.upstream.unwrap_or_else(|| Upstream::Http {
             url: echo.url().parse().unwrap(),
             headers: settings
@@ -154,6 +157,7 @@ impl Rig {
             revocations: Revocations::default(),
             documentation_url: None,
             session_mac_key: Secret::new(vec![9; 32]),
+            argument_digest_key: Secret::new(vec![8; 32]),
         };
         change(&mut server);
         self.publisher.publish(Arc::new(FeedSnapshot {

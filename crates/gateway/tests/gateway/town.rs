@@ -83,6 +83,7 @@ impl Rig {
             revocations: Revocations::default(),
             documentation_url: None,
             session_mac_key: Secret::new(vec![9; 32]),
+            argument_digest_key: Secret::new(vec![8; 32]),
         };
         let servers: HashMap<_, _> = servers
             .iter()

@@ -99,6 +99,7 @@ fn slice_of(issuer: &str) -> String {
             former_resources: Vec::new(),
             former_issuers: Vec::new(),
             session_mac_key: Secret::new(vec![1]),
+            argument_digest_key: Secret::new(vec![2]),
         },
         upstream: serde_json::Value::Null,
         aliases: Vec::new(),

@@ -4,10 +4,11 @@ use ::oauth::Error;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use base::Timestamp;
-use domain::{CallOutcome, CallRecord};
+use domain::{CallDecision, CallOutcome, CallRecord};
 use http::StatusCode;
 use serde_json::json;
 use wire::gateway::{ActivityReport, CALLS_MAX, ReportedCall};
+use wire::mcp::{Json, Limits, parse_strict};
 
 use super::feed::{authenticated, step};
 use super::read_json;
@@ -20,6 +21,12 @@ const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The longest text of a call, in characters.
 const TEXT_CHARS_MAX: usize = 500;
+
+/// The longest text of the arguments of a call, in bytes.
+const ARGUMENTS_BYTES_MAX: usize = 1024;
+
+/// When a gateway may try again whose calls found no room.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// How late a call may be reported.
 const LATE_MAX: Duration = Duration::from_secs(3600);
@@ -41,15 +48,17 @@ pub(crate) async fn post(
         let error = Error::invalid_request("the body is no report of at most 512 calls");
         respond::oauth_error(&app, step, &error)
     })?;
-    metric::calls_reported(server.slug(), report.calls.len() as u64, report.dropped);
     let now = app.authority.now();
+    let count = report.calls.len() as u64;
     if let Some(activity) = &app.activity {
-        for call in report.calls {
-            if let Some(record) = record(server.slug(), call, now) {
-                activity.record(record);
-            }
-        }
+        let calls = report.calls.into_iter();
+        let records = calls.filter_map(|call| record(server.slug(), call, now));
+        activity.record_all(records.collect()).map_err(|_| {
+            let error = Error::temporarily_unavailable(TRY_AGAIN, "the activity log has no room");
+            respond::oauth_error(&app, step, &error)
+        })?;
     }
+    metric::calls_reported(server.slug(), count, report.dropped);
     Ok(respond::json(StatusCode::OK, &json!({})))
 }
 
@@ -67,10 +76,26 @@ fn record(server: &str, call: ReportedCall, now: Timestamp) -> Option<CallRecord
         grant: call.grant.map(short),
         method: short(call.method),
         name: call.name.map(short),
+        arguments_digest: call.arguments_digest.map(short),
+        arguments: call.arguments.filter(|text| is_arguments(text)),
+        decision: call.decision.as_deref().and_then(CallDecision::parse),
+        cause: call.cause.map(short),
+        rule: call.rule.map(short),
+        policy_revision: call.policy_revision,
+        judged_us: call.judged_us,
         outcome: CallOutcome::parse(&call.outcome)?,
         reason: short(call.reason),
         status: call.status,
         duration_us: call.duration_us,
         correlation_id: call.correlation_id.map(short),
     })
+}
+
+/// Whether it is what a gateway says of arguments: an object, which is shown as such.
+fn is_arguments(text: &str) -> bool {
+    text.len() <= ARGUMENTS_BYTES_MAX
+        && matches!(
+            parse_strict(text.as_bytes(), &Limits::default()),
+            Ok(Json::Object(_))
+        )
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use domain::ServerSettings;
+use domain::{CallDecision, ServerSettings, WhenFull};
 use http::{Method, StatusCode};
 use oauth::resource_server::NewCredential;
 use serde_json::{Value, json};
+use store::{ActivityQueue, CallFilter};
 
 use crate::machines::basic;
 use crate::support::{Answer, World, request};
@@ -168,4 +169,95 @@ async fn a_gateway_of_another_server_tells_nothing_here() {
     let many = json!({"calls": vec![call; 513]});
     let answer = post(&world, "/servers/todo/activity", &todo, &many).await;
     answer.assert_error(400, "invalid_request", "512");
+}
+
+/// A call as a gateway tells it.
+fn told() -> Value {
+    json!({
+        "at": 0, "subject": "usr_1", "client": "cli_1", "method": "tools/call", "name": "add", "outcome": "allowed",
+        "reason": "observed only", "status": 200, "duration_us": 90, "decision": "would_be_denied",
+        "cause": "unmapped", "rule": "default: deny", "policy_revision": 7, "judged_us": 50,
+        "arguments_digest": "kQ", "arguments": r#"{"/list":"home"}"#,
+    })
+}
+
+#[tokio::test]
+async fn what_a_gateway_tells_of_a_call_is_kept_as_far_as_it_can_be_true() {
+    let mut world = World::new().await;
+    let log = world.keep_activity(ActivityQueue::default()).await;
+    let credential = world.credential("todo").await;
+    let with = |member: &str, value: Value| {
+        let mut call = told();
+        call[member] = value;
+        call
+    };
+    let long = format!(r#"{{"/a":"{}"}}"#, "x".repeat(1024 - 9));
+    let calls = [
+        told(),
+        with("decision", json!("a word of a later release")),
+        with("arguments", json!("no object")),
+        with("arguments", json!(r#"{"a":1}{"b":2}"#)),
+        with("arguments", json!(long)),
+        with("arguments", json!(long.replacen('x', "xx", 1))),
+        with("rule", json!("y\u{0}".repeat(400))),
+        // As a release before this one tells it.
+        json!({"at": 0, "method": "GET", "outcome": "denied", "reason": "", "status": 403, "duration_us": 1}),
+    ];
+    let answer = post(
+        &world,
+        "/servers/todo/activity",
+        &credential,
+        &json!({"calls": calls}),
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    log.close().await;
+    let log = world.keep_activity(ActivityQueue::default()).await;
+    let kept = log.look(&CallFilter::default(), None).await.unwrap().calls;
+    assert_eq!(kept.len(), 8);
+    let first = &kept[0];
+    assert_eq!(first.decision, Some(CallDecision::WouldBeDenied));
+    assert_eq!(first.cause.as_deref(), Some("unmapped"));
+    assert_eq!(first.rule.as_deref(), Some("default: deny"));
+    assert_eq!(
+        (first.policy_revision, first.judged_us),
+        (Some(7), Some(50))
+    );
+    assert_eq!(first.arguments_digest.as_deref(), Some("kQ"));
+    assert_eq!(first.arguments.as_deref(), Some(r#"{"/list":"home"}"#));
+    assert_eq!(kept[1].decision, None);
+    assert_eq!((&kept[2].arguments, &kept[3].arguments), (&None, &None));
+    assert_eq!(kept[4].arguments, Some(long));
+    assert_eq!(kept[5].arguments, None);
+    assert_eq!(kept[6].rule, Some("y".repeat(400)));
+    assert_eq!((kept[7].decision, &kept[7].rule), (None, &None));
+    log.close().await;
+}
+
+#[tokio::test]
+async fn where_no_call_may_be_lost_a_report_without_room_is_to_be_sent_again() {
+    for when_full in [WhenFull::Refuse, WhenFull::Drop] {
+        let mut world = World::new().await;
+        let queue = ActivityQueue {
+            records_max: 4,
+            when_full,
+        };
+        let log = world.keep_activity(queue).await;
+        let credential = world.credential("todo").await;
+        // As when nothing can be written.
+        log.close().await;
+        let report = json!({"calls": [told()]});
+        let answer = post(&world, "/servers/todo/activity", &credential, &report).await;
+        match when_full {
+            WhenFull::Refuse => {
+                answer.assert_error(503, "temporarily_unavailable", "too busy");
+                assert_eq!(answer.headers["retry-after"], "5");
+                assert_eq!(log.dropped(), 0);
+            }
+            WhenFull::Drop => {
+                assert_eq!(answer.status, StatusCode::OK);
+                assert_eq!(log.dropped(), 1);
+            }
+        }
+    }
 }

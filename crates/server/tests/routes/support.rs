@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use oauth::{Authority, AuthoritySettings, MasterKey};
 use portcullis_server::{AppState, Peer, Settings, Side, router};
 use serde_json::{Value, json};
-use store::{DatabaseUrl, Store, StoreOptions};
+use store::{ActivityLog, ActivityOptions, DatabaseUrl, Store, StoreOptions};
 use tempfile::TempDir;
 use testkit::{DocumentHost, MovableClock};
 use tower::ServiceExt as _;
@@ -135,6 +135,22 @@ impl World {
             store,
             _folder: folder,
         }
+    }
+
+    /// From now on with an activity log.
+    pub async fn keep_activity(&mut self, queue: store::ActivityQueue) -> ActivityLog {
+        let url = DatabaseUrl::Sqlite(self._folder.path().join("activity.sqlite"));
+        let options = ActivityOptions { url };
+        let log = ActivityLog::open_with(options, queue, &self.clock)
+            .await
+            .unwrap();
+        let settings = Settings {
+            activity: Some(log.clone()),
+            ..Settings::default()
+        };
+        self.state = AppState::new(self.authority.clone(), settings);
+        self.router = router(self.state.clone(), Side::Whole);
+        log
     }
 
     pub async fn add_server(&self, slug: &str, settings: ServerSettings) {

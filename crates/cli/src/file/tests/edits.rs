@@ -160,6 +160,7 @@ fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
                 fingerprint: None,
                 pinned: false,
                 conditions: Vec::new(),
+                recorded_arguments: vec!["/path".into()],
             };
             todo.policy.tools.insert(format!("tool {name}"), entry);
         }

@@ -150,6 +150,15 @@ async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
             "needs = [\"todo:write\"]\nconditions = [{ argument = \"/list\", operator = { one_of = [1] } }]",
         ),
         (
+            "needs = [\"todo:write\"]",
+            (
+                "needs = [\"todo:write\"]\nrecorded_arguments = [\"list\"]",
+                "servers.todo.policy.tools.add.recorded_arguments",
+                "is no JSON Pointer",
+            ),
+            "needs = [\"todo:write\"]\nrecorded_arguments = [\"/list\"]",
+        ),
+        (
             "default_scopes = \"todo:read\"",
             (
                 "default_scopes = \"todo:read\"\ndefault_role = \"rol_9\"",

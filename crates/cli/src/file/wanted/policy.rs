@@ -146,6 +146,7 @@ fn entry(
         fingerprint: said.fingerprint.clone(),
         pinned: said.pinned,
         conditions: said.conditions.clone(),
+        recorded_arguments: said.recorded_arguments.clone(),
         ..authz::Entry::default()
     }
 }

@@ -57,6 +57,7 @@ impl Judge {
             revocations: Revocations::default(),
             documentation_url: None,
             session_mac_key: Secret::new(vec![9; 32]),
+            argument_digest_key: Secret::new(vec![8; 32]),
         };
         publisher.publish(Arc::new(FeedSnapshot {
             change: 1,
