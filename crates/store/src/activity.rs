@@ -149,7 +149,9 @@ impl ActivityLog {
             let queue = self.queue().ok_or(StoreError::Busy)?;
             let places = queue.try_reserve_many(records.len());
             let places = places.map_err(|_| StoreError::Busy)?;
-            places.zip(records).for_each(|(place, record)| place.send(record));
+            places
+                .zip(records)
+                .for_each(|(place, record)| place.send(record));
             return Ok(());
         }
         records.into_iter().for_each(|record| self.record(record));

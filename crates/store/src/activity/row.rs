@@ -24,21 +24,22 @@ pub(super) static INSERT: BulkStatement = BulkStatement::new(
     "",
 );
 
+/// Nothing in a record may be why it cannot be written: it would take all those with it that travel in its batch.
 pub(super) fn row(record: &CallRecord) -> Args {
     Args::with_capacity(20)
         .int(event_id::next(record.at))
         .time(record.at)
-        .text(&record.server)
-        .optional_text(record.subject.as_deref())
-        .optional_text(record.client.as_deref())
-        .optional_text(record.grant.as_deref())
+        .clean_text(&record.server)
+        .optional_clean_text(record.subject.as_deref())
+        .optional_clean_text(record.client.as_deref())
+        .optional_clean_text(record.grant.as_deref())
         .clean_text(&record.method)
         .optional_clean_text(record.name.as_deref())
         .text(record.outcome.as_str())
         .clean_text(&record.reason)
         .int(i64::from(record.status))
         .int(record.duration_us)
-        .optional_text(record.correlation_id.as_deref())
+        .optional_clean_text(record.correlation_id.as_deref())
         .optional_text(record.decision.map(CallDecision::as_str))
         .optional_clean_text(record.cause.as_deref())
         .optional_clean_text(record.rule.as_deref())
