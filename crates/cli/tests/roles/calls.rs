@@ -62,6 +62,8 @@ async fn observing(apart: &Apart) {
     let (person, tokens) = apart.signed_in().await;
     let token = access(&tokens);
     let subject = claims(token)["sub"].as_str().unwrap().to_owned();
+    // One that is allowed, before all others.
+    apart.felt(token, StatusCode::OK, PATIENCE).await;
     apart
         .done(&["servers", "set", "echo", "--mode", "observe"])
         .await;
