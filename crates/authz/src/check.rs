@@ -317,7 +317,8 @@ fn condition(place: &str, condition: &Condition, schema: Option<&Json>, mistakes
     }
 }
 
-/// Only what somebody saw in the schema, and saw to be one value, can be declared to hold no secret.
+/// Only what the schema has, and has as one value, can be declared to hold no secret; while nobody has the schema, whoever
+/// declares it is taken at their word.
 fn recorded_arguments(
     kind: ListKind,
     name: &str,

@@ -6,7 +6,7 @@ use store::{Store, StoreError};
 use wire::mcp::Json;
 
 /// The input schemas of those `tools` of which a definition is kept: of the accepted one, or of the newest while none is
-/// accepted. For [`authz::check`], when conditions are written.
+/// accepted. For [`authz::check`], when somebody writes which arguments are recorded, or conditions on them.
 ///
 /// # Errors
 /// When the store cannot be read.

@@ -201,7 +201,9 @@ async fn input_schemas(
             continue;
         };
         let tools = said.policy.tools.iter();
-        let tools = tools.filter(|(_, entry)| !entry.conditions.is_empty());
+        let tools = tools.filter(|(_, entry)| {
+            !entry.conditions.is_empty() || !entry.recorded_arguments.is_empty()
+        });
         let tools = tools.map(|(name, _)| name.as_str());
         let found = oauth::input_schemas(store, server, tools).await?;
         schemas.insert(server.slug.clone(), found);

@@ -3,7 +3,7 @@
 use authz::ListKind;
 use base::{Clock as _, SystemClock};
 use domain::{AuditEventKind, ClientId, DefinitionState, ServerSlug, StoredDefinition};
-use store::{PublishOutcome, SeenDefinitions};
+use store::{Applied, PublishOutcome, SeenDefinitions};
 use wire::mcp::definition::Definition;
 use wire::mcp::{Limits, parse_strict};
 
@@ -478,12 +478,13 @@ async fn the_id_of_a_client_that_registered_itself_or_is_elsewhere_is_taken() {
     assert!(world.problems(&client("files", "other")).await.is_empty());
 }
 
-#[tokio::test]
-async fn a_condition_is_held_against_the_input_schema_that_the_tool_was_accepted_with() {
+/// A world in which the definition of `add` is known.
+async fn with_a_definition_of_add() -> World {
     let world = World::sqlite().await;
     let todo = ServerSlug::parse("todo").unwrap();
     let definition = r#"{"name":"add","inputSchema":{"type":"object",
-        "properties":{"list":{"enum":["home","work"]},"limit":{"type":"integer"}}}}"#;
+        "properties":{"list":{"enum":["home","work"]},"limit":{"type":"integer"},
+        "filter":{"type":"object","properties":{"owner":{"type":"string"}}}}}}"#;
     let definition = parse_strict(definition.as_bytes(), &Limits::default()).unwrap();
     let definition = Definition::read(ListKind::Tools, definition).unwrap();
     let now = SystemClock.now();
@@ -503,7 +504,12 @@ async fn a_condition_is_held_against_the_input_schema_that_the_tool_was_accepted
         .await
         .unwrap();
     assert!(matches!(outcome, PublishOutcome::Published(_)));
+    world
+}
 
+#[tokio::test]
+async fn a_condition_is_held_against_the_input_schema_that_the_tool_was_accepted_with() {
+    let world = with_a_definition_of_add().await;
     let text = world.export().await;
     let needs = "needs = [\"todo:write\"]";
     assert_eq!(text.matches(needs).count(), 1);
@@ -542,4 +548,38 @@ async fn a_condition_is_held_against_the_input_schema_that_the_tool_was_accepted
             "{condition}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_argument_to_record_is_held_against_the_input_schema_where_there_is_no_condition() {
+    let with = async |world: &World, argument: &str| {
+        let text = world.export().await;
+        let needs = "needs = [\"todo:write\"]";
+        assert_eq!(text.matches(needs).count(), 1);
+        let recorded = format!("{needs}\nrecorded_arguments = [\"{argument}\"]");
+        text.replace(needs, &recorded)
+    };
+    let world = with_a_definition_of_add().await;
+    for (argument, words) in [
+        ("/owner", "has no argument /owner"),
+        ("/filter", "/filter is a list or an object"),
+    ] {
+        let problems = world.problems(&with(&world, argument).await).await;
+        let [problem] = problems.as_slice() else {
+            panic!("{argument}: {problems:?}");
+        };
+        let place = "servers.todo.policy.tools.add.recorded_arguments";
+        assert!(problem.contains(place), "{problem}");
+        assert!(problem.contains(words), "{problem}");
+    }
+    let planned = world.plan(&with(&world, "/filter/owner").await).await;
+    assert_eq!(world.apply(planned.unwrap()).await, Applied::Done);
+    let todo = ServerSlug::parse("todo").unwrap();
+    let stored = world.store.find_server(&todo).await.unwrap().unwrap();
+    let recorded = &stored.policy.tools["add"].recorded_arguments;
+    assert_eq!(recorded, &["/filter/owner"]);
+    // Of a tool whose schema nobody has seen, whoever writes it is taken at their word.
+    let unseen = World::sqlite().await;
+    let problems = unseen.problems(&with(&unseen, "/owner").await).await;
+    assert_eq!(problems, Vec::<String>::new());
 }
