@@ -260,6 +260,9 @@ mod tests {
         ];
         reasons.extend(RefusalCause::ALL.map(Reason::Refused));
         assert_eq!(reasons.len(), REASONS);
+        // An authority believes these words and no others.
+        let said: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(said, wire::gateway::CAUSES);
         let mut words = std::collections::HashSet::new();
         for (index, reason) in reasons.into_iter().enumerate() {
             assert_eq!(reason.index(), index);

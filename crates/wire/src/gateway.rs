@@ -16,7 +16,49 @@ pub struct ActivityReport {
 /// The most calls in one report.
 pub const CALLS_MAX: usize = 512;
 
-/// One call. Results are never in it, nor arguments, but for those that the policy declares safe; which MCP server it was for, the credential says.
+/// Why a call ended as it did, in one word: all that a gateway says. An authority takes no other word from one.
+pub const CAUSES: [&str; 37] = [
+    "permitted",
+    "observed",
+    "metadata",
+    "caller_left",
+    "no_token",
+    "malformed_token",
+    "bad_signature",
+    "wrong_issuer",
+    "wrong_audience",
+    "expired_token",
+    "not_yet_valid_token",
+    "bound_token",
+    "revoked_token",
+    "unknown_service_token",
+    "insufficient_scope",
+    "unmapped",
+    "quarantined",
+    "denied_by_rule",
+    "scope_not_obtainable",
+    "unknown_method",
+    "unsafe_uri",
+    "not_permitted",
+    "condition_not_met",
+    "condition_unclear",
+    "invalid_request",
+    "malformed_message",
+    "unknown_session",
+    "unknown_host",
+    "foreign_origin",
+    "not_found",
+    "too_many_requests",
+    "temporarily_unavailable",
+    "unrecorded",
+    "bad_gateway",
+    "gateway_timeout",
+    "upstream_unusable",
+    "upstream_refused",
+];
+
+/// One call. Results are never in it, nor arguments, but for those that the policy declares safe; which MCP server it was
+/// for, the credential says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportedCall {
     /// When it began.
@@ -44,7 +86,7 @@ pub struct ReportedCall {
     /// What was decided, as a word.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub decision: Option<String>,
-    /// Why, as a word.
+    /// Why, as one of [`CAUSES`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
     /// The rule that decided.

@@ -2,12 +2,14 @@ use domain::{CallDecision, CallRecord};
 use store::ActivityLog;
 
 use super::command::WantedCalls;
-use super::names::{Names, called};
+use super::names::{Names, called, visible};
 use crate::maintenance::{Maintenance, date, table};
 use crate::terminal::Terminal;
 
 /// The longest name of a tool in the list, in characters.
 const CALLED_CHARS_MAX: usize = 60;
+/// The longest cause, in characters: longer than each that there is.
+const CAUSE_CHARS_MAX: usize = 40;
 
 impl Maintenance {
     pub(super) async fn list_calls(
@@ -64,7 +66,56 @@ fn result(call: &CallRecord) -> String {
         status => status.to_string(),
     };
     match call.cause.as_deref().filter(|cause| *cause != "permitted") {
-        Some(cause) => format!("{word} ({cause}), {status}"),
+        Some(cause) => format!("{word} ({}), {status}", visible(cause, CAUSE_CHARS_MAX)),
         None => format!("{word}, {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Timestamp;
+    use domain::CallOutcome;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_that_somebody_else_wrote_neither_forges_a_line_nor_moves_the_cursor() {
+        let of = |cause: &str| {
+            result(&CallRecord {
+                at: Timestamp::from_unix_ms(0),
+                server: "todo".into(),
+                subject: None,
+                client: None,
+                grant: None,
+                method: "tools/call".into(),
+                name: None,
+                arguments_digest: None,
+                arguments: None,
+                decision: Some(CallDecision::Denied),
+                cause: Some(cause.into()),
+                rule: None,
+                policy_revision: None,
+                judged_us: None,
+                outcome: CallOutcome::Denied,
+                reason: String::new(),
+                status: 200,
+                duration_us: 1,
+                correlation_id: None,
+            })
+        };
+        assert_eq!(of("unmapped"), "denied (unmapped), 200");
+        assert_eq!(of("permitted"), "denied, 200");
+        for hostile in ["x\u{1b}[2J", "x\n2026 todo", "x\u{202e}y", "x\u{9b}2J"] {
+            let shown = of(hostile);
+            assert!(
+                shown
+                    .chars()
+                    .all(|shown| shown.is_ascii_graphic() || shown == ' '),
+                "{shown:?}"
+            );
+            assert!(shown.starts_with("denied (x\\"), "{shown:?}");
+        }
+        let long = of(&"x".repeat(500));
+        assert_eq!(long.matches('x').count(), CAUSE_CHARS_MAX, "{long}");
     }
 }

@@ -136,7 +136,7 @@ impl Report<'_> {
                 line.calls.to_string(),
                 date(line.last),
                 called(&of.method, of.name.as_deref(), CHARS_MAX),
-                of.cause.clone(),
+                visible(&of.cause, CHARS_MAX),
                 visible(&of.rule, CHARS_MAX),
             ]);
         }
@@ -153,7 +153,7 @@ impl Report<'_> {
                     line.calls.to_string(),
                     date(line.last),
                     self.name(names, of, is_client).await?,
-                    of.cause.clone(),
+                    visible(&of.cause, CHARS_MAX),
                 ]);
             }
             out.line(table.trim_fmt());
@@ -285,13 +285,16 @@ mod tests {
         for _ in 0..3 {
             tally.add(call(hostile, "insufficient_scope"));
         }
+        for _ in 0..2 {
+            tally.add(call("get", "why\u{1b}]0;hush\u{7}\u{202e}\n  900  never"));
+        }
         let report = Report {
             server: &server,
             since: None,
             until: clock.now(),
             decided: [
                 (CallDecision::Allowed, 7),
-                (CallDecision::WouldBeDenied, 33),
+                (CallDecision::WouldBeDenied, 35),
             ]
             .into(),
             tally,
@@ -305,25 +308,27 @@ mod tests {
             assert!(console::measure_text_width(line) <= 80, "{line}");
         }
         assert!(
-            told.contains("33 of 40 calls would have been refused"),
+            told.contains("35 of 42 calls would have been refused"),
             "{told}"
         );
         assert!(
-            told.contains("30 as if there were no such tool, 3 with"),
+            told.contains("32 as if there were no such tool, 3 with"),
             "{told}"
         );
-        assert!(told.contains("and 11 more lines"), "{told}");
-        for hidden in ['\u{1b}', '\u{202e}'] {
+        assert!(told.contains("and 12 more lines"), "{told}");
+        for hidden in ['\u{1b}', '\u{202e}', '\u{7}'] {
             assert!(!told.contains(hidden), "{told:?}");
         }
-        assert!(told.contains("\\u{1b}"), "{told}");
+        assert!(told.contains("\\u{1b}[2J"), "{told}");
+        // Once by tool, by client and by person.
+        assert_eq!(told.matches("why\\u{1b}]0").count(), 3, "{told}");
         // Those with most calls are at the top.
         let mut rows = told.lines().skip_while(|line| !line.contains("CALLS"));
         let first = rows.nth(1).unwrap_or_default();
         assert!(first.contains("add"), "{told}");
 
         let document = report.document(&mut Names::new(&store)).await.unwrap();
-        assert_eq!(document["tools"].as_array().unwrap().len(), 31);
+        assert_eq!(document["tools"].as_array().unwrap().len(), 32);
         assert_eq!(document["tools"][0]["name"], hostile);
         let text = json_text(&document);
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\n']), "{text}");

@@ -7,7 +7,7 @@ use base::Timestamp;
 use domain::{CallDecision, CallOutcome, CallRecord};
 use http::StatusCode;
 use serde_json::json;
-use wire::gateway::{ActivityReport, CALLS_MAX, ReportedCall};
+use wire::gateway::{ActivityReport, CALLS_MAX, CAUSES, ReportedCall};
 use wire::mcp::{Json, Limits, parse_strict};
 
 use super::feed::{authenticated, step};
@@ -79,7 +79,8 @@ fn record(server: &str, call: ReportedCall, now: Timestamp) -> Option<CallRecord
         arguments_digest: call.arguments_digest.map(short),
         arguments: call.arguments.filter(|text| is_arguments(text)),
         decision: call.decision.as_deref().and_then(CallDecision::parse),
-        cause: call.cause.map(short),
+        // Words that are counted and shown as they are: a gateway makes none up.
+        cause: call.cause.filter(|word| CAUSES.contains(&word.as_str())),
         rule: call.rule.map(short),
         policy_revision: call.policy_revision,
         judged_us: call.judged_us,

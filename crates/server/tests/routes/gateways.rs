@@ -200,6 +200,9 @@ async fn what_a_gateway_tells_of_a_call_is_kept_as_far_as_it_can_be_true() {
         with("arguments", json!(long)),
         with("arguments", json!(long.replacen('x', "xx", 1))),
         with("rule", json!("y\u{0}".repeat(400))),
+        with("cause", json!("unmapped\u{1b}]0;hush\u{7}\n  900  never")),
+        with("cause", json!("Unmapped")),
+        with("cause", json!("caller_left")),
         // As a release before this one tells it.
         json!({"at": 0, "method": "GET", "outcome": "denied", "reason": "", "status": 403, "duration_us": 1}),
     ];
@@ -214,7 +217,7 @@ async fn what_a_gateway_tells_of_a_call_is_kept_as_far_as_it_can_be_true() {
     log.close().await;
     let log = world.keep_activity(ActivityQueue::default()).await;
     let kept = log.look(&CallFilter::default(), None).await.unwrap().calls;
-    assert_eq!(kept.len(), 8);
+    assert_eq!(kept.len(), 11);
     let first = &kept[0];
     assert_eq!(first.decision, Some(CallDecision::WouldBeDenied));
     assert_eq!(first.cause.as_deref(), Some("unmapped"));
@@ -230,7 +233,9 @@ async fn what_a_gateway_tells_of_a_call_is_kept_as_far_as_it_can_be_true() {
     assert_eq!(kept[4].arguments, Some(long));
     assert_eq!(kept[5].arguments, None);
     assert_eq!(kept[6].rule, Some("y".repeat(400)));
-    assert_eq!((kept[7].decision, &kept[7].rule), (None, &None));
+    assert_eq!((&kept[7].cause, &kept[8].cause), (&None, &None));
+    assert_eq!(kept[9].cause.as_deref(), Some("caller_left"));
+    assert_eq!((kept[10].decision, &kept[10].rule), (None, &None));
     log.close().await;
 }
 
