@@ -109,6 +109,9 @@ mod tests {
             vec![r#"{"a":[[1],2]}"#],
             vec![r#"{"a":"1,"}"#],
             vec![r#"{"a":1e99999999999}"#],
+            // The one is read, and kept as digits and a power one higher; the other is past what is read.
+            vec![r#"{"a":1e2147483647}"#, r#"{"a":10E2147483646}"#],
+            vec![r#"{"a":1E2147483648}"#],
             vec![r#"{"a":"{}"}"#],
             vec![r#"{"a":{}}"#],
             vec!["{}"],

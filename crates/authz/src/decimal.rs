@@ -16,7 +16,9 @@ pub(crate) fn compare(one: &str, two: &str) -> Option<Ordering> {
 /// Appends a text that all spellings of one number share, and no other number has.
 pub(crate) fn write_canonical(number: &str, out: &mut Vec<u8>) {
     let Some(read) = Decimal::read(number) else {
-        // An exponent that nobody means; one spelling of it is as good as another.
+        // An exponent that nobody means; one spelling of it is as good as another. The mark keeps it from being what is
+        // written below of a number that can be read.
+        out.push(b'#');
         return out.extend_from_slice(number.as_bytes());
     };
     if read.digits.is_empty() {
