@@ -8,7 +8,8 @@ use crate::decimal;
 const DIGEST_BYTES: usize = 16;
 
 /// Makes digests of the arguments of one MCP server's calls: the same arguments of the same tool are the same digest, and
-/// whoever does not have the key cannot try which arguments it was, however few there are.
+/// whoever does not have the key cannot try which arguments it was, however few there are. Whoever has a digest made of what
+/// they send can: so it is made of calls that the policy lets go on, and of no others.
 #[derive(Debug)]
 pub struct ArgumentDigests(hmac::Key);
 

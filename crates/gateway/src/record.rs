@@ -40,7 +40,7 @@ pub struct CallRecorded {
     pub method: String,
     /// The tool, prompt or resource that was named, shortened.
     pub name: Option<String>,
-    /// A digest of the arguments of a tool or prompt, see [`authz::ArgumentDigests`].
+    /// A digest of the arguments of a tool or prompt, when the call was forwarded, see [`authz::ArgumentDigests`].
     pub arguments_digest: Option<String>,
     /// The arguments that the policy declares safe, as a JSON object, see [`authz::recorded_arguments`].
     pub arguments: Option<String>,
@@ -214,13 +214,8 @@ impl Recording {
     pub(crate) fn message(&mut self, message: &Message, in_force: &InForce) {
         self.method = MethodLabel::of_message(message.method());
         let method = message.method().unwrap_or("response");
-        let params = message.params();
-        let name = params.and_then(|params| params.str("name").or_else(|| params.str("uri")));
-        let arguments = params.and_then(|params| params.get("arguments"));
-        let digest = (in_force.argument_digests())
-            .zip(name)
-            .filter(|_| matches!(method, method::TOOLS_CALL | method::PROMPTS_GET))
-            .map(|(digests, name)| digests.of(method, name, arguments));
+        let name = named(message);
+        let arguments = message.params().and_then(|params| params.get("arguments"));
         let policy = &in_force.server().policy;
         let tool = name.filter(|_| method == method::TOOLS_CALL);
         let recorded = tool
@@ -230,9 +225,23 @@ impl Recording {
         self.change(|record| {
             record.method = method.to_owned();
             record.name = name.map(shortened);
-            record.arguments_digest = digest;
             record.arguments = recorded;
         });
+    }
+
+    /// Makes the digest of the arguments, now that the call goes on. What is refused has none: whoever reads the log, and may
+    /// not call the tool, could try by it which arguments somebody else sent.
+    pub(crate) fn forwarded(&mut self, permitted: &Permitted) {
+        let digests = permitted.in_force().argument_digests();
+        let (Some(digests), Some(message)) = (digests, permitted.message()) else {
+            return;
+        };
+        let method = message.method().unwrap_or_default();
+        if let (method::TOOLS_CALL | method::PROMPTS_GET, Some(name)) = (method, named(message)) {
+            let arguments = message.params().and_then(|params| params.get("arguments"));
+            let digest = digests.of(method, name, arguments);
+            self.change(|record| record.arguments_digest = Some(digest));
+        }
     }
 
     /// Keeps room for the record, where a call may not go on without one.
@@ -352,6 +361,12 @@ impl Drop for Recording {
             None => self.recorder.pass_on(*record),
         }
     }
+}
+
+/// The tool, prompt or resource that a message names.
+fn named(message: &Message) -> Option<&str> {
+    let params = message.params()?;
+    params.str("name").or_else(|| params.str("uri"))
 }
 
 fn shortened(text: &str) -> String {

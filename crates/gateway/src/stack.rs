@@ -87,6 +87,7 @@ impl Inner {
         else {
             return recorded(self.too_many(&permitted), recording);
         };
+        recording.forwarded(&permitted);
         let forwarding = self.forward(&server, &permitted, now, trace_parent);
         match forwarding.instrument(trace::upstream()).await {
             Ok(vetted) => match self

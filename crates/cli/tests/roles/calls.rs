@@ -158,6 +158,7 @@ async fn observing(apart: &Apart) {
         .await;
     assert_eq!(denied["outcome"], "denied");
     assert_eq!(denied["rule"], "tool delete_note: denied");
+    assert_eq!(denied["arguments_digest"], Value::Null);
     let told = apart.done(&["activity", "observed", "echo"]).await;
     assert!(told.contains("enforces now"), "{told}");
 

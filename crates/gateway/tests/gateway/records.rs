@@ -107,24 +107,42 @@ async fn of_arguments_there_is_a_digest_and_as_they_are_those_alone_that_the_pol
     assert_eq!(record.arguments_digest, Some(digest(&arguments)));
     assert_eq!(record.arguments, None);
 
-    rig.publish(|server| {
-        server.policy_revision = 2;
-        for tool in ["echo", "secret"] {
-            let entry = server.policy.tools.get_mut(tool).unwrap();
-            entry.recorded_arguments = vec!["/path".into(), "/in".into(), "/other".into()];
-        }
-    });
+    let declare_safe = |mode: Mode| {
+        rig.publish(|server| {
+            server.policy_revision = 2;
+            server.policy.mode = mode;
+            for tool in ["echo", "secret"] {
+                let entry = server.policy.tools.get_mut(tool).unwrap();
+                entry.recorded_arguments = vec!["/path".into(), "/in".into(), "/other".into()];
+            }
+        });
+    };
+    declare_safe(Mode::Enforce);
     let record = call(&caller, "echo", arguments.clone()).await;
     assert_eq!(record.arguments.as_deref(), Some(r#"{"/path":"/srv/a"}"#));
     assert_eq!(record.arguments_digest, Some(digest(&arguments)));
     assert_eq!(record.policy_revision, Some(2));
     assert!(!format!("{record:?}").contains("hunter2"));
-    // Whoever is refused leaves the same.
+    // Of whoever is refused there is no digest, by which they could try what others sent to that tool.
+    for (tool, judged) in [
+        ("secret", Judged::Denied),
+        ("write_note", Judged::NeedsScope),
+    ] {
+        let record = call(&caller, tool, arguments.clone()).await;
+        assert_eq!(record.judged, Some(judged));
+        assert_eq!(record.arguments_digest, None, "{tool}");
+        if tool == "secret" {
+            assert_eq!(record.arguments.as_deref(), Some(r#"{"/path":"/srv/a"}"#));
+        }
+    }
+    // What is only watched goes on, and has one.
+    declare_safe(Mode::Observe);
     let record = call(&caller, "secret", arguments.clone()).await;
-    assert_eq!(record.judged, Some(Judged::Denied));
+    assert_eq!(record.judged, Some(Judged::WouldBeDenied));
     assert_eq!(record.arguments.as_deref(), Some(r#"{"/path":"/srv/a"}"#));
     let of_another_tool = record.arguments_digest.unwrap();
     assert_ne!(of_another_tool, digest(&arguments));
+    declare_safe(Mode::Enforce);
     // What stands for another argument to some reader is not recorded.
     let doubtful = json!({"path": "/srv/a", "Path": "/srv/b"});
     let record = call(&caller, "echo", doubtful).await;
