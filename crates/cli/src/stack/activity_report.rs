@@ -99,7 +99,8 @@ async fn tell(server: &OwnServer, report: &ActivityReport, goes_on: impl Fn() ->
             return true;
         };
         tries += 1;
-        if tries >= TRIES_MAX && !(goes_on() && may_be_taken_later(&error)) {
+        let is_over = tries >= TRIES_MAX && !(goes_on() && may_be_taken_later(&error));
+        if is_over || is_shut_out(&error) {
             tracing::warn!(
                 mcp.server = server.slug(),
                 reason = %error,
@@ -119,11 +120,18 @@ async fn tell(server: &OwnServer, report: &ActivityReport, goes_on: impl Fn() ->
     }
 }
 
-/// Whoever has no credential here any more, or no such server, is judged by no feed any more either.
+/// Whoever has no credential here any more, or no such server, gets no feed either, and soon answers no call. Nothing is tried
+/// again: the calls of all other servers would stand behind these.
+fn is_shut_out(error: &AuthorityError) -> bool {
+    matches!(
+        error,
+        AuthorityError::Credential { .. } | AuthorityError::UnknownServer { .. }
+    )
+}
+
 fn may_be_taken_later(error: &AuthorityError) -> bool {
     match error {
         AuthorityError::Unreachable(_) => true,
-        AuthorityError::Credential { .. } | AuthorityError::UnknownServer { .. } => false,
         AuthorityError::Refused { status, .. } => *status >= 500 || *status == 429,
         _ => false,
     }
@@ -149,5 +157,117 @@ fn reported(call: CallRecord) -> ReportedCall {
         status: call.status,
         duration_us: call.duration_us,
         correlation_id: call.correlation_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::convert::Infallible;
+
+    use base::Timestamp;
+    use domain::CallOutcome;
+    use http::{Request, Response, StatusCode};
+    use http_body_util::Full;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use sdk::{AuthorityClient, AuthoritySettings, ServerCredential};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An authority that takes the calls of `todo` alone, and says to whom it listens on a channel.
+    async fn authority(
+        of_others: (StatusCode, &'static str),
+        told: mpsc::UnboundedSender<()>,
+    ) -> AuthorityClient {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let told = told.clone();
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let is_taken = request.uri().path() == "/servers/todo/activity";
+                    let (status, body) = match is_taken {
+                        true => (StatusCode::OK, "{}"),
+                        false => of_others,
+                    };
+                    if is_taken {
+                        let _ = told.send(());
+                    }
+                    let mut response =
+                        Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+                    *response.status_mut() = status;
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), answer));
+            }
+        });
+        AuthorityClient::new(&AuthoritySettings {
+            url,
+            connect_to: None,
+            ca_file: None,
+            names: egress::Names::default(),
+        })
+        .unwrap()
+    }
+
+    fn call(server: &str) -> CallRecord {
+        CallRecord {
+            at: Timestamp::from_unix_ms(0),
+            server: server.to_owned(),
+            subject: None,
+            client: None,
+            grant: None,
+            method: "tools/call".into(),
+            name: None,
+            arguments_digest: None,
+            arguments: None,
+            decision: None,
+            cause: None,
+            rule: None,
+            policy_revision: None,
+            judged_us: None,
+            outcome: CallOutcome::Allowed,
+            reason: String::new(),
+            status: 200,
+            duration_us: 1,
+            correlation_id: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_of_a_server_whose_credential_was_revoked_keep_no_others_waiting() {
+        for (status, body, is_waited_for) in [
+            (StatusCode::UNAUTHORIZED, "{}", false),
+            (StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#, false),
+            // One that is away for a while is waited for, since none may be lost.
+            (StatusCode::SERVICE_UNAVAILABLE, "{}", true),
+        ] {
+            let (told, mut heard) = mpsc::unbounded_channel();
+            let client = authority((status, body), told).await;
+            let credential = ServerCredential::parse("prs_a:pcq_b").unwrap();
+            let servers = ["gone", "todo"].map(|slug| client.server(slug, &credential));
+            let queue = ActivityQueue {
+                records_max: 1,
+                when_full: WhenFull::Refuse,
+            };
+            let mut telling = JoinSet::new();
+            let reports = Reports::begin(&servers, queue, &mut telling);
+            let both = async {
+                // More than one report, and what waits behind it.
+                for _ in 0..CALLS_AT_ONCE * 2 + 2 {
+                    reports.put(call("gone")).await;
+                }
+                reports.put(call("todo")).await;
+                heard.recv().await
+            };
+            // The first report to be tried again waits for a second, and the fifth for eight.
+            let both = tokio::time::timeout(WAIT * 6, both).await;
+            assert_eq!(both.is_err(), is_waited_for, "{status}");
+        }
     }
 }
