@@ -32,6 +32,9 @@ use crate::unread::Unread;
 /// How long a peer may leave an answer unread when no more of it fits into the buffers on the way.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 
+/// How many requests one HTTP/2 connection may have open at once.
+pub const STREAMS_MAX: u32 = 256;
+
 /// How long a peer that was told that its idle connection ends may take to close it.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
@@ -169,7 +172,7 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
-        .max_concurrent_streams(256)
+        .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(64 * 1024);
     builder
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
+use domain::WhenFull;
 use oauth::CertificateSealer;
 use serde_json::json;
+use store::ActivityQueue;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -294,7 +296,13 @@ fn limits(limits: &Limits, config: &Valid) -> NodeLimits {
             connect_timeout: limits.upstream_connect.duration(),
             head_timeout: limits.upstream_answer.duration(),
             open_calls_max: count(limits.open_calls),
-            must_record: config.activity.queue().when_full == domain::WhenFull::Refuse,
+            records_waiting_max: match config.activity.queue() {
+                ActivityQueue {
+                    records_max,
+                    when_full: WhenFull::Refuse,
+                } => Some(records_max),
+                _ => None,
+            },
             ..gateway::Limits::default()
         },
         look_every: limits.upstream_look.duration(),

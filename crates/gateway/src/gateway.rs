@@ -81,7 +81,7 @@ impl Gateway {
                 servers: Servers::new(maker, former, settings.reserved_paths, settings.servers)?,
                 changes,
                 addresses,
-                recorder: Arc::new(Recorder::new(records, settings.limits.must_record)),
+                recorder: Arc::new(Recorder::new(records, settings.limits.records_waiting_max)),
                 nowhere: ServerMetric::new(&"".into()),
                 crowd: Crowd::new(settings.limits.open_calls_max),
                 limits: settings.limits,

@@ -357,7 +357,7 @@ impl Drop for Recording {
             self.metric.answered_after(record.outcome, duration);
         }
         match self.place.take() {
-            Some(place) => drop(place.send(*record)),
+            Some(place) => place.send(*record),
             None => self.recorder.pass_on(*record),
         }
     }

@@ -1,4 +1,5 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use metrics::Counter;
 use tokio::sync::mpsc;
@@ -10,20 +11,32 @@ use crate::record::CallRecorded;
 #[derive(Debug)]
 pub(crate) struct Recorder {
     sender: mpsc::Sender<CallRecorded>,
-    must_record: bool,
+    /// Where each call must be recorded: how many records may wait to be taken.
+    waiting_max: Option<usize>,
+    /// Places of calls that are not over yet: they are taken in the channel, and nothing waits there.
+    kept: Arc<AtomicUsize>,
     dropped: AtomicU64,
     dropped_metric: Counter,
 }
 
 /// Room for one record, whatever comes meanwhile.
-pub(crate) type KeptPlace = mpsc::OwnedPermit<CallRecorded>;
+#[derive(Debug)]
+pub(crate) struct KeptPlace {
+    permit: mpsc::OwnedPermit<CallRecorded>,
+    kept: Kept,
+}
+
+/// Counts a place until the record is there, or nobody needs it any more.
+#[derive(Debug)]
+struct Kept(Arc<AtomicUsize>);
 
 impl Recorder {
-    /// `must_record`: no call is answered that finds no place for its record.
-    pub(crate) fn new(sender: mpsc::Sender<CallRecorded>, must_record: bool) -> Self {
+    /// With `waiting_max`, no call is answered that finds no place for its record.
+    pub(crate) fn new(sender: mpsc::Sender<CallRecorded>, waiting_max: Option<usize>) -> Self {
         Self {
             sender,
-            must_record,
+            waiting_max,
+            kept: Arc::default(),
             dropped: AtomicU64::new(0),
             dropped_metric: metric::records_dropped(),
         }
@@ -38,22 +51,48 @@ impl Recorder {
     /// # Errors
     /// When there is no room.
     pub(crate) fn keep_place(&self) -> Result<Option<KeptPlace>, Full> {
-        if !self.must_record {
+        let Some(waiting_max) = self.waiting_max else {
             return Ok(None);
+        };
+        if self.waiting() >= waiting_max {
+            return Err(Full);
         }
-        let place = self.sender.clone().try_reserve_owned();
-        place.map(Some).map_err(|_| Full)
+        let permit = self.sender.clone().try_reserve_owned().map_err(|_| Full)?;
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        let kept = Kept(Arc::clone(&self.kept));
+        Ok(Some(KeptPlace { permit, kept }))
     }
 
     /// Passes on the record of what kept no place.
     pub(crate) fn pass_on(&self, record: CallRecorded) {
-        // Strangers may take half of the room and no more: a flood of theirs must not keep callers from going on.
-        let is_crowded = || self.sender.capacity() <= self.sender.max_capacity() / 2;
-        let makes_room = self.must_record && record.subject.is_none() && is_crowded();
-        if makes_room || self.sender.try_send(record).is_err() {
+        // What was refused takes half of the room and no more, whoever asked: no flood of it, of strangers or of somebody
+        // with a token, keeps others from going on.
+        let is_crowded = (self.waiting_max).is_some_and(|most| self.waiting() >= most / 2);
+        if is_crowded || self.sender.try_send(record).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             self.dropped_metric.increment(1);
         }
+    }
+
+    /// How many records nobody has taken yet. Those that come and go meanwhile may be counted or not.
+    fn waiting(&self) -> usize {
+        let taken = self.sender.max_capacity() - self.sender.capacity();
+        taken.saturating_sub(self.kept.load(Ordering::Relaxed))
+    }
+}
+
+impl KeptPlace {
+    /// Passes the record on.
+    pub(crate) fn send(self, record: CallRecorded) {
+        let Self { permit, kept } = self;
+        permit.send(record);
+        drop(kept);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -89,8 +89,10 @@ pub struct Limits {
     pub finish_after_expiry: Duration,
     /// How many calls one person may have open through one client, streams included; one more is 429.
     pub open_calls_max: usize,
-    /// Whether a call is refused whose record finds no room; otherwise the record is dropped.
-    pub must_record: bool,
+    /// With a number, each call must be recorded: while so many records wait that nobody has taken, calls are refused. Their
+    /// channel needs room for as many, and for one of each call that may be open. Without one, what finds no room in the
+    /// channel is dropped.
+    pub records_waiting_max: Option<usize>,
 }
 
 impl Default for Limits {
@@ -103,7 +105,7 @@ impl Default for Limits {
             keep_alive_after: Duration::from_secs(20),
             finish_after_expiry: Duration::from_secs(10 * 60),
             open_calls_max: 128,
-            must_record: false,
+            records_waiting_max: None,
         }
     }
 }

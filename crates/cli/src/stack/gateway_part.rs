@@ -4,15 +4,17 @@ use anyhow::Context as _;
 use domain::ServerSlug;
 use gateway::{Feeds, Gateway, IdentityKey};
 use sdk::OwnServer;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::NodeLimits;
 use super::authority_part::Surroundings;
 use super::records;
 use super::server_set::{self, Asked, ServerSet};
 use super::supply::{Manifest, Supply};
 use super::upstreams::TodoAddress;
 use super::watch::First;
+use crate::accept::STREAMS_MAX;
 use crate::terminal::Terminal;
 
 /// More first looks than these are told to the terminal.
@@ -44,10 +46,7 @@ impl GatewayPart {
         tasks: &mut JoinSet<()>,
         telling: &mut JoinSet<()>,
     ) -> anyhow::Result<Self> {
-        // Each open call may keep a place for its record.
-        let limits = around.limits;
-        let places = limits.activity.records_max + limits.accept.connections_max;
-        let (records, recorded) = mpsc::channel(places);
+        let (records, recorded) = mpsc::channel(places(around.limits));
         let identity_key = supply.identity_key.borrow().clone();
         let gateway = Gateway::new(
             gateway::Settings {
@@ -110,6 +109,19 @@ impl GatewayPart {
             placed,
         })
     }
+}
+
+/// How many records of calls may be on their way to the log. Where each call must be recorded, every open one keeps
+/// a place; that is a number, and takes no memory.
+fn places(limits: &NodeLimits) -> usize {
+    let open = match limits.gateway.records_waiting_max {
+        Some(_) => limits
+            .accept
+            .connections_max
+            .saturating_mul(STREAMS_MAX as usize),
+        None => 0,
+    };
+    (limits.activity.records_max + open).min(Semaphore::MAX_PERMITS)
 }
 
 async fn follow_key(gateway: Gateway, mut key: watch::Receiver<IdentityKey>) {

@@ -5,6 +5,7 @@ use gateway::{Judged, ListCount, Outcome};
 use http::StatusCode;
 use serde_json::{Value, json};
 use testkit::McpClient;
+use testkit::echo::Hostility;
 use wire::mcp::Json;
 
 use crate::support::{Rig, RigSettings, SLUG};
@@ -247,13 +248,16 @@ async fn a_rule_and_a_reason_of_any_length_leave_a_short_record() {
     assert_eq!(record.rule.as_deref(), Some("tool secret: denied"));
 }
 
-/// A gateway whose records nobody takes, with room for `places`.
+/// A gateway whose records nobody takes, with room for `places` beside those of calls that are open.
 async fn with_a_hanging_log(places: usize, must_record: bool) -> Rig {
     let mut settings = RigSettings {
         record_places: places,
         ..RigSettings::default()
     };
-    settings.limits.must_record = must_record;
+    if must_record {
+        settings.record_places = places + 100;
+        settings.limits.records_waiting_max = Some(places);
+    }
     Rig::with(settings).await
 }
 
@@ -273,51 +277,93 @@ async fn p99(rig: &Rig, calls: usize) -> Duration {
 
 #[tokio::test]
 async fn a_log_that_hangs_slows_no_call_and_what_it_misses_is_counted() {
-    const CALLS: usize = 300;
+    const CALLS: usize = 200;
+    const TRIES: usize = 8;
     let roomy = Rig::start().await;
-    let usual = p99(&roomy, CALLS).await;
     let hanging = with_a_hanging_log(8, false).await;
-    let while_it_hangs = p99(&hanging, CALLS).await;
-    assert_eq!(hanging.gateway.records_dropped(), 300 - 8);
-    assert_eq!(roomy.gateway.records_dropped(), 0);
-    // A machine that does something else meanwhile is given the time for it.
-    assert!(
-        while_it_hangs < usual * 2 + Duration::from_millis(50),
-        "{while_it_hangs:?} instead of {usual:?}"
-    );
+    let mut told = Vec::new();
+    // A machine that does something else meanwhile is given more tries; a log that is waited for fails all of them.
+    for tried in 1..=TRIES {
+        let usual = p99(&roomy, CALLS).await;
+        let while_it_hangs = p99(&hanging, CALLS).await;
+        assert_eq!(
+            hanging.gateway.records_dropped() as usize,
+            tried * CALLS - 8
+        );
+        if while_it_hangs < usual.mul_f64(1.25) + Duration::from_millis(1) {
+            return;
+        }
+        told.push(format!("{while_it_hangs:?} instead of {usual:?}"));
+    }
+    panic!("{told:?}");
 }
 
 #[tokio::test]
 async fn where_each_call_must_be_recorded_one_without_room_is_not_forwarded() {
-    let rig = with_a_hanging_log(8, true).await;
-    let caller = rig.caller("note:read");
-    // Strangers take half of the room, however many they are.
-    for _ in 0..20 {
-        rig.stranger().call_tool("echo", json!({})).await;
-    }
-    assert_eq!(rig.gateway.records_dropped(), 16);
-    for _ in 0..4 {
+    // Whoever floods with what is refused, with a token or without, takes half of the room.
+    for has_token in [false, true] {
+        let rig = with_a_hanging_log(8, true).await;
+        let caller = rig.caller("note:read");
+        for _ in 0..20 {
+            match has_token {
+                false => rig.stranger().call_tool("echo", json!({})).await,
+                true => caller.call_tool("secret", json!({})).await,
+            };
+        }
+        assert_eq!(rig.gateway.records_dropped(), 16, "{has_token}");
+        for _ in 0..4 {
+            let answer = caller.call_tool("echo", json!({})).await;
+            assert_eq!(answer.status, StatusCode::OK, "{has_token}");
+        }
+        let heard = rig.echo.requests().len();
+        let answer = caller.call_tool("echo", json!({})).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers["retry-after"], "5");
+        assert!(!answer.headers.contains_key("www-authenticate"));
+        let words = answer.response()["error"]["message"].to_string();
+        assert!(words.contains("cannot be recorded"), "{words}");
+        assert_eq!(rig.echo.requests().len(), heard, "nothing was forwarded");
+        // One that would be refused is, as always: nothing happens that had to be recorded.
+        let answer = caller.call_tool("secret", json!({})).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let message = &answer.response()["error"]["message"];
+        assert_eq!(message, "Unknown tool: secret");
+        // With room again they go on.
+        for _ in 0..8 {
+            rig.next_record().await;
+        }
         let answer = caller.call_tool("echo", json!({})).await;
         assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(rig.next_record().await.outcome, Outcome::Allowed);
     }
-    let heard = rig.echo.requests().len();
+}
+
+#[tokio::test]
+async fn calls_that_are_open_take_no_room_of_the_records_that_wait() {
+    let rig = with_a_hanging_log(2, true).await;
+    rig.echo.set_hostility(Some(Hostility::Hang));
+    let caller = rig.caller("note:read");
+    // Five times as many as records may wait, and none of them waits yet.
+    let open: Vec<_> = (0..10)
+        .map(|_| {
+            let caller = caller.clone();
+            tokio::spawn(async move { caller.call_tool("echo", json!({})).await.status })
+        })
+        .collect();
+    let began = Instant::now();
+    while rig.echo.requests().len() < 10 {
+        assert!(began.elapsed() < Duration::from_secs(2), "not all are open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for one in open {
+        assert_eq!(one.await.unwrap(), StatusCode::GATEWAY_TIMEOUT);
+    }
+    // Each had kept its place; now they wait, and one more is refused.
     let answer = caller.call_tool("echo", json!({})).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.headers["retry-after"], "5");
-    assert!(!answer.headers.contains_key("www-authenticate"));
     let words = answer.response()["error"]["message"].to_string();
     assert!(words.contains("cannot be recorded"), "{words}");
-    assert_eq!(rig.echo.requests().len(), heard, "nothing was forwarded");
-    // One that would be refused is, as always: nothing happens that had to be recorded.
-    let answer = caller.call_tool("secret", json!({})).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    let message = &answer.response()["error"]["message"];
-    assert_eq!(message, "Unknown tool: secret");
-    // With room again they go on.
-    for _ in 0..8 {
-        rig.next_record().await;
+    for _ in 0..10 {
+        assert_eq!(rig.next_record().await.outcome, Outcome::UpstreamFailed);
     }
-    let answer = caller.call_tool("echo", json!({})).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(rig.next_record().await.outcome, Outcome::Allowed);
 }
