@@ -99,15 +99,16 @@ impl Report<'_> {
         self.decided.get(&decision).copied().unwrap_or_default()
     }
 
-    /// All that a policy which was watched decided of: what enforcing refused is no matter of this report.
-    fn watched(&self) -> u64 {
+    /// All calls that went on: what enforcing refused is no matter of this report. Those that it let through meanwhile are
+    /// among them, since a record does not say whether one that is allowed was enforced.
+    fn went_on(&self) -> u64 {
         self.of(CallDecision::Allowed) + self.of(CallDecision::WouldBeDenied)
     }
 
     async fn tell(&self, names: &mut Names<'_>, out: &Terminal) -> anyhow::Result<()> {
         let since = match self.since {
-            Some(since) => format!("since {}", date(since)),
-            None => "as far as the log goes back".to_owned(),
+            Some(since) => format!("Since {}", date(since)),
+            None => "As far as the log goes back".to_owned(),
         };
         let slug = &self.server.slug;
         out.line(match self.server.policy.mode {
@@ -117,9 +118,9 @@ impl Report<'_> {
             }
         });
         let refused = self.tally.all;
+        out.line(format!("{since}, {} calls went on.", self.went_on()));
         out.line(format!(
-            "If it had enforced, {refused} of {} calls would have been refused, {since}:",
-            self.watched()
+            "If it had enforced, {refused} of them would have been refused:"
         ));
         out.line(format!(
             "{} as if there were no such tool, {} with a request for more scope.",
@@ -194,7 +195,7 @@ impl Report<'_> {
             "mode": self.server.policy.mode,
             "since": self.since.map(moment),
             "until": moment(self.until),
-            "calls": self.watched(),
+            "calls": self.went_on(),
             "would_be_denied": tally.all,
             "for_want_of_scope": tally.for_want_of_scope,
             "tools": tools,
@@ -307,10 +308,12 @@ mod tests {
         for line in told.lines() {
             assert!(console::measure_text_width(line) <= 80, "{line}");
         }
-        assert!(
-            told.contains("35 of 42 calls would have been refused"),
-            "{told}"
-        );
+        for words in [
+            "As far as the log goes back, 42 calls went on.",
+            "35 of them would have been refused",
+        ] {
+            assert!(told.contains(words), "{told}");
+        }
         assert!(
             told.contains("32 as if there were no such tool, 3 with"),
             "{told}"
