@@ -44,6 +44,7 @@ impl Apart {
         let public = unused_port().await;
         let echo = Echo::start(EchoSettings {
             record: true,
+            tools: tools("Answers with its arguments."),
             ..EchoSettings::default()
         })
         .await;
@@ -673,10 +674,13 @@ async fn an_alias_that_leads_to_a_gateway_alone_is_proven_through_it_and_another
     apart.stop().await;
 }
 
-/// What the echo server lists, with these words for its tool `echo`.
+/// What the echo server lists, with these words for its tool `echo`, and with arguments that `delete_note` says it has.
 fn tools(words: &str) -> Vec<Value> {
     let mut tools = EchoSettings::default().tools;
     tools[0] = tool("echo", words, json!({"readOnlyHint": true}));
+    tools[2]["inputSchema"]["properties"] = json!({
+        "path": {"type": "string"}, "n": {"type": "number"}, "password": {"type": "string"},
+    });
     tools
 }
 

@@ -184,13 +184,14 @@ async fn declared_safe(apart: &Apart, token: &str, digest: &str) {
         let arguments = ["apply", "--yes", file.to_str().unwrap()];
         run(&apart.home, &apart.of_authority, &arguments, "").await
     };
-    let refused = apply(&edited("[\"path\"]")).await;
-    assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(
-        refused.stderr.contains("no JSON Pointer"),
-        "{}",
-        refused.stderr
-    );
+    for (line, words) in [
+        ("[\"path\"]", "no JSON Pointer"),
+        ("[\"/pth\"]", "has no argument /pth"),
+    ] {
+        let refused = apply(&edited(line)).await;
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
     let applied = apply(&edited("[\"/path\", \"/n\"]")).await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
     let began = Instant::now();
