@@ -85,6 +85,7 @@ impl ToolMetric {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn knowing(names: &[&str]) -> Policy {
