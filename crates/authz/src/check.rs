@@ -8,7 +8,8 @@ use wire::oauth::ScopeSet;
 use crate::condition::{CLAIMS, are_compatible, steps};
 use crate::input_schema::{self, Described};
 use crate::{
-    Condition, Entry, ListKind, Operator, Policy, RoleScopes, RuleClient, RuleWhat, RuleWho,
+    Condition, Entry, LimitWhat, ListKind, Operator, Policy, RoleScopes, RuleClient, RuleWhat,
+    RuleWho,
     SubjectRule,
 };
 
@@ -18,6 +19,8 @@ const ROLES_MAX: usize = 64;
 const GROUPS_MAX: usize = 64;
 /// The most subject rules.
 const RULES_MAX: usize = 500;
+/// The most rate limits: each call is held against all of them.
+const RATE_LIMITS_MAX: usize = 64;
 /// The most conditions of one tool.
 const CONDITIONS_MAX: usize = 16;
 /// The most arguments of one tool that are recorded.
@@ -40,7 +43,7 @@ impl fmt::Display for PolicyMistake {
     }
 }
 
-/// Everything that is wrong with the roles, rules and conditions of a policy; asked before one is stored.
+/// Everything that is wrong with the roles, rules, limits and conditions of a policy; asked before one is stored.
 ///
 /// `input_schema` gives the input schema of a tool; what is said of a tool whose schema nobody has is not held against
 /// one.
@@ -52,6 +55,7 @@ pub fn check<'a>(
     blank(policy, &mut mistakes);
     roles(policy, &mut mistakes);
     rules(policy, &mut mistakes);
+    rate_limits(policy, &mut mistakes);
     for kind in ListKind::ALL {
         for (name, entry) in policy.entries(kind) {
             let place = format!("{}.{name}.conditions", kind.member());
@@ -95,6 +99,18 @@ impl Mistakes {
             .filter(|scope| policy.declaration(scope).is_none())
         {
             self.add(place, format!("{scope} is no scope of this server"));
+        }
+    }
+
+    fn unknown_tools(&mut self, policy: &Policy, place: &str, tools: &BTreeSet<String>) {
+        if tools.is_empty() {
+            self.add(place, "it names no tool");
+        }
+        for tool in tools
+            .iter()
+            .filter(|tool| !policy.tools.contains_key(*tool))
+        {
+            self.add(place, format!("{tool:?} is no tool of this server"));
         }
     }
 }
@@ -218,14 +234,33 @@ fn subject_rule(policy: &Policy, place: &str, rule: &SubjectRule, mistakes: &mut
         RuleWhat::All => {}
         RuleWhat::Scopes(scopes) if scopes.is_empty() => mistakes.add(place, "it names no scope"),
         RuleWhat::Scopes(scopes) => mistakes.undeclared(policy, place, scopes),
-        RuleWhat::Tools(tools) if tools.is_empty() => mistakes.add(place, "it names no tool"),
-        RuleWhat::Tools(tools) => {
-            for tool in tools
-                .iter()
-                .filter(|tool| !policy.tools.contains_key(*tool))
-            {
-                mistakes.add(place, format!("{tool:?} is no tool of this server"));
-            }
+        RuleWhat::Tools(tools) => mistakes.unknown_tools(policy, place, tools),
+    }
+}
+
+fn rate_limits(policy: &Policy, mistakes: &mut Mistakes) {
+    if policy.rate_limits.len() > RATE_LIMITS_MAX {
+        mistakes.add("rate_limits", format!("more than {RATE_LIMITS_MAX}"));
+    }
+    let mut ids = BTreeSet::new();
+    for limit in &policy.rate_limits {
+        let place = format!("rate_limits.{}", limit.id);
+        if !limit.id.starts_with("lim_") || !ids.insert(&limit.id) {
+            mistakes.add(&place, format!("{:?} is no id of its own", limit.id));
+        }
+        if limit.note.chars().count() > TEXT_CHARS_MAX {
+            mistakes.add(
+                &place,
+                format!("its note has more than {TEXT_CHARS_MAX} characters"),
+            );
+        }
+        let calls = limit.rate.calls();
+        if !(1..=calls).contains(&limit.at_once()) {
+            let message = format!("its burst is 1 to {calls}, the calls of its rate");
+            mistakes.add(&place, message);
+        }
+        if let LimitWhat::Tools(tools) = &limit.what {
+            mistakes.unknown_tools(policy, &place, tools);
         }
     }
 }

@@ -25,6 +25,8 @@ mod look_alike;
 mod policy;
 mod policy_diff;
 mod policy_rest;
+mod rate;
+mod rate_limit;
 mod recorded_arguments;
 mod revoked;
 mod revoked_grants;
@@ -68,6 +70,8 @@ pub use look_alike::{
 pub use policy::{Entry, EntryState, Mode, Policy, Requirement, Risk, ScopeDeclaration};
 pub use policy_diff::{ChangeOf, FactChange, PolicyChange, policy_changes};
 pub use policy_rest::PolicyRest;
+pub use rate::{NoRate, Rate};
+pub use rate_limit::{CallCount, LimitPer, LimitWhat, RateLimit};
 pub use recorded_arguments::recorded_arguments;
 pub use revoked::revoked;
 pub use revoked_grants::RevokedGrants;

@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wire::oauth::{Scope, ScopeSet};
 
-use crate::{Condition, ListKind, QuarantineFrom, Role, RuleWho, SubjectRule, uri_template};
+use crate::{
+    Condition, ListKind, QuarantineFrom, RateLimit, Role, RuleWho, SubjectRule, uri_template,
+};
 
 /// How many templates a resource that is new is held against: a server chooses how many there are of both.
 const TEMPLATES_MATCHED_MAX: usize = 100;
@@ -40,6 +42,9 @@ pub struct Policy {
     /// From which severity on a changed element waits for a person.
     #[serde(default, skip_serializing_if = "QuarantineFrom::is_default")]
     pub quarantine_from: QuarantineFrom,
+    /// How often somebody may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// Whether decisions are enforced.

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wire::oauth::ScopeSet;
 
-use crate::{Condition, Entry, EntryState, ListKind, Policy, QuarantineFrom, Requirement};
-use crate::{Role, RoleScopes, RuleWhat, SubjectRule};
+use crate::{Condition, Entry, EntryState, ListKind, Policy, QuarantineFrom, RateLimit};
+use crate::{Requirement, Role, RoleScopes, RuleWhat, SubjectRule};
 
 /// What the release before cannot read of a policy: it refuses a policy whole for one member that it does not know.
 ///
@@ -21,6 +21,9 @@ pub struct PolicyRest {
     subject_rules: Vec<SubjectRule>,
     #[serde(skip_serializing_if = "QuarantineFrom::is_default")]
     quarantine_from: QuarantineFrom,
+    /// They close nothing: a limit is no permission, and a node that knows none does not count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rate_limits: Vec<RateLimit>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tools: BTreeMap<String, EntryRest>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -69,6 +72,7 @@ impl Policy {
             default_role,
             subject_rules,
             quarantine_from,
+            rate_limits,
         } = self.clone();
         let is_closed = !roles.is_empty() || !subject_rules.is_empty();
         let mut rest = PolicyRest {
@@ -76,6 +80,7 @@ impl Policy {
             default_role,
             subject_rules,
             quarantine_from,
+            rate_limits,
             ..PolicyRest::default()
         };
         let mut plain = Self {
@@ -119,6 +124,7 @@ impl Policy {
         self.default_role = rest.default_role;
         self.subject_rules = rest.subject_rules;
         self.quarantine_from = rest.quarantine_from;
+        self.rate_limits = rest.rate_limits;
         self.forget_undeclared();
         self
     }

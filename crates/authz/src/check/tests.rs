@@ -18,7 +18,7 @@ fn checked(part: &str, value: &Value) -> Vec<String> {
         "prompts": {"plan": {"requirement": "public", "title": "Plan", "conditions": []}},
         "roles": [{"id": "rol_1", "name": "reader", "scopes": {"only": "todo:read"}}],
         "default_role": "rol_1",
-        "subject_rules": [],
+        "subject_rules": [], "rate_limits": [],
     });
     *policy.pointer_mut(part).unwrap() = value.clone();
     let policy: Policy = serde_json::from_value(policy).unwrap();
@@ -350,4 +350,47 @@ fn roles_and_rules_are_said_of_a_server_that_was_looked_at() {
             .insert("get".to_owned(), crate::Entry::default());
         assert_eq!(check(&policy, |_| None), []);
     }
+}
+
+#[test]
+fn a_rate_limit_has_an_id_a_burst_within_its_rate_and_names_tools_that_there_are() {
+    let limit = |id: &str, burst: u32, what: Value| json!([{"id": id, "per": "person", "what": what, "rate": "60 per 1m", "burst": burst}]);
+    let right = limit("lim_1", 60, json!("all"));
+    let what = |what: Value| limit("lim_1", 1, what);
+    wrong_and_right(
+        "/rate_limits",
+        &[
+            (
+                limit("1", 60, json!("all")),
+                "no id of its own",
+                right.clone(),
+            ),
+            (
+                limit("lim_1", 61, json!("all")),
+                "its burst is 1 to 60",
+                right.clone(),
+            ),
+            (
+                limit("lim_1", 0, json!("all")),
+                "its burst is 1 to 60",
+                right,
+            ),
+            (
+                what(json!({"tools": []})),
+                "names no tool",
+                what(json!({"tools": ["list_todos"]})),
+            ),
+            (
+                what(json!({"tools": ["list_todo"]})),
+                "no tool of this server",
+                what(json!({"tools": ["list_todos"]})),
+            ),
+        ],
+    );
+    let many = |count: usize| -> Value {
+        (1..=count)
+            .map(|index| json!({"id": format!("lim_{index}"), "per": "client", "rate": "1/1s"}))
+            .collect()
+    };
+    wrong_and_right("/rate_limits", &[(many(65), "more than 64", many(64))]);
 }

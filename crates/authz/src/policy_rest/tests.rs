@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use wire::oauth::{Scope, ScopeSet};
 
 use super::*;
-use crate::{Operator, Risk, RuleClient, RuleEffect, RuleWho, ScopeDeclaration};
+use crate::{
+    LimitPer, LimitWhat, Operator, Risk, RuleClient, RuleEffect, RuleWho, ScopeDeclaration,
+};
 
 /// A policy as the release before reads it, which refuses it whole for a member that it does not know.
 #[derive(Debug, Deserialize)]
@@ -103,6 +105,20 @@ fn with_rule() -> Policy {
     }
 }
 
+fn with_limit() -> Policy {
+    Policy {
+        rate_limits: vec![RateLimit {
+            id: "lim_1".to_owned(),
+            per: LimitPer::Person,
+            what: LimitWhat::All,
+            rate: "60 per 1m".parse().unwrap(),
+            burst: None,
+            note: String::new(),
+        }],
+        ..drifted()
+    }
+}
+
 fn read_by_the_release_before(policy: &Policy) -> EarlierPolicy {
     serde_json::from_value(json!(policy)).unwrap()
 }
@@ -117,16 +133,18 @@ fn the_release_before_reads_every_policy_and_opens_nothing_that_it_cannot_judge(
         open.map(|(name, _)| name).collect()
     };
     assert_eq!(open(&drifted()), ["pinned", "plain", "recorded"]);
+    // A limit opens nothing, so it closes nothing either.
+    assert_eq!(open(&with_limit()), ["pinned", "plain", "recorded"]);
     assert_eq!(open(&with_role()), Vec::<String>::new());
     assert_eq!(open(&with_rule()), Vec::<String>::new());
-    for unread in [drifted(), with_role(), with_rule()] {
+    for unread in [drifted(), with_role(), with_rule(), with_limit()] {
         assert!(serde_json::from_value::<EarlierPolicy>(json!(unread)).is_err());
     }
 }
 
 #[test]
 fn both_parts_together_are_the_policy_again_and_a_plain_one_has_no_rest() {
-    for policy in [drifted(), with_role(), with_rule()] {
+    for policy in [drifted(), with_role(), with_rule(), with_limit()] {
         let (plain, rest) = policy.split();
         let rest: PolicyRest = serde_json::from_value(json!(rest.unwrap())).unwrap();
         assert_eq!(plain.join(Some(rest)), policy);
