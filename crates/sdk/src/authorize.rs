@@ -7,6 +7,7 @@ use wire::mcp::headers::{MCP_SESSION_ID, single};
 use wire::mcp::{Era, Message, Object, RequestId, method, rpc};
 
 use crate::challenge::insufficient_scope;
+use crate::rate_counts::TooOften;
 use crate::read_call::ReadCall;
 use crate::refusal::RpcRefusal;
 use crate::resource_metadata::AskedAddress;
@@ -26,11 +27,12 @@ const CREDENTIALS: [HeaderName; 6] = [
 const NAME_CHARS_MAX: usize = 256;
 
 impl ProtectedServer {
-    /// Judges a call by one snapshot.
+    /// Judges a call by one snapshot, and counts it when it may happen.
     ///
     /// # Errors
     /// 403 with a challenge when the person could grant what is missing; otherwise the answer of a server that does not
-    /// have the thing, the same whether it exists or not.
+    /// have the thing, the same whether it exists or not. 429 when it may happen, and a rate limit is reached: what may not
+    /// is neither counted nor answered so, since that would tell of things that the caller is not to know of.
     pub fn authorize(
         &self,
         caller: Arc<VerifiedCaller>,
@@ -55,7 +57,15 @@ impl ProtectedServer {
                 let call = authz::read_call(message);
                 let decision = decide(policy, caller.caller(), &call);
                 if decision.is_allowed() {
-                    (decision.rule().to_owned(), None)
+                    match self.count(&caller, &in_force, &call) {
+                        Err(reached) if policy.enforced() => {
+                            return Err(self.too_often(&reached, message));
+                        }
+                        counted => (
+                            decision.rule().to_owned(),
+                            counted.err().map(|reached| reached.reason()),
+                        ),
+                    }
                 } else if !policy.enforced() {
                     let observed = (cause_of(&decision), reason_of(&decision));
                     (decision.rule().to_owned(), Some(observed))
@@ -78,6 +88,42 @@ impl ProtectedServer {
             rule,
             observed,
         })
+    }
+
+    /// Counts a call that may happen under the limits that it falls under.
+    fn count<'a>(
+        &self,
+        caller: &VerifiedCaller,
+        in_force: &'a InForce,
+        call: &Call<'_>,
+    ) -> Result<(), TooOften<'a>> {
+        let limits = &in_force.server().policy.rate_limits;
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let limits = limits.iter().filter(|limit| limit.counts(call));
+        self.rate_counts
+            .take(limits, caller.principal(), self.now())
+    }
+
+    /// 429: it may be called again, later.
+    fn too_often(&self, reached: &TooOften<'_>, message: &Message) -> Refusal {
+        let seconds = reached.retry_after();
+        let id = match message {
+            Message::Request(request) => Some(&request.id),
+            _ => None,
+        };
+        let words = format!("Called too often; try again in {seconds} s");
+        let error = RpcRefusal {
+            cause: RefusalCause::RateLimited,
+            status: StatusCode::TOO_MANY_REQUESTS,
+            id,
+            code: rpc::INTERNAL_ERROR,
+            message: &words,
+            data: Some(Object::from_iter([("retry_after", i64::from(seconds))])),
+            reason: reached.reason(),
+        };
+        Refusal::rpc(&*self.random, error).retry_after(seconds)
     }
 
     /// Puts the server's own session id in the place of the one that this caller was given.

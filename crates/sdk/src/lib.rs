@@ -22,6 +22,7 @@ mod permitted;
 mod policy_feed;
 mod principal;
 mod protected_server;
+mod rate_counts;
 mod read_call;
 mod refusal;
 mod refusal_cause;

@@ -7,6 +7,7 @@ use wire::mcp::Limits;
 use crate::in_force::{ServerFeed, Suspended};
 use crate::opaque_tokens::OpaqueExchange;
 use crate::policy_feed::PolicyFeed;
+use crate::rate_counts::RateCounts;
 use crate::resource_metadata::AskedAddress;
 use crate::resource_path::ResourcePath;
 use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, Refusal, RefusalCause};
@@ -23,6 +24,8 @@ pub struct ProtectedServer {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) body_limits: Limits,
     pub(crate) opaque: Option<OpaqueExchange>,
+    /// Beside the feed: a policy that changes takes nothing back of what was counted.
+    pub(crate) rate_counts: RateCounts,
 }
 
 /// What a [`ProtectedServer`] is made of.
@@ -56,6 +59,7 @@ impl ProtectedServer {
                 ..Limits::default()
             },
             opaque: None,
+            rate_counts: RateCounts::new(),
         }
     }
 

@@ -33,6 +33,7 @@ pub enum RefusalCause {
     ForeignOrigin,
     NotFound,
     TooManyRequests,
+    RateLimited,
     TemporarilyUnavailable,
     Unrecorded,
     BadGateway,
@@ -71,6 +72,7 @@ impl RefusalCause {
         Self::ForeignOrigin,
         Self::NotFound,
         Self::TooManyRequests,
+        Self::RateLimited,
         Self::TemporarilyUnavailable,
         Self::Unrecorded,
         Self::BadGateway,
@@ -108,7 +110,8 @@ impl RefusalCause {
             | Self::UnknownHost
             | Self::ForeignOrigin
             | Self::NotFound
-            | Self::TooManyRequests => RefusalKind::Rejected,
+            | Self::TooManyRequests
+            | Self::RateLimited => RefusalKind::Rejected,
             Self::TemporarilyUnavailable | Self::Unrecorded => RefusalKind::Unavailable,
             Self::BadGateway
             | Self::GatewayTimeout
@@ -147,6 +150,7 @@ impl RefusalCause {
             Self::ForeignOrigin => "foreign_origin",
             Self::NotFound => "not_found",
             Self::TooManyRequests => "too_many_requests",
+            Self::RateLimited => "rate_limited",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::Unrecorded => "unrecorded",
             Self::BadGateway => "bad_gateway",

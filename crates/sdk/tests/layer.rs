@@ -98,6 +98,10 @@ impl Rig {
     }
 
     fn published() -> Self {
+        Self::published_with(|_| {})
+    }
+
+    fn published_with(change: impl FnOnce(&mut Policy)) -> Self {
         let rig = Self::new();
         let point = rig.key.public_key().as_ref();
         let needs = |scope: &str| Entry {
@@ -105,7 +109,7 @@ impl Rig {
             title: "a tool".into(),
             ..Entry::default()
         };
-        let server = ServerSnapshot {
+        let mut server = ServerSnapshot {
             slug: "notes".into(),
             name: String::new(),
             issuer: "https://as.example/servers/notes".into(),
@@ -149,6 +153,7 @@ impl Rig {
             session_mac_key: Secret::new(vec![3; 32]),
             argument_digest_key: Secret::new(vec![8; 32]),
         };
+        change(&mut server.policy);
         rig.publisher.publish(Arc::new(FeedSnapshot {
             change: 1,
             servers: HashMap::from([("notes".to_owned(), Arc::new(server))]),
@@ -305,6 +310,27 @@ async fn what_is_not_permitted_never_reaches_the_server() {
     let (response, _) = rig.send(elsewhere).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert!(rig.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_calls_too_often_is_429_and_does_not_reach_the_server() {
+    let rig = Rig::published_with(|policy| {
+        let limits = json!([{"id": "lim_1", "per": "person", "rate": "2 per 1m"}]);
+        policy.rate_limits = serde_json::from_value(limits).unwrap();
+    });
+    for _ in 0..2 {
+        assert_eq!(rig.call("read").await.0.status(), StatusCode::OK);
+    }
+    let (response, body) = rig.call("read").await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()["retry-after"], "30");
+    assert!(
+        body.contains("Called too often; try again in 30 s"),
+        "{body}"
+    );
+    assert_eq!(rig.seen.lock().unwrap().len(), 2);
+    rig.clock.advance(Duration::from_secs(30));
+    assert_eq!(rig.call("read").await.0.status(), StatusCode::OK);
 }
 
 #[tokio::test]

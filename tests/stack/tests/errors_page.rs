@@ -107,6 +107,7 @@ const SOURCES_OF_TEXT: &[(&str, &str)] = &[
     ("server/src/cookie_weight.rs", "heading:"),
     ("sdk/src/authenticate.rs", "Presented::Unusable("),
     ("sdk/src/asked_host.rs", "HostRefusal::Malformed("),
+    ("sdk/src/authorize.rs", "let words ="),
     ("sdk/src/challenge.rs", "RefusalCause::NoToken,"),
     ("sdk/src/challenge.rs", "let description ="),
     ("authz/src/verify.rs", "=>"),

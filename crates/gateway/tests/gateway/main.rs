@@ -18,6 +18,7 @@ mod lists;
 mod near_misses;
 mod odd_upstreams;
 mod parsers;
+mod rate_limits;
 mod records;
 mod refusals;
 mod service_tokens;

@@ -1,0 +1,206 @@
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use authz::{CallCount, LimitPer, RateLimit};
+use base::Timestamp;
+
+use crate::{Principal, RefusalCause};
+
+/// How many counts are kept for one MCP server; one takes about forty bytes.
+const COUNTS_MAX: usize = 256 * 1024;
+
+const SHARDS: usize = 64;
+
+/// A shard with fewer counts is not looked through for those that are nothing any more.
+const CLEAN_FROM: usize = 64;
+
+/// How often everybody called under the rate limits of one MCP server. In memory alone: each node counts by itself, and a
+/// restart begins anew.
+///
+/// It does not grow without end. Counts of which nothing is left are forgotten, which frees nobody. While a shard is full of
+/// others, whoever has no count yet shares one with all who have none: a flood of new callers slows itself, and takes no
+/// count away from anybody.
+#[derive(Debug)]
+pub(crate) struct RateCounts {
+    hashers: [RandomState; 2],
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+/// A hash of a limit and of who is counted under it, 128 bits that nobody can foresee: ids are of any length.
+type Key = [u64; 2];
+
+#[derive(Debug)]
+struct Shard {
+    counts: HashMap<Key, CallCount>,
+    counts_max: usize,
+    clean_at: usize,
+    /// Before this is nothing, no count of a full shard is.
+    earliest: CallCount,
+}
+
+/// A limit that was reached.
+#[derive(Debug)]
+pub(crate) struct TooOften<'a> {
+    limit: &'a RateLimit,
+    wait: Duration,
+}
+
+#[derive(Hash)]
+enum Who<'a> {
+    Person(&'a str),
+    Client(&'a str),
+    PersonAndClient(&'a str, &'a str),
+    Everybody,
+    WhoeverHasNone,
+}
+
+impl<'a> Who<'a> {
+    fn of(principal: &'a Principal, per: LimitPer) -> Self {
+        match per {
+            LimitPer::Person => Self::Person(&principal.subject),
+            LimitPer::Client => Self::Client(&principal.client),
+            LimitPer::PersonAndClient => {
+                Self::PersonAndClient(&principal.subject, &principal.client)
+            }
+            LimitPer::Everybody => Self::Everybody,
+        }
+    }
+}
+
+impl RateCounts {
+    pub(crate) fn new() -> Self {
+        Self {
+            hashers: [RandomState::new(), RandomState::new()],
+            shards: std::array::from_fn(|_| {
+                Mutex::new(Shard {
+                    counts: HashMap::new(),
+                    counts_max: COUNTS_MAX / SHARDS,
+                    clean_at: CLEAN_FROM,
+                    earliest: CallCount::default(),
+                })
+            }),
+        }
+    }
+
+    /// Counts one call of `principal` under each of `limits`, or under none of them.
+    ///
+    /// # Errors
+    /// The limit that it has to wait for longest.
+    pub(crate) fn take<'a>(
+        &self,
+        limits: impl Iterator<Item = &'a RateLimit> + Clone,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<(), TooOften<'a>> {
+        // Whoever calls too often only looks, so that they take no room from others meanwhile.
+        let waits = limits.clone().filter_map(|limit| {
+            let (shard, key) = self.place(limit, principal, now);
+            let count = shard.counts.get(&key).copied().unwrap_or_default();
+            let wait = count.take(limit, now).err()?;
+            Some(TooOften { limit, wait })
+        });
+        if let Some(longest) = waits.max_by_key(|reached| reached.wait) {
+            return Err(longest);
+        }
+        let mut taken = Vec::new();
+        for limit in limits {
+            let (mut shard, key) = self.place(limit, principal, now);
+            let count = shard.counts.entry(key).or_default();
+            match count.take(limit, now) {
+                Ok(next) => *count = next,
+                Err(wait) => {
+                    // Another call was faster.
+                    drop(shard);
+                    for (limit, key) in taken {
+                        self.give_back(limit, key);
+                    }
+                    return Err(TooOften { limit, wait });
+                }
+            }
+            taken.push((limit, key));
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, limit: &RateLimit, key: Key) {
+        if let Some(count) = self.shard(key).counts.get_mut(&key) {
+            *count = count.give_back(limit);
+        }
+    }
+
+    /// Where calls of `principal` are counted under `limit`.
+    fn place(
+        &self,
+        limit: &RateLimit,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> (MutexGuard<'_, Shard>, Key) {
+        let own = self.key(limit, &Who::of(principal, limit.per));
+        let mut shard = self.shard(own);
+        let key = match shard.has_room_for(own, now) {
+            true => own,
+            // In the same shard.
+            false => [
+                own[0] % SHARDS as u64,
+                self.key(limit, &Who::WhoeverHasNone)[1],
+            ],
+        };
+        (shard, key)
+    }
+
+    fn key(&self, limit: &RateLimit, who: &Who<'_>) -> Key {
+        let hash = |hasher: &RandomState| hasher.hash_one((&limit.id, who));
+        [hash(&self.hashers[0]), hash(&self.hashers[1])]
+    }
+
+    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
+        let shard = &self.shards[key[0] as usize % SHARDS];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shard {
+    /// Whether a count for `key` is here or can be.
+    fn has_room_for(&mut self, key: Key, now: Timestamp) -> bool {
+        if self.counts.contains_key(&key) {
+            return true;
+        }
+        if self.counts.len() >= self.clean_at && self.earliest.is_nothing(now) {
+            self.clean(now);
+        }
+        self.counts.len() < self.counts_max
+    }
+
+    fn clean(&mut self, now: Timestamp) {
+        self.counts.retain(|_, count| !count.is_nothing(now));
+        self.clean_at = (self.counts.len() * 2).clamp(CLEAN_FROM, self.counts_max);
+        self.counts.shrink_to(self.clean_at);
+        let is_full = self.counts.len() >= self.counts_max;
+        // Until then, looking again would find nothing.
+        let earliest = self.counts.values().min().filter(|_| is_full);
+        self.earliest = earliest.copied().unwrap_or_default();
+    }
+}
+
+impl TooOften<'_> {
+    /// After how many seconds there is room, rounded up.
+    pub(crate) fn retry_after(&self) -> u32 {
+        let seconds = self.wait.as_millis().div_ceil(1000).max(1);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+
+    /// For the log, which names the limit.
+    pub(crate) fn reason(&self) -> String {
+        let limit = self.limit;
+        format!(
+            "{} ({}: {limit})",
+            RefusalCause::RateLimited.as_str(),
+            limit.id
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
