@@ -16,7 +16,7 @@ use crate::keys::Schedule;
 use crate::mail::MailCommand;
 use crate::moving::MoveArguments;
 use crate::people::PeopleCommand;
-use crate::policy::{GroupsCommand, PolicyCommand, RolesCommand, RulesCommand};
+use crate::policy::{GroupsCommand, LimitsCommand, PolicyCommand, RolesCommand, RulesCommand};
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
@@ -118,6 +118,11 @@ pub enum Command {
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// How often somebody may call: each person, each client, or all together
+    Limits {
+        #[command(subcommand)]
+        command: LimitsCommand,
     },
     /// Write MCP servers, scopes, clients and people as one readable TOML file, without any secret
     Export {

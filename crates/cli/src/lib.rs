@@ -311,6 +311,12 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             maintenance.close().await;
             ended?;
         }
+        Command::Limits { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.limits(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
         Command::Rules { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.rules(command, &out).await;

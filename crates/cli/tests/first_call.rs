@@ -263,5 +263,24 @@ async fn a_role_and_a_rule_bind_whoever_is_signed_in_without_another_sign_in() {
     let removed = home.run(&["rules", "remove", "todo", rule]).await;
     assert_eq!(removed.code, 0, "{}", removed.stderr);
     felt(&home, &add, 0).await;
+
+    let list = ["call", "list_todos"];
+    let limit = ["limits", "add", "todo", "2/1h", "--tool", "list_todos"];
+    let limit = home.run(&limit).await;
+    assert_eq!(limit.code, 0, "{}", limit.stderr);
+    let refused = felt(&home, &list, 1).await;
+    assert!(refused.stderr.contains("429"), "{}", refused.stderr);
+    assert_eq!(home.run(&add).await.code, 0, "another tool");
+    let limit = limit.stdout.split_whitespace().next().unwrap();
+    let wider = home.run(&["limits", "set", "todo", limit, "3600/1s"]).await;
+    assert_eq!(wider.code, 0, "{}", wider.stderr);
+    felt(&home, &list, 0).await;
+    let listed = home.run(&["limits", "list", "todo", "--json"]).await.stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["rate"], "3600 per 1s");
+    let removed = home.run(&["limits", "remove", "todo", limit]).await;
+    assert_eq!(removed.code, 0, "{}", removed.stderr);
+    let unknown = home.run(&["limits", "remove", "todo", limit]).await;
+    assert_eq!(unknown.code, 2, "{}", unknown.stderr);
     stack.shutdown().await;
 }

@@ -44,7 +44,7 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every cause there is.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::NoToken,
         Self::MalformedToken,
         Self::BadSignature,

@@ -17,7 +17,7 @@ pub struct ActivityReport {
 pub const CALLS_MAX: usize = 512;
 
 /// Why a call ended as it did, in one word: all that a gateway says. An authority takes no other word from one.
-pub const CAUSES: [&str; 37] = [
+pub const CAUSES: [&str; 38] = [
     "permitted",
     "observed",
     "metadata",
@@ -49,6 +49,7 @@ pub const CAUSES: [&str; 37] = [
     "foreign_origin",
     "not_found",
     "too_many_requests",
+    "rate_limited",
     "temporarily_unavailable",
     "unrecorded",
     "bad_gateway",

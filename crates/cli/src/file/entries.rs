@@ -26,6 +26,9 @@ pub(super) struct Policy {
     /// Of people, groups and clients.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) rules: Vec<authz::SubjectRule>,
+    /// How often somebody may call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) rate_limits: Vec<authz::RateLimit>,
 }
 
 /// One scope, with the words of the consent page.
@@ -91,6 +94,7 @@ impl Policy {
             default_role: policy.default_role.clone(),
             roles: policy.roles.clone(),
             rules: policy.subject_rules.clone(),
+            rate_limits: policy.rate_limits.clone(),
         }
     }
 }

@@ -181,6 +181,7 @@ fn policy(mut section: Section<'_, '_>, problems: &mut Problems<'_>) -> Policy {
         default_role: section.text("default_role", problems),
         roles: section.stored("roles", problems),
         rules: section.stored("rules", problems),
+        rate_limits: section.stored("rate_limits", problems),
     };
     section.finish(problems);
     policy

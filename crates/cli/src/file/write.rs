@@ -142,6 +142,7 @@ pinned = true
 default_role = "rol_1"
 roles = [{ id = "rol_1", name = "reader", scopes = { only = "todo:read" } }, { id = "rol_2", name = "all", scopes = "all" }]
 rules = [{ id = "rul_1", effect = "deny", who = { group = "grp_1" }, client = "unverified", what = { tools = ["list todos"] } }]
+rate_limits = [{ id = "lim_1", per = "person", what = { tools = ["list todos"] }, rate = "60 per 1m", burst = 5 }]
 
 [people."ann@example.com"]
 name = "Ann"

@@ -1,9 +1,11 @@
-//! `portcullis roles`, `groups`, `rules` and `policy`: who may have what at an MCP server, and who could before.
+//! `portcullis roles`, `groups`, `rules`, `limits` and `policy`: who may have what at an MCP server, how often, and who could
+//! before.
 
 mod command;
 mod difference;
 mod groups;
 mod history;
+mod limits;
 mod preview;
 mod reach;
 mod replay;
@@ -19,6 +21,7 @@ use domain::{Group, McpServer, RoleHolder};
 
 pub use self::command::PolicyCommand;
 pub use self::groups::GroupsCommand;
+pub use self::limits::LimitsCommand;
 pub(crate) use self::reach::Reached;
 pub use self::roles::RolesCommand;
 pub use self::rules::RulesCommand;

@@ -168,6 +168,15 @@ async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
             "default_scopes = \"todo:read\"\ndefault_role = \"rol_1\"\nroles = [{ id = \"rol_1\", name = \"all\", scopes = \"all\" }]",
         ),
         (
+            "default_scopes = \"todo:read\"",
+            (
+                "default_scopes = \"todo:read\"\nrate_limits = [{ id = \"lim_1\", per = \"person\", rate = \"60\" }]",
+                "servers.todo.policy.rate_limits",
+                "such as 60 per 1m",
+            ),
+            "default_scopes = \"todo:read\"\nrate_limits = [{ id = \"lim_1\", per = \"person\", rate = \"60 per 1m\" }]",
+        ),
+        (
             "needs = [\"todo:write\"]",
             (
                 "needs = [\"todo:erase\"]",

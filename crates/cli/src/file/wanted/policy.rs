@@ -53,6 +53,7 @@ pub(super) fn read(
         roles: said.policy.roles.clone(),
         default_role: said.policy.default_role.clone(),
         subject_rules: said.policy.rules.clone(),
+        rate_limits: said.policy.rate_limits.clone(),
         ..authz::Policy::default()
     };
     for mistake in authz::check(&wanted, |tool| input_schemas?.get(tool)) {
