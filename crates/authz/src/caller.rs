@@ -1,7 +1,7 @@
 use wire::oauth::ScopeSet;
 
 /// Who calls, through which client, with what: all of it from a verified token.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Caller {
     /// The `sub`.
     pub subject: String,

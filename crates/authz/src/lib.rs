@@ -40,6 +40,7 @@ mod subject_rule;
 mod uri_template;
 mod verify;
 mod verifying_keys;
+mod view;
 mod visible;
 
 pub use argument_digest::ArgumentDigests;
@@ -82,4 +83,5 @@ pub use step_up::challenge_scopes;
 pub use subject_rule::{RuleClient, RuleEffect, RuleWhat, RuleWho, SubjectRule};
 pub use verify::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
 pub use verifying_keys::{CLIENT_KEYS_MAX, VerifyingKeys};
+pub use view::View;
 pub use visible::{ListStepUp, Viewer, visible};

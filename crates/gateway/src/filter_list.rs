@@ -9,21 +9,29 @@ use http_body_util::{BodyExt as _, Limited};
 use sdk::{Era, InForce, Permitted, VerifiedCaller};
 use wire::mcp::json::{Json, Limits, Object};
 use wire::mcp::message::{Outcome, RequestId};
-use wire::mcp::{Message, SseParser, is_twin, method, read_server_message, rpc};
+use wire::mcp::{
+    ListChange, ListChanges, Message, SseParser, is_twin, method, read_server_message, rpc,
+};
 
 use crate::body::{BoxError, UpstreamBody};
 use crate::definitions::Definitions;
+use crate::list_news::Listening;
 use crate::record::{ListCount, Recording};
+use crate::server::Server;
 use crate::upstream_error::UpstreamError;
 
 /// Shows of a list what its caller may call, by the decision and the snapshot that guard the calls.
 pub(crate) struct ListFilter {
     caller: Arc<VerifiedCaller>,
     in_force: Arc<InForce>,
+    /// For a stream that only listens: what it hears is judged by what is in force then.
+    listens_at: Option<Arc<Server>>,
     definitions: Arc<Definitions>,
     era: Era,
     /// The list that was asked for, and by which request. A GET stream may replay the answer to any earlier one.
     asked: Option<(RequestId, ListKind)>,
+    /// What a stream of the modern era that only listens is told by us; nothing once it was promised.
+    promised: Option<ListChanges>,
     limits: Limits,
 }
 
@@ -31,28 +39,42 @@ impl ListFilter {
     /// The filter that the answer to `permitted` needs, if it needs one.
     pub(crate) fn for_answer_to(
         permitted: &Permitted,
-        definitions: &Arc<Definitions>,
+        server: &Arc<Server>,
         list_bytes_max: usize,
     ) -> Option<Self> {
+        let listening = Listening::of(permitted);
         let asked = match permitted.message() {
+            _ if listening.is_some() => None,
             Some(Message::Request(request)) => {
                 Some((request.id.clone(), ListKind::of_method(&request.method)?))
             }
-            Some(_) => return None,
-            None if permitted.method() == http::Method::GET => None,
-            None => return None,
+            _ => return None,
         };
+        let listens_at = listening.is_some().then(|| Arc::clone(server));
+        let promised = listening
+            .filter(|stream| stream.subscription.is_some())
+            .map(|stream| stream.wanted);
         Some(Self {
             caller: Arc::clone(permitted.caller()),
             in_force: Arc::clone(permitted.in_force()),
-            definitions: Arc::clone(definitions),
+            listens_at,
+            definitions: Arc::clone(&server.definitions),
             era: permitted.era(),
             asked,
+            promised,
             limits: Limits {
                 bytes_max: list_bytes_max,
                 ..Limits::default()
             },
         })
+    }
+
+    /// A stream may listen for hours: whoever may not read a resource any more does not hear of it either.
+    fn look_at_policy(&mut self) {
+        let server = self.listens_at.as_ref();
+        if let Some(in_force) = server.and_then(|server| server.protected.last_in_force()) {
+            self.in_force = in_force;
+        }
     }
 
     /// Filters an answer of one JSON value.
@@ -137,7 +159,7 @@ impl ListFilter {
         Ok(count)
     }
 
-    /// By the snapshot that was in force when the call was judged.
+    /// By the snapshot that was in force when the call was judged, or that is now on a stream that listens.
     fn viewer(&self) -> Viewer<'_> {
         let policy = &self.in_force.server().policy;
         Viewer::new(policy, self.caller.caller(), ListStepUp::Auto)
@@ -231,6 +253,36 @@ impl ListFilter {
         }
     }
 
+    /// Adds to the acknowledgement of a subscription what the gateway tells its caller, whatever the upstream does: that
+    /// another policy lets them see other lists. Only of lists that the server has.
+    fn promise(&mut self, message: &mut Message) -> bool {
+        let Message::Notification(told) = message else {
+            return false;
+        };
+        if told.method != method::NOTIFICATIONS_SUBSCRIPTIONS_ACKNOWLEDGED {
+            return false;
+        }
+        let Some(promised) = self.promised.take() else {
+            return false;
+        };
+        let policy = &self.in_force.server().policy;
+        let has = |change: &ListChange| {
+            let mut lists = change.lists().iter();
+            lists.any(|kind| !policy.entries(*kind).is_empty())
+        };
+        let honored = told.params.as_mut().and_then(|params| {
+            params
+                .get_mut("notifications")
+                .and_then(Json::as_object_mut)
+        });
+        if let Some(honored) = honored {
+            for change in promised.iter().filter(has) {
+                honored.insert(change.listen_member(), true);
+            }
+        }
+        true
+    }
+
     /// Some readers take `Tools` for `tools`.
     fn remove_twins(&self, result: &mut Object, kind: ListKind) {
         let twins: Vec<String> = result
@@ -281,8 +333,14 @@ impl FilteredStream {
         self.inner.close_when_abandoned();
     }
 
+    /// Whether something of our own may be put in: the first message of a subscription is its acknowledgement.
+    pub(crate) fn has_opened(&self) -> bool {
+        self.filter.promised.is_none()
+    }
+
     /// What may be sent on of `piece`.
     fn take_in(&mut self, piece: &[u8]) -> Result<Vec<u8>, BoxError> {
+        self.filter.look_at_policy();
         let mut out = Vec::with_capacity(piece.len());
         let pushed = self.parser.push(piece);
         while let Some(mut event) = self.parser.next_event() {
@@ -300,7 +358,12 @@ impl FilteredStream {
     }
 
     fn filter_data(&mut self, data: &str) -> Filtered {
-        let message = read_server_message(data.as_bytes(), &self.filter.limits);
+        let mut message = read_server_message(data.as_bytes(), &self.filter.limits);
+        if let Ok(message) = &mut message
+            && self.filter.promise(message)
+        {
+            return Filtered::Changed(text(message));
+        }
         if let Ok(message) = &message {
             self.filter.listens(message);
             if self.filter.hides(message) {
@@ -326,10 +389,7 @@ impl FilteredStream {
                     // The answer is there; a stream that stays open is no reason to keep its record.
                     self.recording = None;
                 }
-                Filtered::Changed(
-                    String::from_utf8(message.to_bytes())
-                        .expect("JSON is written from strings and ASCII"),
-                )
+                Filtered::Changed(text(&message))
             }
             Err(words) => {
                 tracing::warn!(
@@ -346,15 +406,16 @@ impl FilteredStream {
                             "The MCP server behind this gateway sent a list that cannot be read",
                             None,
                         );
-                        Filtered::Changed(
-                            String::from_utf8(error.to_bytes())
-                                .expect("JSON is written from strings and ASCII"),
-                        )
+                        Filtered::Changed(text(&error))
                     }
                 }
             }
         }
     }
+}
+
+fn text(message: &Message) -> String {
+    String::from_utf8(message.to_bytes()).expect("JSON is written from strings and ASCII")
 }
 
 enum Filtered {

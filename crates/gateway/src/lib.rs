@@ -13,6 +13,7 @@ mod gateway;
 mod http_line;
 mod identity;
 mod judged;
+mod list_news;
 pub mod metric;
 mod record;
 mod recorder;

@@ -11,6 +11,7 @@ use crate::answer::{Vetted, headers_for_caller, mark_json, mark_stream};
 use crate::body::{BoxBody, full};
 use crate::crowd::Place;
 use crate::filter_list::{FilteredStream, ListFilter};
+use crate::list_news::ListWatch;
 use crate::record::Recording;
 use crate::server::Server;
 use crate::stack::Inner;
@@ -32,8 +33,7 @@ impl Inner {
         place: Place,
         mut recording: Recording,
     ) -> Result<Response<BoxBody>, (UpstreamError, Recording)> {
-        let filter =
-            ListFilter::for_answer_to(permitted, &server.definitions, self.limits.list_bytes_max);
+        let filter = ListFilter::for_answer_to(permitted, server, self.limits.list_bytes_max);
         let (upstream, is_stream) = match vetted {
             Vetted::Json(upstream) => (upstream, false),
             Vetted::Stream(upstream) => (upstream, true),
@@ -121,6 +121,7 @@ impl Inner {
             retirement,
             closing: self.closing.subscribe(),
             request: CorrelationId::of_request(),
+            lists: ListWatch::new(permitted),
             _place: place,
         }
     }

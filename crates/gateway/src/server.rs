@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::definitions::{Changes, Definitions};
 use crate::feeds::Feeds;
+use crate::list_news::Views;
 use crate::metric::ServerMetric;
 use crate::settings::{Limits, ServerSettings, SettingsError};
 use crate::upstream::Forwarder;
@@ -25,6 +26,7 @@ pub(crate) struct Server {
     pub(crate) protected: ProtectedServer,
     pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) definitions: Arc<Definitions>,
+    pub(crate) views: Views,
     retired: watch::Sender<bool>,
 }
 
@@ -116,6 +118,7 @@ impl ServerMaker {
             protected,
             forwarder: Arc::new(forwarder),
             definitions: Arc::new(self.changes.definitions(&settings.slug)),
+            views: Views::default(),
             retired: watch::Sender::new(false),
             settings,
         })

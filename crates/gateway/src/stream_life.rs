@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::body::{BoxError, UpstreamBody};
 use crate::crowd::Place;
 use crate::filter_list::FilteredStream;
+use crate::list_news::{ListNews, ListWatch};
 use crate::server::Server;
 
 /// How often a stream looks at the clock.
@@ -30,6 +31,8 @@ pub(crate) struct Life {
     pub(crate) closing: watch::Receiver<bool>,
     /// The request's, whose id belongs on what is logged of its answer.
     pub(crate) request: Option<CorrelationId>,
+    /// For a stream on which its caller is told of other lists.
+    pub(crate) lists: Option<ListWatch>,
     /// Held until the answer has ended.
     pub(crate) _place: Place,
 }
@@ -43,7 +46,11 @@ impl Life {
             if self.server.protected.now() >= self.ends_at {
                 return;
             }
-            let why = match self.server.protected.last_in_force() {
+            let in_force = self.server.protected.last_in_force();
+            if let (Some(lists), Some(in_force)) = (&mut self.lists, &in_force) {
+                lists.look(&self.server.views, in_force, &self.caller);
+            }
+            let why = match in_force {
                 Some(in_force) if in_force.revoked(&self.caller) => Some("its token was revoked"),
                 Some(in_force) => {
                     let server = in_force.server();
@@ -114,6 +121,7 @@ pub(crate) struct LivingBody {
     last: Instant,
     /// Whether that ended an event.
     between_events: bool,
+    news: Option<ListNews>,
 }
 
 enum State {
@@ -127,6 +135,7 @@ impl LivingBody {
     pub(crate) fn new(inner: Inner, life: Life, kind: Kind) -> Self {
         Self {
             inner,
+            news: life.lists.as_ref().map(ListWatch::news),
             state: State::Unwatched(Some(Box::new(life))),
             pieces: 0,
             kind,
@@ -158,6 +167,21 @@ impl LivingBody {
                 .iter()
                 .any(|end| data.ends_with(end));
         }
+    }
+
+    /// What its caller is to be told, between two events of the upstream.
+    fn news(&mut self) -> Option<Frame<Bytes>> {
+        let may_be_told = match &self.inner {
+            Inner::Plain(_) => false,
+            Inner::Filtered(stream) => stream.has_opened(),
+        };
+        let news = self
+            .news
+            .as_ref()
+            .filter(|_| may_be_told && self.between_events)?;
+        let events = news.take()?;
+        self.last = Instant::now();
+        Some(Frame::data(events))
     }
 
     /// Puts a comment into a stream that has been silent for long. The look at the clock wakes us often enough.
@@ -201,6 +225,9 @@ impl Body for LivingBody {
         if is_watched && this.poll_over(context) {
             return this.cut();
         }
+        if let Some(news) = this.news() {
+            return Poll::Ready(Some(Ok(news)));
+        }
         this.pieces = this.pieces.saturating_add(1);
         loop {
             let next = match &mut this.inner {
@@ -211,7 +238,12 @@ impl Body for LivingBody {
                 // Trailers are headers by another door.
                 Poll::Ready(Some(Ok(frame))) if !frame.is_data() => {}
                 Poll::Pending if !is_watched && this.poll_over(context) => return this.cut(),
-                Poll::Pending => return this.keep_alive(),
+                Poll::Pending => {
+                    return match this.news() {
+                        Some(news) => Poll::Ready(Some(Ok(news))),
+                        None => this.keep_alive(),
+                    };
+                }
                 Poll::Ready(Some(Ok(frame))) => {
                     this.sent(&frame);
                     return Poll::Ready(Some(Ok(frame)));

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use authz::{
-    ArgumentDigests, EntryState, FeedSnapshot, ListKind, QuarantineFrom, ServerSnapshot,
-    VerifyingKeys,
+    ArgumentDigests, EntryState, FeedSnapshot, ListKind, ListStepUp, QuarantineFrom,
+    ServerSnapshot, VerifyingKeys, View,
 };
 use base::Timestamp;
 
@@ -40,6 +40,12 @@ impl InForce {
     /// Makes digests of arguments for the records of calls, when the authority gave a key for them.
     pub fn argument_digests(&self) -> Option<&ArgumentDigests> {
         self.digests.as_ref()
+    }
+
+    /// What `caller` sees of the lists. When a later one differs, clients are to be told (`notifications/tools/list_changed` and
+    /// its neighbours).
+    pub fn view(&self, caller: &VerifiedCaller) -> View {
+        View::of(&self.server.policy, caller.caller(), ListStepUp::Auto)
     }
 
     /// The MCP session id as `principal` is to see it; `None` when the server's own one is no id at all.

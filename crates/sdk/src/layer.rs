@@ -25,7 +25,8 @@ type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 /// Protects a tower service that is an MCP server: everything that reaches it was authenticated and judged.
 ///
 /// What the service answers goes out as it is, but for the session id. It has the [`VerifiedCaller`](crate::VerifiedCaller)
-/// of each call and is itself to list only what that caller may call, and to end a listening stream when the token ends.
+/// of each call and is itself to list only what that caller may call, to say on a listening stream that a list changed when the
+/// [`view`](crate::InForce::view) of its caller is another one, and to end it when the token ends.
 /// The gateway does both for a server that knows nothing of callers.
 #[derive(Debug, Clone)]
 pub struct ProtectLayer {

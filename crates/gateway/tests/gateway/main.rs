@@ -14,6 +14,7 @@ mod hostile_upstreams;
 mod hosts;
 mod identity;
 mod keys;
+mod list_news;
 mod lists;
 mod near_misses;
 mod odd_upstreams;

@@ -134,8 +134,10 @@ async fn a_rule_that_denies_everything_closes_the_streams_of_those_it_concerns()
         });
     };
     deny(json!({"tools": ["echo"]}), 2);
+    let told = next(&mut alice).await.expect("only one tool is denied");
+    assert!(told.contains("notifications/tools/list_changed"), "{told}");
     let quiet = tokio::time::timeout(Duration::from_millis(300), alice.body_mut().frame()).await;
-    assert!(quiet.is_err(), "only one tool is denied");
+    assert!(quiet.is_err(), "she listens still");
     deny(json!("all"), 3);
     assert_eq!(next(&mut alice).await, None);
     let quiet = tokio::time::timeout(Duration::from_millis(300), bob.body_mut().frame()).await;

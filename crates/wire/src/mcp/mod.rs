@@ -6,6 +6,7 @@ pub mod definition;
 pub mod era;
 pub mod headers;
 pub mod json;
+mod list_change;
 pub mod message;
 pub mod method;
 pub mod param_header;
@@ -17,6 +18,7 @@ pub mod version;
 pub use era::{Era, EraRefusal, classify};
 pub use headers::{HeaderRefusal, check_headers_against_body};
 pub use json::{Json, JsonError, Limits, Number, Object, parse_strict};
+pub use list_change::{ListChange, ListChanges};
 pub use message::{
     Message, MessageError, Notification, Outcome, Request, RequestId, Response, read_message,
     read_server_message,
