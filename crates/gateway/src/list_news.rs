@@ -7,7 +7,7 @@ use authz::{Caller, View};
 use bytes::Bytes;
 use sdk::{Era, InForce, Permitted, VerifiedCaller};
 use wire::mcp::message::RequestId;
-use wire::mcp::{ListChanges, Message, SseEvent, method};
+use wire::mcp::{ListChange, ListChanges, Message, SseEvent, method};
 
 /// A stream is told once in this time at most: of a burst of changes, what came of it.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ impl Listening {
         match permitted.message() {
             None if permitted.method() == http::Method::GET => Some(Self {
                 subscription: None,
-                wanted: wire::mcp::ListChange::ALL.into_iter().collect(),
+                wanted: ListChange::ALL.into_iter().collect(),
             }),
             Some(Message::Request(request))
                 if permitted.era() == Era::Modern
