@@ -96,12 +96,20 @@ impl CallCount {
     pub fn take(self, limit: &RateLimit, now: Timestamp) -> Result<Self, Duration> {
         let now = nanoseconds(now);
         let full = now.saturating_add(limit.depth_ns());
-        // None is more than full: one that seems so is of a larger limit, or of a clock that was set back since.
         let next = self.0.clamp(now, full).saturating_add(limit.interval_ns());
         match next.checked_sub(full) {
             None | Some(0) => Ok(Self(next)),
             Some(too_much) => Err(Duration::from_nanos(too_much)),
         }
+    }
+
+    /// Full at most: one that seems to be more is of a larger limit, or of a clock that was set back since. To be kept also when
+    /// a call is refused, or it would be full for as long as it was.
+    pub fn at_most_full(self, limit: &RateLimit, now: Timestamp) -> Self {
+        Self(
+            self.0
+                .min(nanoseconds(now).saturating_add(limit.depth_ns())),
+        )
     }
 
     /// Takes back one call that was counted.

@@ -96,8 +96,9 @@ impl RateCounts {
     ) -> Result<(), TooOften<'a>> {
         // Whoever calls too often only looks, so that they take no room from others meanwhile.
         let waits = limits.clone().filter_map(|limit| {
-            let (shard, key) = self.place(limit, principal, now);
-            let count = shard.counts.get(&key).copied().unwrap_or_default();
+            let (mut shard, key) = self.place(limit, principal, now);
+            let count = shard.counts.get_mut(&key)?;
+            *count = count.at_most_full(limit, now);
             let wait = count.take(limit, now).err()?;
             Some(TooOften { limit, wait })
         });

@@ -91,6 +91,8 @@ fn after_a_clock_was_set_back_a_day_there_is_room_again_soon() {
     assert_eq!(through(&limit, &mut count, 3, START), 3);
     let now = START.before(Duration::from_secs(24 * 3600));
     assert_eq!(count.take(&limit, now), Err(Duration::from_secs(10)));
+    let due = now.after(Duration::from_secs(10));
+    count.at_most_full(&limit, now).take(&limit, due).unwrap();
 }
 
 #[test]

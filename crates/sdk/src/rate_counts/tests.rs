@@ -175,3 +175,17 @@ fn counts_of_which_nothing_is_left_take_no_memory() {
     // A thousand are of the last second.
     assert!(kept < SHARDS * CLEAN_FROM + 4_000, "{kept}");
 }
+
+#[test]
+fn whoever_used_up_a_long_time_waits_no_longer_under_a_limit_that_was_made_shorter() {
+    let counts = RateCounts::new();
+    let ann = of("usr_ann", "cli_1");
+    let hour = limit("lim_1", LimitPer::Person, "2 per 1h");
+    assert!(passes(&counts, &hour, &ann) && passes(&counts, &hour, &ann));
+    let second = limit("lim_1", LimitPer::Person, "10 per 1s");
+    let reached = counts.take([&second].into_iter(), &ann, NOW).unwrap_err();
+    assert_eq!(reached.retry_after(), 1);
+    let later = NOW.after(Duration::from_millis(100));
+    counts.take([&second].into_iter(), &ann, later).unwrap();
+    counts.take([&second].into_iter(), &ann, later).unwrap_err();
+}
