@@ -7,7 +7,7 @@ use wire::mcp::{Json, is_twin};
 use crate::{CallerFacts, decimal, uri_template};
 
 /// What must be true of one argument of a tool. What cannot be judged denies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// Where it stands among the arguments: a JSON Pointer (RFC 6901) such as `/list` or `/filter/0/owner`.
@@ -17,7 +17,7 @@ pub struct Condition {
 }
 
 /// What can be asked of an argument. A number is never a string that reads like one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operator {
     /// It is this string, number or truth value. Numbers are compared by value.

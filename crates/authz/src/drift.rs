@@ -31,7 +31,7 @@ pub enum Severity {
 }
 
 /// From which severity on a changed element is quarantined until a person approves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum QuarantineFrom {
     /// Any change at all.

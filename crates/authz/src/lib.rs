@@ -83,5 +83,5 @@ pub use step_up::challenge_scopes;
 pub use subject_rule::{RuleClient, RuleEffect, RuleWhat, RuleWho, SubjectRule};
 pub use verify::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
 pub use verifying_keys::{CLIENT_KEYS_MAX, VerifyingKeys};
-pub use view::View;
+pub use view::{View, ViewBasis};
 pub use visible::{ListStepUp, Viewer, visible};

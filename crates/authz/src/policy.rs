@@ -48,7 +48,7 @@ pub struct Policy {
 }
 
 /// Whether decisions are enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Denied is denied.
@@ -59,7 +59,7 @@ pub enum Mode {
 }
 
 /// One scope of an MCP server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeDeclaration {
     /// Immutable; a rename of `name` keeps it.
@@ -76,7 +76,7 @@ pub struct ScopeDeclaration {
 }
 
 /// How much harm a scope can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the name says it")]
 pub enum Risk {
@@ -116,7 +116,7 @@ pub struct Entry {
 }
 
 /// Whether an entry is as somebody accepted it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryState {
     /// It is; its requirement decides.
@@ -134,7 +134,7 @@ impl EntryState {
 }
 
 /// What a caller needs for an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Requirement {
     /// A valid token suffices.

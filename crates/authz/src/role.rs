@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use wire::oauth::ScopeSet;
 
 /// What some people may have at one MCP server. Who has it is kept beside the policy and stands in their tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// Immutable, `rol_…`.
@@ -17,7 +17,7 @@ pub struct Role {
 }
 
 /// The scopes that a role permits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoleScopes {
     /// Every scope that the server declares, later ones included.

@@ -7,7 +7,7 @@ use wire::oauth::ScopeSet;
 use crate::CallerFacts;
 
 /// What somebody may or may not have through some client, whatever their roles say. A `deny` wins over everything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectRule {
     /// Immutable, `rul_…`; decisions name it.
@@ -27,7 +27,7 @@ pub struct SubjectRule {
 }
 
 /// Whether a rule gives or takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleEffect {
     /// They may have scopes that their roles do not permit. A tool still asks for its scopes.
@@ -37,7 +37,7 @@ pub enum RuleEffect {
 }
 
 /// Of whom a rule speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleWho {
     /// Everybody, machines that act for themselves included.
@@ -51,7 +51,7 @@ pub enum RuleWho {
 }
 
 /// Of which client a rule speaks: only what is proven counts, never a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleClient {
     /// Every client.
@@ -67,7 +67,7 @@ pub enum RuleClient {
 }
 
 /// Of what a rule speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleWhat {
     /// Everything, public tools included.

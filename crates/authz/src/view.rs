@@ -2,13 +2,14 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use wire::mcp::{ListChange, ListChanges};
 
-use crate::{Caller, ListKind, ListStepUp, Policy, Viewer};
+use crate::{Caller, Entry, ListKind, ListStepUp, Policy, QuarantineFrom, Viewer};
 
 /// What one caller sees of a server's lists, short enough to be kept: whether it is another view than before, and of which
 /// lists, is all that can be asked of it.
 ///
-/// It is of what the policy knows. In observe mode everything is seen, also what the policy does not know, so that going
-/// there and back always makes another view.
+/// It is of what the policy knows, and of how that was defined when it was accepted: an element that became another one is
+/// hidden, and comes back when somebody accepts it. In observe mode everything is seen, also what the policy does not know, so
+/// that going there and back makes another view of each list that has something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View([u64; ListChange::ALL.len()]);
 
@@ -18,10 +19,11 @@ impl View {
         let viewer = Viewer::new(policy, caller, list_step_up);
         Self(ListChange::ALL.map(|change| {
             let mut hasher = DefaultHasher::new();
-            policy.enforced().hash(&mut hasher);
-            if policy.enforced() {
-                for kind in change.lists() {
-                    hash_seen(&viewer, policy, *kind, &mut hasher);
+            for kind in change.lists() {
+                match policy.enforced() {
+                    true => hash_seen(&viewer, policy, *kind, &mut hasher),
+                    false if policy.entries(*kind).is_empty() => {}
+                    false => kind.hash(&mut hasher),
                 }
             }
             hasher.finish()
@@ -36,18 +38,91 @@ impl View {
             .map(|(change, _)| change)
             .collect()
     }
+
+    /// What somebody knows who saw this, and was told since that these lists are as in `now`.
+    #[must_use]
+    pub fn after(mut self, told: ListChanges, now: &Self) -> Self {
+        for change in told.iter() {
+            self.0[change as usize] = now.0[change as usize];
+        }
+        self
+    }
+
+    /// What both have in common. A list in which they differ becomes one that nobody sees, so that it is another one than any.
+    #[must_use]
+    pub fn common(mut self, other: &Self) -> Self {
+        for change in self.changed_since(other).iter() {
+            self.0[change as usize] = NOBODY;
+        }
+        self
+    }
 }
+
+/// No hash of a list, but once in 2⁶⁴ times.
+const NOBODY: u64 = 0;
 
 fn hash_seen(viewer: &Viewer<'_>, policy: &Policy, kind: ListKind, hasher: &mut DefaultHasher) {
     let names = policy.entries(kind).keys();
     let seen: Vec<bool> = names.map(|name| viewer.sees(kind, name)).collect();
+    if !seen.contains(&true) {
+        return;
+    }
     // A resource that has no entry is seen when all templates that it matches are: where one is seen, one that is not says
     // something too.
-    let hidden_too = kind == ListKind::ResourceTemplates && seen.contains(&true);
-    for (name, is_seen) in policy.entries(kind).keys().zip(seen) {
+    let hidden_too = kind == ListKind::ResourceTemplates;
+    for ((name, entry), is_seen) in policy.entries(kind).iter().zip(seen) {
         if is_seen || hidden_too {
-            (kind, name, is_seen).hash(hasher);
+            let fingerprint = entry.fingerprint.as_ref().filter(|_| is_seen);
+            (kind, name, fingerprint).hash(hasher);
+            is_seen.hash(hasher);
         }
+    }
+    // Then what is not as it was accepted is shown all the same.
+    (policy.quarantine_from == QuarantineFrom::Never).hash(hasher);
+}
+
+/// All of a policy that views depend on: while it is the same, so is what everybody sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViewBasis(u64);
+
+impl ViewBasis {
+    /// Of `policy`.
+    pub fn of(policy: &Policy) -> Self {
+        // Each member by its name: of what is added later somebody has to say whether it shows or hides something.
+        let Policy {
+            mode,
+            scopes,
+            default_scopes: _,
+            tools: _,
+            resources: _,
+            resource_templates: _,
+            prompts: _,
+            roles,
+            default_role,
+            subject_rules,
+            quarantine_from,
+            rate_limits: _,
+        } = policy;
+        let mut hasher = DefaultHasher::new();
+        (mode, scopes, roles, default_role).hash(&mut hasher);
+        (subject_rules, quarantine_from).hash(&mut hasher);
+        for kind in ListKind::ALL {
+            let entries = policy.entries(kind);
+            (kind, entries.len()).hash(&mut hasher);
+            for (name, entry) in entries {
+                let Entry {
+                    requirement,
+                    title: _,
+                    description: _,
+                    fingerprint,
+                    pinned: _,
+                    conditions,
+                    state,
+                } = entry;
+                (name, requirement, fingerprint, conditions, state).hash(&mut hasher);
+            }
+        }
+        Self(hasher.finish())
     }
 }
 
@@ -85,7 +160,10 @@ mod tests {
 
     fn changes(caller: &Caller, before: &Policy, after: &Policy) -> Vec<ListChange> {
         let view = |policy| View::of(policy, caller, ListStepUp::Auto);
-        view(after).changed_since(&view(before)).iter().collect()
+        let changes: Vec<_> = view(after).changed_since(&view(before)).iter().collect();
+        let is_same = ViewBasis::of(before) == ViewBasis::of(after);
+        assert!(!is_same || changes.is_empty(), "{after:?}");
+        changes
     }
 
     #[test]
@@ -171,11 +249,96 @@ mod tests {
         let enforced = policy(|_| {});
         let observed = policy(|policy| policy["mode"] = json!("observe"));
         let nobody = caller("");
-        assert_eq!(changes(&nobody, &enforced, &observed), ListChange::ALL);
+        // Of prompts, which this server has none of, there is nothing to tell.
+        let lists = [ListChange::Tools, ListChange::Resources];
+        assert_eq!(changes(&nobody, &enforced, &observed), lists);
+        assert_eq!(changes(&nobody, &observed, &enforced), lists);
         let more = policy(|policy| {
             policy["mode"] = json!("observe");
             policy["tools"]["add"]["requirement"] = json!("denied");
         });
         assert_eq!(changes(&nobody, &observed, &more), []);
+    }
+
+    #[test]
+    fn what_is_seen_is_another_view_when_another_definition_of_it_is_accepted() {
+        let with = |tool: &str, fingerprint: Value| {
+            policy(|policy| policy["tools"][tool]["fingerprint"] = fingerprint)
+        };
+        let reader = caller("todo:read");
+        let tools = [ListChange::Tools];
+        let before = with("list", json!("2:a"));
+        assert_eq!(changes(&reader, &before, &with("list", json!("2:a"))), []);
+        assert_eq!(
+            changes(&reader, &before, &with("list", json!("2:b"))),
+            tools
+        );
+        // Whoever does not see it does not hear of it.
+        let hidden = |text: &str| with("add", json!(text));
+        assert_eq!(changes(&reader, &hidden("2:a"), &hidden("2:b")), []);
+        let writer = caller("todo:write");
+        assert_eq!(changes(&writer, &hidden("2:a"), &hidden("2:b")), tools);
+        // Where changes are only recorded, what became another one is shown all the same.
+        let recorded = policy(|policy| policy["quarantine_from"] = json!("never"));
+        let both = [ListChange::Tools, ListChange::Resources];
+        assert_eq!(changes(&reader, &policy(|_| {}), &recorded), both);
+    }
+
+    #[test]
+    fn what_nobody_sees_in_a_list_is_no_part_of_what_views_depend_on() {
+        let basis = ViewBasis::of(&policy(|_| {}));
+        let unseen: [(&str, Value); 4] = [
+            ("/tools/list/title", json!("Lists")),
+            ("/default_scopes", json!("")),
+            (
+                "/rate_limits",
+                json!([{"id": "lim_1", "per": "person", "rate": "1 per 1m"}]),
+            ),
+            ("/tools/list/pinned", json!(true)),
+        ];
+        let seen: [(&str, Value); 6] = [
+            ("/tools/list/requirement", json!("public")),
+            ("/tools/list/state", json!("quarantined")),
+            ("/tools/list/fingerprint", json!("2:a")),
+            (
+                "/tools/list/conditions",
+                json!([{"argument": "/a", "operator": {"equals": 1}}]),
+            ),
+            ("/scopes/0/implies", json!("todo:write")),
+            ("/mode", json!("observe")),
+        ];
+        let with = |(part, value): (&str, Value)| {
+            let (parent, member) = part.rsplit_once('/').unwrap();
+            ViewBasis::of(&policy(|policy| {
+                policy.pointer_mut(parent).unwrap()[member] = value;
+            }))
+        };
+        for change in unseen {
+            assert_eq!(with(change.clone()), basis, "{change:?}");
+        }
+        for change in seen {
+            assert_ne!(with(change.clone()), basis, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_was_told_is_known_and_what_two_know_otherwise_is_another_view_than_any() {
+        let view = |policy: &Policy| View::of(policy, &caller("todo:read"), ListStepUp::Auto);
+        let before = view(&policy(|_| {}));
+        let now = view(&policy(|policy| {
+            policy["tools"] = json!({});
+            policy["resources"] = json!({});
+        }));
+        let told = [ListChange::Tools].into_iter().collect();
+        let known = before.after(told, &now);
+        let rest = [ListChange::Resources];
+        assert_eq!(now.changed_since(&known).iter().collect::<Vec<_>>(), rest);
+        let common = known.common(&now);
+        for view in [before, now] {
+            let changed = view.changed_since(&common);
+            assert!(changed.contains(ListChange::Resources));
+            assert!(!changed.contains(ListChange::Prompts));
+        }
+        assert!(now.changed_since(&now.common(&now)).is_empty());
     }
 }
