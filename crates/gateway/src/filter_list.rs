@@ -9,9 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use sdk::{Era, InForce, Permitted, VerifiedCaller};
 use wire::mcp::json::{Json, Limits, Object};
 use wire::mcp::message::{Outcome, RequestId};
-use wire::mcp::{
-    ListChange, ListChanges, Message, SseParser, is_twin, method, read_server_message, rpc,
-};
+use wire::mcp::{ListChanges, Message, SseParser, is_twin, method, read_server_message, rpc};
 
 use crate::body::{BoxError, UpstreamBody};
 use crate::definitions::Definitions;
@@ -30,8 +28,10 @@ pub(crate) struct ListFilter {
     era: Era,
     /// The list that was asked for, and by which request. A GET stream may replay the answer to any earlier one.
     asked: Option<(RequestId, ListKind)>,
-    /// What a stream of the modern era that only listens is told by us; nothing once it was promised.
+    /// What a stream that only listens may be told of lists: in the modern era what its acknowledgement says, once that is here.
     promised: Option<ListChanges>,
+    /// What was asked for while it is not here.
+    wanted: Option<ListChanges>,
     limits: Limits,
 }
 
@@ -51,9 +51,10 @@ impl ListFilter {
             _ => return None,
         };
         let listens_at = listening.is_some().then(|| Arc::clone(server));
-        let promised = listening
-            .filter(|stream| stream.subscription.is_some())
-            .map(|stream| stream.wanted);
+        let (wanted, promised) = match listening {
+            Some(stream) if stream.subscription.is_some() => (Some(stream.wanted), None),
+            stream => (None, stream.map(|stream| stream.wanted)),
+        };
         Some(Self {
             caller: Arc::clone(permitted.caller()),
             in_force: Arc::clone(permitted.in_force()),
@@ -62,6 +63,7 @@ impl ListFilter {
             era: permitted.era(),
             asked,
             promised,
+            wanted,
             limits: Limits {
                 bytes_max: list_bytes_max,
                 ..Limits::default()
@@ -254,7 +256,8 @@ impl ListFilter {
     }
 
     /// Adds to the acknowledgement of a subscription what the gateway tells its caller, whatever the upstream does: that
-    /// another policy lets them see other lists. Only of lists that the server has.
+    /// another policy lets them see other lists. Only of lists in which they see something: whether there is more is nothing
+    /// that they are to know.
     fn promise(&mut self, message: &mut Message) -> bool {
         let Message::Notification(told) = message else {
             return false;
@@ -262,24 +265,32 @@ impl ListFilter {
         if told.method != method::NOTIFICATIONS_SUBSCRIPTIONS_ACKNOWLEDGED {
             return false;
         }
-        let Some(promised) = self.promised.take() else {
+        let Some(wanted) = self.wanted.take() else {
             return false;
         };
         let policy = &self.in_force.server().policy;
-        let has = |change: &ListChange| {
-            let mut lists = change.lists().iter();
-            lists.any(|kind| !policy.entries(*kind).is_empty())
+        let viewer = self.viewer();
+        let shows_some = |kind: &ListKind| {
+            let mut names = policy.entries(*kind).keys();
+            names.any(|name| viewer.sees(*kind, name))
         };
-        let honored = told.params.as_mut().and_then(|params| {
-            params
-                .get_mut("notifications")
-                .and_then(Json::as_object_mut)
-        });
+        let ours = wanted
+            .iter()
+            .filter(|change| change.lists().iter().any(shows_some));
+        let params = told.params.get_or_insert_default();
+        if params.get("notifications").is_none() {
+            params.insert("notifications", Object::new());
+        }
+        let honored = params
+            .get_mut("notifications")
+            .and_then(Json::as_object_mut);
         if let Some(honored) = honored {
-            for change in promised.iter().filter(has) {
+            for change in ours {
                 honored.insert(change.listen_member(), true);
             }
         }
+        let promised = ListChanges::asked_for(told.params.as_ref());
+        self.promised = Some(promised.and(wanted));
         true
     }
 
@@ -333,9 +344,9 @@ impl FilteredStream {
         self.inner.close_when_abandoned();
     }
 
-    /// Whether something of our own may be put in: the first message of a subscription is its acknowledgement.
-    pub(crate) fn has_opened(&self) -> bool {
-        self.filter.promised.is_none()
+    /// What of our own may be put in: the first message of a subscription is its acknowledgement, which says of what it tells.
+    pub(crate) fn promised(&self) -> Option<ListChanges> {
+        self.filter.promised
     }
 
     /// What may be sent on of `piece`.

@@ -137,10 +137,11 @@ pub(crate) struct ListNews {
 }
 
 impl ListNews {
-    /// The events that tell it, if there is something. They have no id, so that a stream is resumed behind what its server
-    /// sent last.
-    pub(crate) fn take(&self) -> Option<Bytes> {
+    /// The events that tell it, if there is something of what was `promised`. They have no id, so that a stream is resumed
+    /// behind what its server sent last.
+    pub(crate) fn take(&self, promised: ListChanges) -> Option<Bytes> {
         let changes = ListChanges::from_bits(self.pending.swap(0, Ordering::Relaxed));
+        let changes = changes.and(promised);
         if changes.is_empty() {
             return None;
         }

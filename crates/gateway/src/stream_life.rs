@@ -171,15 +171,12 @@ impl LivingBody {
 
     /// What its caller is to be told, between two events of the upstream.
     fn news(&mut self) -> Option<Frame<Bytes>> {
-        let may_be_told = match &self.inner {
-            Inner::Plain(_) => false,
-            Inner::Filtered(stream) => stream.has_opened(),
+        let promised = match &self.inner {
+            Inner::Plain(_) => return None,
+            Inner::Filtered(stream) => stream.promised()?,
         };
-        let news = self
-            .news
-            .as_ref()
-            .filter(|_| may_be_told && self.between_events)?;
-        let events = news.take()?;
+        let news = self.news.as_ref().filter(|_| self.between_events)?;
+        let events = news.take(promised)?;
         self.last = Instant::now();
         Some(Frame::data(events))
     }

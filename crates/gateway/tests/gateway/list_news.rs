@@ -77,6 +77,29 @@ async fn subscribed(client: &McpClient, notifications: Value) -> Response<Incomi
     stream
 }
 
+/// Of what an acknowledgement says that it will be told.
+fn promised(event: &str) -> Value {
+    let message: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+    let acknowledged = "notifications/subscriptions/acknowledged";
+    assert_eq!(message["method"], acknowledged);
+    message["params"]["notifications"].clone()
+}
+
+/// An upstream that acknowledges each subscription so, and says nothing else.
+async fn acknowledging(acknowledgement: Value) -> Upstream {
+    scripted(move |_, mut stream| {
+        let mut message = acknowledgement.clone();
+        message["jsonrpc"] = json!("2.0");
+        message["method"] = json!("notifications/subscriptions/acknowledged");
+        async move {
+            let event = format!("{}data: {message}\n\n", head("text/event-stream"));
+            stream.write_all(event.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        }
+    })
+    .await
+}
+
 /// What `tools/list_changed` says to `sub-1`.
 fn tools_of_subscription() -> String {
     let told = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"sub-1"}}}"#;
@@ -256,14 +279,6 @@ async fn a_subscription_is_told_what_it_asked_for_behind_its_acknowledgement() {
     }
     change(&rig, 2, |policy| deny(policy, "echo"));
     stays_quiet(&mut tools, 300).await;
-    let promised = |event: &str| -> Value {
-        let message: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
-        assert_eq!(
-            message["method"],
-            "notifications/subscriptions/acknowledged"
-        );
-        message["params"]["notifications"].clone()
-    };
     for _ in 0..3 {
         acknowledge.notify_one();
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -287,6 +302,48 @@ async fn a_subscription_is_told_what_it_asked_for_behind_its_acknowledgement() {
     );
     assert!(told.contains("\"sub-1\""), "{told}");
     stays_quiet(&mut nothing, 1).await;
+}
+
+#[tokio::test]
+async fn a_subscription_is_told_of_what_was_acknowledged_and_that_is_of_what_its_caller_sees() {
+    let rig = rig_before(acknowledging(json!({"params": {"notifications": {}}})).await).await;
+    let wanted = json!({"toolsListChanged": true, "promptsListChanged": true});
+    let mut alice = subscribed(&rig.caller("note:read"), wanted.clone()).await;
+    let bob = rig.caller_as("usr_bob", "cli_1", "note:write");
+    let mut bob = subscribed(&bob, wanted.clone()).await;
+    assert_eq!(promised(&next(&mut alice).await), wanted);
+    // That there are prompts which he does not see is nothing that he is to know.
+    let tools = json!({"toolsListChanged": true});
+    assert_eq!(promised(&next(&mut bob).await), tools);
+    change(&rig, 2, |policy| {
+        policy
+            .prompts
+            .insert("more".into(), entry(Requirement::Public));
+    });
+    let told = next(&mut alice).await;
+    assert!(
+        told.contains("notifications/prompts/list_changed"),
+        "{told}"
+    );
+    stays_quiet(&mut bob, 1_200).await;
+    change(&rig, 3, |policy| deny(policy, "slow"));
+    assert_eq!(next(&mut bob).await, tools_of_subscription());
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_leaves_out_of_what_it_tells_says_so_here() {
+    for said in [
+        json!({}),
+        json!({"params": {}}),
+        json!({"params": {"notifications": {}}}),
+    ] {
+        let rig = rig_before(acknowledging(said.clone()).await).await;
+        let tools = json!({"toolsListChanged": true});
+        let mut stream = subscribed(&rig.caller("note:read"), tools.clone()).await;
+        assert_eq!(promised(&next(&mut stream).await), tools, "{said}");
+        change(&rig, 2, |policy| deny(policy, "echo"));
+        assert_eq!(next(&mut stream).await, tools_of_subscription());
+    }
 }
 
 /// Answers `initialize`, acknowledges each subscription, and says nothing else.

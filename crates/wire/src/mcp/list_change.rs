@@ -66,7 +66,7 @@ impl ListChange {
 pub struct ListChanges(u8);
 
 impl ListChanges {
-    /// Of what the `params` of `subscriptions/listen` ask for.
+    /// What the `params` of `subscriptions/listen` ask for, or those of its acknowledgement promise.
     pub fn asked_for(params: Option<&Object>) -> Self {
         let filter = params.and_then(|params| params.get("notifications"));
         let asks = |change: &ListChange| {
