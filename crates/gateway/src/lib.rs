@@ -13,6 +13,7 @@ mod gateway;
 mod http_line;
 mod identity;
 mod judged;
+mod left_views;
 mod list_news;
 pub mod metric;
 mod record;
@@ -30,6 +31,7 @@ mod tool_metric;
 mod trace;
 mod upstream;
 mod upstream_error;
+mod views;
 
 pub use body::{BoxBody, BoxError};
 pub use discover::{DiscoverError, Discovered, Unread, discover};

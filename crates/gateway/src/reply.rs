@@ -121,7 +121,7 @@ impl Inner {
             retirement,
             closing: self.closing.subscribe(),
             request: CorrelationId::of_request(),
-            lists: ListWatch::new(permitted),
+            lists: ListWatch::new(permitted, server, &*self.random),
             _place: place,
         }
     }

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use crate::definitions::{Changes, Definitions};
 use crate::feeds::Feeds;
-use crate::list_news::Views;
+use crate::left_views::LeftViews;
 use crate::metric::ServerMetric;
 use crate::settings::{Limits, ServerSettings, SettingsError};
 use crate::upstream::Forwarder;
+use crate::views::Views;
 
 /// Addresses that say something about the others at their origin.
 const WELL_KNOWN_PREFIX: &str = "/.well-known/";
@@ -27,6 +28,7 @@ pub(crate) struct Server {
     pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) definitions: Arc<Definitions>,
     pub(crate) views: Views,
+    pub(crate) left_views: LeftViews,
     retired: watch::Sender<bool>,
 }
 
@@ -119,6 +121,7 @@ impl ServerMaker {
             forwarder: Arc::new(forwarder),
             definitions: Arc::new(self.changes.definitions(&settings.slug)),
             views: Views::default(),
+            left_views: LeftViews::default(),
             retired: watch::Sender::new(false),
             settings,
         })

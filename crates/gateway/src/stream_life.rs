@@ -47,9 +47,8 @@ impl Life {
                 return;
             }
             let in_force = self.server.protected.last_in_force();
-            if let (Some(lists), Some(in_force)) = (&mut self.lists, &in_force) {
-                lists.look(&self.server.views, in_force, &self.caller);
-            }
+            let lists = self.lists.as_mut().zip(in_force.as_ref());
+            let look_after = lists.and_then(|(lists, in_force)| lists.look(in_force));
             let why = match in_force {
                 Some(in_force) if in_force.revoked(&self.caller) => Some("its token was revoked"),
                 Some(in_force) => {
@@ -79,7 +78,7 @@ impl Life {
             }
             tokio::select! {
                 () = feed.changed() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(look_after.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)) => {}
                 _ = self.closing.wait_for(|closing| *closing) => return,
                 () = retired(&mut self.retirement) => return,
             }
@@ -197,6 +196,8 @@ impl LivingBody {
             return Poll::Ready(None);
         }
         self.state = State::Over;
+        // Before the client knows that the stream has ended, and opens another one.
+        self.news = None;
         match &mut self.inner {
             Inner::Plain(body) => body.close_when_abandoned(),
             Inner::Filtered(body) => body.close_when_abandoned(),

@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use authz::{
     ArgumentDigests, EntryState, FeedSnapshot, ListKind, ListStepUp, QuarantineFrom,
-    ServerSnapshot, VerifyingKeys, View,
+    ServerSnapshot, VerifyingKeys, View, ViewBasis,
 };
 use base::Timestamp;
 
@@ -23,6 +23,7 @@ pub struct InForce {
     pub(crate) sessions: Arc<SessionBinding>,
     pub(crate) tokens: Arc<TokenCache>,
     digests: Option<ArgumentDigests>,
+    view_basis: Arc<OnceLock<ViewBasis>>,
 }
 
 impl InForce {
@@ -46,6 +47,12 @@ impl InForce {
     /// its neighbours).
     pub fn view(&self, caller: &VerifiedCaller) -> View {
         View::of(&self.server.policy, caller.caller(), ListStepUp::Auto)
+    }
+
+    /// What all views depend on: while it is the same, so is each of them.
+    pub fn view_basis(&self) -> ViewBasis {
+        let of = || ViewBasis::of(&self.server.policy);
+        *self.view_basis.get_or_init(of)
     }
 
     /// The MCP session id as `principal` is to see it; `None` when the server's own one is no id at all.
@@ -141,7 +148,11 @@ fn prepare(
     });
     let same_sessions = before
         .filter(|before| before.server.session_mac_key.expose() == server.session_mac_key.expose());
+    let same_server = before.filter(|before| Arc::ptr_eq(&before.server, &server));
     InForce {
+        view_basis: same_server
+            .map(|before| Arc::clone(&before.view_basis))
+            .unwrap_or_default(),
         keys: same_keys.map_or_else(
             || Arc::new(VerifyingKeys::from_jwks(&server.keys)),
             |before| Arc::clone(&before.keys),

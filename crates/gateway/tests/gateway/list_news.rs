@@ -114,19 +114,19 @@ async fn a_caller_who_sees_other_lists_is_told_and_one_who_sees_the_same_is_not(
     let mut bob = listening(rig.caller_as("usr_bob", "cli_1", "note:write")).await;
     change(&rig, 2, |policy| deny(policy, "echo"));
     assert_eq!(next(&mut alice).await, TOOLS);
-    stays_quiet(&mut bob, 300).await;
+    stays_quiet(&mut bob, 1_200).await;
     // The same again, and a policy in which nothing of it is another thing, are no news.
     change(&rig, 3, |policy| {
         deny(policy, "echo");
         policy.default_scopes = wire::oauth::ScopeSet::new();
     });
-    stays_quiet(&mut alice, 1_300).await;
+    stays_quiet(&mut alice, 2_200).await;
     change(&rig, 4, |policy| {
         deny(policy, "echo");
         policy.prompts.clear();
     });
     assert_eq!(next(&mut alice).await, PROMPTS);
-    stays_quiet(&mut bob, 300).await;
+    stays_quiet(&mut bob, 1_200).await;
     // In observe mode everybody sees everything.
     change(&rig, 5, |policy| policy.mode = Mode::Observe);
     let told = next(&mut bob).await;
@@ -135,14 +135,14 @@ async fn a_caller_who_sees_other_lists_is_told_and_one_who_sees_the_same_is_not(
 }
 
 #[tokio::test]
-async fn of_a_burst_of_changes_the_first_is_told_at_once_and_what_came_of_the_rest_once() {
+async fn of_a_burst_of_changes_the_first_is_told_within_a_second_and_what_came_of_the_rest_once() {
     let rig = Rig::with_echo(|echo| echo.sessions = true).await;
     let mut alice = listening(rig.caller("note:read")).await;
     let mut bob = listening(rig.caller_as("usr_bob", "cli_1", "note:read")).await;
     let began = Instant::now();
     change(&rig, 2, |policy| deny(policy, "echo"));
     assert_eq!(next(&mut alice).await, TOOLS);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_millis(1_500));
     assert_eq!(next(&mut bob).await, TOOLS);
     for revision in 3..40 {
         change(&rig, revision, |policy| {
@@ -278,7 +278,7 @@ async fn a_subscription_is_told_what_it_asked_for_behind_its_acknowledgement() {
         assert_eq!(next(stream).await, ": waiting\n\n");
     }
     change(&rig, 2, |policy| deny(policy, "echo"));
-    stays_quiet(&mut tools, 300).await;
+    stays_quiet(&mut tools, 1_200).await;
     for _ in 0..3 {
         acknowledge.notify_one();
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -289,7 +289,7 @@ async fn a_subscription_is_told_what_it_asked_for_behind_its_acknowledgement() {
     let acknowledged = next(&mut prompts).await;
     assert_eq!(promised(&acknowledged), json!({"promptsListChanged": true}));
     assert_eq!(promised(&next(&mut nothing).await), json!({}));
-    stays_quiet(&mut prompts, 300).await;
+    stays_quiet(&mut prompts, 1_200).await;
     stays_quiet(&mut nothing, 1).await;
     change(&rig, 3, |policy| {
         deny(policy, "echo");
@@ -346,6 +346,120 @@ async fn an_acknowledgement_that_leaves_out_of_what_it_tells_says_so_here() {
     }
 }
 
+#[tokio::test]
+async fn a_client_that_comes_back_is_told_what_changed_while_it_was_away_and_is_told_it_once() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let alice = || listening(rig.caller("note:read"));
+    let bob = || listening(rig.caller_as("usr_bob", "cli_1", "note:write"));
+    let (mut hers, mut his) = (alice().await, bob().await);
+    stays_quiet(&mut hers, 100).await;
+    stays_quiet(&mut his, 100).await;
+    drop((hers, his));
+    // Until the gateway has noticed.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    change(&rig, 2, |policy| deny(policy, "echo"));
+    let (mut hers, mut his) = (alice().await, bob().await);
+    assert_eq!(next(&mut hers).await, TOOLS);
+    stays_quiet(&mut his, 1_200).await;
+    drop((hers, his));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stays_quiet(&mut alice().await, 1_200).await;
+    // Whoever never listened here has nothing to be told.
+    let other = rig.caller_as("usr_alice", "cli_2", "note:read");
+    stays_quiet(&mut listening(other).await, 1_200).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_with_its_token_goes_on_with_the_next_as_if_it_had_not_ended() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let mut alice = listening(rig.caller("note:read")).await;
+    let mut bob = listening(rig.caller_as("usr_bob", "cli_1", "note:read")).await;
+    rig.clock.advance(Duration::from_secs(3_601));
+    rig.publisher.contact();
+    for stream in [&mut alice, &mut bob] {
+        let ended = tokio::time::timeout(Duration::from_secs(5), stream.body_mut().frame()).await;
+        assert!(ended.unwrap().is_none());
+    }
+    // Her roles were changed meanwhile; his were not.
+    let mut alice = listening(rig.caller("note:read note:write")).await;
+    let mut bob = listening(rig.caller_as("usr_bob", "cli_1", "note:read")).await;
+    let told = next(&mut alice).await;
+    assert!(told.starts_with(TOOLS), "{told}");
+    assert!(told.contains("resources/list_changed"), "{told}");
+    stays_quiet(&mut bob, 1_200).await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_opened_again_is_told_behind_its_acknowledgement() {
+    let rig = rig_before(acknowledging(json!({"params": {"notifications": {}}})).await).await;
+    let tools = json!({"toolsListChanged": true});
+    let open = async || {
+        let mut stream = subscribed(&rig.caller("note:read"), tools.clone()).await;
+        assert_eq!(promised(&next(&mut stream).await), tools);
+        stream
+    };
+    let mut first = open().await;
+    stays_quiet(&mut first, 100).await;
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    change(&rig, 2, |policy| deny(policy, "echo"));
+    let mut again = open().await;
+    assert_eq!(next(&mut again).await, tools_of_subscription());
+    drop(again);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stays_quiet(&mut open().await, 1_200).await;
+}
+
+#[tokio::test]
+async fn whoever_sees_a_tool_is_told_when_another_definition_of_it_was_accepted() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let accept = |revision, definition: &str| {
+        change(&rig, revision, |policy| {
+            let echo = policy.tools.get_mut("echo").unwrap();
+            echo.fingerprint = Some(format!("2:{definition}"));
+        });
+    };
+    accept(2, "one");
+    let mut alice = listening(rig.caller("note:read")).await;
+    let mut bob = listening(rig.caller_as("usr_bob", "cli_1", "note:write")).await;
+    accept(3, "one");
+    stays_quiet(&mut alice, 1_200).await;
+    accept(4, "another");
+    assert_eq!(next(&mut alice).await, TOOLS);
+    stays_quiet(&mut bob, 1_200).await;
+}
+
+#[tokio::test]
+async fn many_streams_are_not_told_of_one_change_at_the_same_moment() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let mut streams = Vec::new();
+    for index in 0..24 {
+        let person = format!("usr_{index}");
+        streams.push(listening(rig.caller_as(&person, "cli_1", "note:read")).await);
+    }
+    let began = Instant::now();
+    let told: Vec<_> = streams
+        .into_iter()
+        .map(|mut stream| {
+            tokio::spawn(async move {
+                assert_eq!(next(&mut stream).await, TOOLS);
+                began.elapsed()
+            })
+        })
+        .collect();
+    change(&rig, 2, |policy| deny(policy, "echo"));
+    let mut after = Vec::new();
+    for told in told {
+        after.push(told.await.unwrap());
+    }
+    after.sort();
+    assert!(after[23] < Duration::from_millis(2_500), "{after:?}");
+    assert!(
+        after[23] - after[0] > Duration::from_millis(300),
+        "{after:?}"
+    );
+}
+
 /// Answers `initialize`, acknowledges each subscription, and says nothing else.
 const SCRIPT: &str = r#"
 while IFS= read -r line; do
@@ -375,7 +489,7 @@ async fn callers_of_a_command_are_told_as_well() {
     change(&rig, 2, |policy| deny(policy, "echo"));
     assert_eq!(next(&mut legacy).await, TOOLS);
     assert_eq!(next(&mut modern).await, tools_of_subscription());
-    stays_quiet(&mut bob, 300).await;
+    stays_quiet(&mut bob, 1_200).await;
     drop((legacy, bob, modern));
     rig.gateway.shutdown().await;
 }
