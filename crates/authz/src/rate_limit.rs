@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
+use wire::mcp::method;
 
 use crate::{Call, Rate};
 
@@ -48,7 +49,8 @@ pub enum LimitPer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitWhat {
-    /// Every call that begins something: of tools, resources, prompts, completions, subscriptions and lists.
+    /// Every call that begins something: of tools, resources, prompts, completions and subscriptions; and lists, where each
+    /// person has a count of their own.
     #[default]
     All,
     /// Calls of these tools, together.
@@ -56,11 +58,16 @@ pub enum LimitWhat {
 }
 
 impl RateLimit {
-    /// Whether this call is counted. What only connects, goes on with what was counted or ends it is not: `initialize`,
-    /// `ping`, tasks, notifications and answers.
-    pub fn counts(&self, call: &Call<'_>) -> bool {
+    /// Whether this call is counted, which came by `method`. What only connects, goes on with what was counted or ends it is
+    /// not: `initialize`, `ping`, tasks, `resources/unsubscribe`, notifications and answers.
+    ///
+    /// Nor are lists where one count is of many people: all of them list when a change is told, and nobody is to be kept from
+    /// their calls by that.
+    pub fn counts(&self, method: &str, call: &Call<'_>) -> bool {
         match (&self.what, call) {
             (_, Call::Protocol { .. } | Call::Task { .. } | Call::Unknown { .. }) => false,
+            (_, Call::Resource { .. }) if method == method::RESOURCES_UNSUBSCRIBE => false,
+            (LimitWhat::All, Call::List(_)) => !self.per.is_shared(),
             (LimitWhat::All, _) => true,
             (LimitWhat::Tools(tools), Call::Tool { name, .. }) => tools.contains(*name),
             (LimitWhat::Tools(_), _) => false,
@@ -120,6 +127,16 @@ impl CallCount {
     /// Whether nothing is left of it, so that forgetting it frees nobody.
     pub fn is_nothing(self, now: Timestamp) -> bool {
         self.0 <= nanoseconds(now)
+    }
+}
+
+impl LimitPer {
+    /// Whether one count is of many people.
+    pub fn is_shared(self) -> bool {
+        match self {
+            Self::Person | Self::PersonAndClient => false,
+            Self::Client | Self::Everybody => true,
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl ProtectedServer {
                 let call = authz::read_call(message);
                 let decision = decide(policy, caller.caller(), &call);
                 if decision.is_allowed() {
-                    match self.count(&caller, &in_force, &call) {
+                    match self.count(&caller, &in_force, &call, message) {
                         Err(reached) if policy.enforced() => {
                             return Err(self.too_often(&reached, message));
                         }
@@ -96,19 +96,21 @@ impl ProtectedServer {
         caller: &VerifiedCaller,
         in_force: &'a InForce,
         call: &Call<'_>,
+        message: &Message,
     ) -> Result<(), TooOften<'a>> {
         let limits = &in_force.server().policy.rate_limits;
         if limits.is_empty() {
             return Ok(());
         }
-        let limits = limits.iter().filter(|limit| limit.counts(call));
+        let method = message.method().unwrap_or_default();
+        let limits = limits.iter().filter(|limit| limit.counts(method, call));
         self.rate_counts
             .take(limits, caller.principal(), self.now())
     }
 
     /// 429: it may be called again, later.
     fn too_often(&self, reached: &TooOften<'_>, message: &Message) -> Refusal {
-        let seconds = reached.retry_after();
+        let seconds = reached.retry_after(&*self.random);
         let id = match message {
             Message::Request(request) => Some(&request.id),
             _ => None,

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use authz::{CallCount, LimitPer, RateLimit};
-use base::Timestamp;
+use base::{Random, Timestamp};
 
 use crate::{Principal, RefusalCause};
 
@@ -186,10 +186,16 @@ impl Shard {
 }
 
 impl TooOften<'_> {
-    /// After how many seconds there is room, rounded up.
-    pub(crate) fn retry_after(&self) -> u32 {
+    /// After how many seconds there is room, rounded up. Of many who wait for the same room, half are told a second more, so
+    /// that they do not all come back at once.
+    pub(crate) fn retry_after(&self, random: &dyn Random) -> u32 {
         let seconds = self.wait.as_millis().div_ceil(1000).max(1);
-        u32::try_from(seconds).unwrap_or(u32::MAX)
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let mut coin = [0];
+        if self.limit.per.is_shared() {
+            random.fill(&mut coin);
+        }
+        seconds.saturating_add(u32::from(coin[0] & 1))
     }
 
     /// For the log, which names the limit.

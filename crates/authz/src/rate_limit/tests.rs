@@ -124,8 +124,37 @@ fn what_begins_something_is_counted_and_what_goes_on_with_it_is_not() {
         (Call::Protocol { method: "ping" }, false, false),
         (Call::Unknown { method: "send" }, false, false),
     ] {
-        assert_eq!(all.counts(&call), by_all, "{call:?}");
-        assert_eq!(tools.counts(&call), by_tools, "{call:?}");
+        assert_eq!(all.counts("any", &call), by_all, "{call:?}");
+        assert_eq!(tools.counts("any", &call), by_tools, "{call:?}");
+    }
+    let resource = Call::Resource { uri: "note://1" };
+    assert!(all.counts(method::RESOURCES_SUBSCRIBE, &resource));
+    assert!(!all.counts(method::RESOURCES_UNSUBSCRIBE, &resource));
+}
+
+#[test]
+fn lists_are_counted_where_each_person_has_a_count_of_their_own() {
+    for (per, counted) in [
+        (LimitPer::Person, true),
+        (LimitPer::PersonAndClient, true),
+        (LimitPer::Client, false),
+        (LimitPer::Everybody, false),
+    ] {
+        let limit = RateLimit {
+            per,
+            ..limit("1 per 1m", None)
+        };
+        for kind in ListKind::ALL {
+            let list = Call::List(kind);
+            assert_eq!(limit.counts(kind.method(), &list), counted, "{per}");
+        }
+        assert!(limit.counts(
+            "tools/call",
+            &Call::Tool {
+                name: "send",
+                arguments: None
+            }
+        ));
     }
 }
 

@@ -27,6 +27,16 @@ fn of(subject: &str, client: &str) -> Principal {
     }
 }
 
+/// Each byte of it is this one.
+#[derive(Debug)]
+struct Same(u8);
+
+impl Random for Same {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(self.0);
+    }
+}
+
 fn passes(counts: &RateCounts, limit: &RateLimit, principal: &Principal) -> bool {
     counts.take([limit].into_iter(), principal, NOW).is_ok()
 }
@@ -75,7 +85,7 @@ fn a_call_counts_under_all_limits_or_under_none_and_waits_for_the_longest() {
     counts.take(both(), &ann, NOW).unwrap();
     for _ in 0..10 {
         let reached = counts.take(both(), &ann, NOW).unwrap_err();
-        assert_eq!(reached.retry_after(), 10);
+        assert_eq!(reached.retry_after(&Same(0)), 10);
         assert!(reached.reason().starts_with("rate_limited (lim_narrow: "));
     }
     let bob = of("usr_bob", "cli_1");
@@ -84,7 +94,7 @@ fn a_call_counts_under_all_limits_or_under_none_and_waits_for_the_longest() {
     counts.take(both(), &cyn, NOW).unwrap();
     let reached = counts.take(both(), &cyn, NOW).unwrap_err();
     assert_eq!(
-        reached.retry_after(),
+        reached.retry_after(&Same(0)),
         20 * 60,
         "the wide one is used up too"
     );
@@ -101,9 +111,27 @@ fn what_has_to_wait_for_part_of_a_second_is_told_a_whole_one() {
             assert!(passes(&counts, &limit, &ann));
         }
         let reached = counts.take([&limit].into_iter(), &ann, NOW).unwrap_err();
-        assert_eq!(reached.retry_after(), told);
+        assert_eq!(reached.retry_after(&Same(0)), told);
         let later = NOW.after(Duration::from_secs(u64::from(told)));
         counts.take([&limit].into_iter(), &ann, later).unwrap();
+    }
+}
+
+#[test]
+fn half_of_those_who_wait_for_the_same_room_are_told_a_second_more() {
+    for (per, more) in [
+        (LimitPer::Everybody, 1),
+        (LimitPer::Client, 1),
+        (LimitPer::Person, 0),
+        (LimitPer::PersonAndClient, 0),
+    ] {
+        let counts = RateCounts::new();
+        let limit = limit("lim_1", per, "1 per 10s");
+        let ann = of("usr_ann", "cli_1");
+        assert!(passes(&counts, &limit, &ann));
+        let reached = counts.take([&limit].into_iter(), &ann, NOW).unwrap_err();
+        assert_eq!(reached.retry_after(&Same(2)), 10, "{per}");
+        assert_eq!(reached.retry_after(&Same(3)), 10 + more, "{per}");
     }
 }
 
@@ -184,7 +212,7 @@ fn whoever_used_up_a_long_time_waits_no_longer_under_a_limit_that_was_made_short
     assert!(passes(&counts, &hour, &ann) && passes(&counts, &hour, &ann));
     let second = limit("lim_1", LimitPer::Person, "10 per 1s");
     let reached = counts.take([&second].into_iter(), &ann, NOW).unwrap_err();
-    assert_eq!(reached.retry_after(), 1);
+    assert_eq!(reached.retry_after(&Same(0)), 1);
     let later = NOW.after(Duration::from_millis(100));
     counts.take([&second].into_iter(), &ann, later).unwrap();
     counts.take([&second].into_iter(), &ann, later).unwrap_err();
