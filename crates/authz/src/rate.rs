@@ -36,6 +36,12 @@ impl Rate {
     pub fn seconds(self) -> u32 {
         self.seconds
     }
+
+    /// After how long there is room for one more call, in nanoseconds. Rounded up, so that never too many fit.
+    pub(crate) fn interval_ns(self) -> u64 {
+        let period = u64::from(self.seconds) * 1_000_000_000;
+        period.div_ceil(u64::from(self.calls))
+    }
 }
 
 impl FromStr for Rate {

@@ -79,14 +79,10 @@ impl RateLimit {
         self.burst.unwrap_or(self.rate.calls())
     }
 
-    /// After how long there is room for one more call, in nanoseconds. Rounded up, so that never too many fit.
-    fn interval_ns(&self) -> u64 {
-        let period = u64::from(self.rate.seconds()) * 1_000_000_000;
-        period.div_ceil(u64::from(self.rate.calls()))
-    }
-
     fn depth_ns(&self) -> u64 {
-        self.interval_ns().saturating_mul(u64::from(self.at_once()))
+        self.rate
+            .interval_ns()
+            .saturating_mul(u64::from(self.at_once()))
     }
 }
 
@@ -103,7 +99,10 @@ impl CallCount {
     pub fn take(self, limit: &RateLimit, now: Timestamp) -> Result<Self, Duration> {
         let now = nanoseconds(now);
         let full = now.saturating_add(limit.depth_ns());
-        let next = self.0.clamp(now, full).saturating_add(limit.interval_ns());
+        let next = self
+            .0
+            .clamp(now, full)
+            .saturating_add(limit.rate.interval_ns());
         match next.checked_sub(full) {
             None | Some(0) => Ok(Self(next)),
             Some(too_much) => Err(Duration::from_nanos(too_much)),
@@ -119,9 +118,9 @@ impl CallCount {
         )
     }
 
-    /// Takes back one call that was counted.
-    pub fn give_back(self, limit: &RateLimit) -> Self {
-        Self(self.0.saturating_sub(limit.interval_ns()))
+    /// Takes back one call that was counted at this rate.
+    pub fn give_back(self, rate: Rate) -> Self {
+        Self(self.0.saturating_sub(rate.interval_ns()))
     }
 
     /// Whether nothing is left of it, so that forgetting it frees nobody.

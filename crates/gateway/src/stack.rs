@@ -85,7 +85,9 @@ impl Inner {
             .crowd
             .enter(permitted.caller().principal(), server.metric.open())
         else {
-            return recorded(self.too_many(&permitted), recording);
+            let refusal = self.too_many(&permitted);
+            server.protected.not_made(permitted);
+            return recorded(refusal, recording);
         };
         recording.forwarded(&permitted);
         let forwarding = self.forward(&server, &permitted, now, trace_parent);

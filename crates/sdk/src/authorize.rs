@@ -7,7 +7,7 @@ use wire::mcp::headers::{MCP_SESSION_ID, single};
 use wire::mcp::{Era, Message, Object, RequestId, method, rpc};
 
 use crate::challenge::insufficient_scope;
-use crate::rate_counts::TooOften;
+use crate::rate_counts::{Counted, TooOften};
 use crate::read_call::ReadCall;
 use crate::refusal::RpcRefusal;
 use crate::resource_metadata::AskedAddress;
@@ -50,6 +50,7 @@ impl ProtectedServer {
             headers.remove(credential);
         }
         self.unwrap_session(&mut headers, era, &caller, &in_force)?;
+        let mut counted = Vec::new();
         let (rule, observed) = match &message {
             None => (String::from("a valid token suffices"), None),
             Some(message) => {
@@ -57,15 +58,15 @@ impl ProtectedServer {
                 let call = authz::read_call(message);
                 let decision = decide(policy, caller.caller(), &call);
                 if decision.is_allowed() {
+                    let mut observed = None;
                     match self.count(&caller, &in_force, &call, message) {
+                        Ok(under) => counted = under,
                         Err(reached) if policy.enforced() => {
                             return Err(self.too_often(&reached, message));
                         }
-                        counted => (
-                            decision.rule().to_owned(),
-                            counted.err().map(|reached| reached.reason()),
-                        ),
+                        Err(reached) => observed = Some(reached.reason()),
                     }
+                    (decision.rule().to_owned(), observed)
                 } else if !policy.enforced() {
                     let observed = (cause_of(&decision), reason_of(&decision));
                     (decision.rule().to_owned(), Some(observed))
@@ -87,7 +88,13 @@ impl ProtectedServer {
             body,
             rule,
             observed,
+            counted,
         })
+    }
+
+    /// Takes back what was counted of a call that was permitted and is not made after all.
+    pub fn not_made(&self, permitted: Permitted) {
+        self.rate_counts.give_back(permitted.counted);
     }
 
     /// Counts a call that may happen under the limits that it falls under.
@@ -97,10 +104,10 @@ impl ProtectedServer {
         in_force: &'a InForce,
         call: &Call<'_>,
         message: &Message,
-    ) -> Result<(), TooOften<'a>> {
+    ) -> Result<Vec<Counted>, TooOften<'a>> {
         let limits = &in_force.server().policy.rate_limits;
         if limits.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let method = message.method().unwrap_or_default();
         let limits = limits.iter().filter(|limit| limit.counts(method, call));

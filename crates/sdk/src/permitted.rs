@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use wire::mcp::{Era, Message};
 
+use crate::rate_counts::Counted;
 use crate::{InForce, RefusalCause, VerifiedCaller};
 
 /// A call that was judged and may happen. Only [`ProtectedServer::authorize`](crate::ProtectedServer::authorize) makes
@@ -22,6 +23,8 @@ pub struct Permitted {
     pub(crate) body: Bytes,
     pub(crate) rule: String,
     pub(crate) observed: Option<(RefusalCause, String)>,
+    /// Under the rate limits.
+    pub(crate) counted: Vec<Counted>,
 }
 
 impl Permitted {

@@ -3,7 +3,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use authz::{CallCount, LimitPer, RateLimit};
+use authz::{CallCount, LimitPer, Rate, RateLimit};
 use base::{Random, Timestamp};
 
 use crate::{Principal, RefusalCause};
@@ -38,6 +38,21 @@ struct Shard {
     clean_at: usize,
     /// Before this is nothing, no count of a full shard is.
     earliest: CallCount,
+}
+
+/// Where a call is counted under one limit.
+struct Place<'a> {
+    limit: &'a RateLimit,
+    key: Key,
+    /// Which of the shards that are held.
+    held: usize,
+}
+
+/// One call that was counted under one limit.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    key: Key,
+    rate: Rate,
 }
 
 /// A limit that was reached.
@@ -90,14 +105,37 @@ impl RateCounts {
     /// The limit that it has to wait for longest.
     pub(crate) fn take<'a>(
         &self,
-        limits: impl Iterator<Item = &'a RateLimit> + Clone,
+        limits: impl Iterator<Item = &'a RateLimit>,
         principal: &Principal,
         now: Timestamp,
-    ) -> Result<(), TooOften<'a>> {
+    ) -> Result<Vec<Counted>, TooOften<'a>> {
+        let mut places: Vec<Place<'a>> = limits
+            .map(|limit| Place {
+                limit,
+                key: self.key(limit, &Who::of(principal, limit.per)),
+                held: 0,
+            })
+            .collect();
+        // All of them are held until it is counted, so that nobody sees a call counted that another limit refuses; and each
+        // call takes them in the same order, so that no two wait for one another.
+        places.sort_unstable_by_key(|place| shard_of(place.key));
+        let mut held: Vec<(usize, MutexGuard<'_, Shard>)> = Vec::with_capacity(places.len());
+        for place in &mut places {
+            let index = shard_of(place.key);
+            if held.last().is_none_or(|(last, _)| *last != index) {
+                held.push((index, self.shard(index)));
+            }
+            place.held = held.len() - 1;
+            if !held[place.held].1.has_room_for(place.key, now) {
+                let none = self.key(place.limit, &Who::WhoeverHasNone);
+                // In the same shard.
+                place.key = [index as u64, none[1]];
+            }
+        }
         // Whoever calls too often only looks, so that they take no room from others meanwhile.
-        let waits = limits.clone().filter_map(|limit| {
-            let (mut shard, key) = self.place(limit, principal, now);
-            let count = shard.counts.get_mut(&key)?;
+        let waits = places.iter().filter_map(|place| {
+            let limit = place.limit;
+            let count = held[place.held].1.counts.get_mut(&place.key)?;
             *count = count.at_most_full(limit, now);
             let wait = count.take(limit, now).err()?;
             Some(TooOften { limit, wait })
@@ -105,50 +143,25 @@ impl RateCounts {
         if let Some(longest) = waits.max_by_key(|reached| reached.wait) {
             return Err(longest);
         }
-        let mut taken = Vec::new();
-        for limit in limits {
-            let (mut shard, key) = self.place(limit, principal, now);
-            let count = shard.counts.entry(key).or_default();
-            match count.take(limit, now) {
-                Ok(next) => *count = next,
-                Err(wait) => {
-                    // Another call was faster.
-                    drop(shard);
-                    for (limit, key) in taken {
-                        self.give_back(limit, key);
-                    }
-                    return Err(TooOften { limit, wait });
-                }
+        let counted = places.into_iter().map(|place| {
+            let count = held[place.held].1.counts.entry(place.key).or_default();
+            // There is room: it was looked, and one call at least fits into each limit.
+            *count = count.take(place.limit, now).unwrap_or(*count);
+            Counted {
+                key: place.key,
+                rate: place.limit.rate,
             }
-            taken.push((limit, key));
-        }
-        Ok(())
+        });
+        Ok(counted.collect())
     }
 
-    fn give_back(&self, limit: &RateLimit, key: Key) {
-        if let Some(count) = self.shard(key).counts.get_mut(&key) {
-            *count = count.give_back(limit);
+    /// Takes back what was counted for one call.
+    pub(crate) fn give_back(&self, counted: Vec<Counted>) {
+        for Counted { key, rate } in counted {
+            if let Some(count) = self.shard(shard_of(key)).counts.get_mut(&key) {
+                *count = count.give_back(rate);
+            }
         }
-    }
-
-    /// Where calls of `principal` are counted under `limit`.
-    fn place(
-        &self,
-        limit: &RateLimit,
-        principal: &Principal,
-        now: Timestamp,
-    ) -> (MutexGuard<'_, Shard>, Key) {
-        let own = self.key(limit, &Who::of(principal, limit.per));
-        let mut shard = self.shard(own);
-        let key = match shard.has_room_for(own, now) {
-            true => own,
-            // In the same shard.
-            false => [
-                own[0] % SHARDS as u64,
-                self.key(limit, &Who::WhoeverHasNone)[1],
-            ],
-        };
-        (shard, key)
     }
 
     fn key(&self, limit: &RateLimit, who: &Who<'_>) -> Key {
@@ -156,10 +169,14 @@ impl RateCounts {
         [hash(&self.hashers[0]), hash(&self.hashers[1])]
     }
 
-    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
-        let shard = &self.shards[key[0] as usize % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
+        let shard = self.shards[index].lock();
+        shard.unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn shard_of(key: Key) -> usize {
+    key[0] as usize % SHARDS
 }
 
 impl Shard {

@@ -69,7 +69,7 @@ fn what_is_given_back_was_not_called() {
     let one = CallCount::default().take(&limit, START).unwrap();
     let two = one.take(&limit, START).unwrap();
     two.take(&limit, START).unwrap_err();
-    assert_eq!(two.give_back(&limit).take(&limit, START), Ok(two));
+    assert_eq!(two.give_back(limit.rate).take(&limit, START), Ok(two));
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use gateway::Limits;
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{from_value, json};
 
 use crate::support::{Rig, RigSettings};
 
@@ -45,4 +45,45 @@ async fn one_call_too_many_of_one_person_is_429_and_another_person_is_served() {
         alice.call_tool("echo", json!({})).await.status,
         StatusCode::OK
     );
+}
+
+#[tokio::test]
+async fn a_call_for_which_there_is_no_place_is_not_counted_under_a_rate_limit() {
+    let rig = Rig::with(RigSettings {
+        limits: Limits {
+            open_calls_max: 2,
+            ..Limits::default()
+        },
+        ..RigSettings::default()
+    })
+    .await;
+    rig.publish(|server| {
+        let limits = json!([{"id": "lim_1", "per": "person", "rate": "4 per 1h"}]);
+        server.policy.rate_limits = from_value(limits).unwrap();
+    });
+    let alice = rig.caller("note:read");
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            let alice = alice.clone();
+            tokio::spawn(async move { alice.call_tool("slow", json!({"ms": 600})).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    for _ in 0..5 {
+        let refused = alice.call_tool("echo", json!({})).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        let words = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(words.contains("wait for one to end"), "{words}");
+    }
+    for call in held {
+        assert_eq!(call.await.unwrap().status, StatusCode::OK);
+    }
+    for expected in [
+        StatusCode::OK,
+        StatusCode::OK,
+        StatusCode::TOO_MANY_REQUESTS,
+    ] {
+        let answer = alice.call_tool("echo", json!({})).await;
+        assert_eq!(answer.status, expected);
+    }
 }

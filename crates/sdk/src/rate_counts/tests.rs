@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use authz::LimitWhat;
@@ -133,6 +134,56 @@ fn half_of_those_who_wait_for_the_same_room_are_told_a_second_more() {
         assert_eq!(reached.retry_after(&Same(2)), 10, "{per}");
         assert_eq!(reached.retry_after(&Same(3)), 10 + more, "{per}");
     }
+}
+
+#[test]
+fn a_call_that_is_not_made_is_given_back_under_each_of_its_limits() {
+    let counts = RateCounts::new();
+    let ann = of("usr_ann", "cli_1");
+    let (all, person) = (
+        limit("lim_all", LimitPer::Everybody, "2 per 1h"),
+        limit("lim_person", LimitPer::Person, "1 per 1h"),
+    );
+    let both = || [&all, &person].into_iter();
+    for _ in 0..5 {
+        let counted = counts.take(both(), &ann, NOW).unwrap();
+        assert_eq!(counted.len(), 2);
+        counts.give_back(counted);
+    }
+    counts.take(both(), &ann, NOW).unwrap();
+    counts.take(both(), &ann, NOW).unwrap_err();
+    let (bob, cyn) = (of("usr_bob", "cli_1"), of("usr_cyn", "cli_1"));
+    counts.take(both(), &bob, NOW).unwrap();
+    counts.take(both(), &cyn, NOW).unwrap_err();
+}
+
+#[test]
+fn nobody_is_refused_because_of_a_call_that_another_limit_refuses_at_that_moment() {
+    const ROUNDS: usize = 3_000;
+    let all = limit("lim_all", LimitPer::Everybody, "2 per 1h");
+    let person = limit("lim_person", LimitPer::Person, "1 per 1h");
+    let rounds: Vec<RateCounts> = std::iter::repeat_with(RateCounts::new)
+        .take(ROUNDS)
+        .collect();
+    let passed: [AtomicUsize; 2] = Default::default();
+    let together = Barrier::new(3);
+    // Bob calls twice at once, which he may not; Ann has her share of what all may all the same.
+    std::thread::scope(|scope| {
+        for (index, who) in [(0, "usr_bob"), (0, "usr_bob"), (1, "usr_ann")] {
+            let (rounds, passed, together) = (&rounds, &passed[index], &together);
+            let limits = [&all, &person];
+            scope.spawn(move || {
+                let principal = of(who, "cli_1");
+                for counts in rounds {
+                    together.wait();
+                    if counts.take(limits.into_iter(), &principal, NOW).is_ok() {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(passed.map(AtomicUsize::into_inner), [ROUNDS, ROUNDS]);
 }
 
 #[test]
