@@ -1,12 +1,11 @@
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use authz::View;
 use sdk::Principal;
 
-/// How many principals are remembered of one MCP server, in each of two generations; one takes about fifty bytes.
-const LEFT_MAX: usize = 16 * 1024;
+/// How many principals are remembered of one MCP server, in each of two generations; one takes a few hundred bytes.
+const LEFT_MAX: usize = 8 * 1024;
 
 /// What callers knew of the lists when their streams ended: a client that comes back with a new token, or after its network was
 /// gone, is told what changed meanwhile.
@@ -14,14 +13,16 @@ const LEFT_MAX: usize = 16 * 1024;
 /// Whoever stays away for long is forgotten when others need the room.
 #[derive(Debug, Default)]
 pub(crate) struct LeftViews {
-    hasher: RandomState,
     generations: Mutex<Generations>,
 }
 
+/// A person and a client: the same for a token that was refreshed.
+type Key = (Arc<str>, Arc<str>);
+
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<u64, Left>,
-    old: HashMap<u64, Left>,
+    young: HashMap<Key, Left>,
+    old: HashMap<Key, Left>,
 }
 
 /// What all streams knew that one principal left and did not open again; which of them comes back, nobody can say.
@@ -34,9 +35,9 @@ struct Left {
 impl LeftViews {
     /// A stream of `principal` begins: what its client knew when it left one, if it did.
     pub(crate) fn take(&self, principal: &Principal) -> Option<View> {
-        let key = self.key(principal);
+        let key = key(principal);
         let mut generations = self.generations();
-        let mut left = generations.remove(key)?;
+        let mut left = generations.remove(&key)?;
         left.streams -= 1;
         if left.streams > 0 {
             generations.insert(key, left);
@@ -46,9 +47,9 @@ impl LeftViews {
 
     /// A stream of `principal` ended, whose client knows this.
     pub(crate) fn leave(&self, principal: &Principal, known: View) {
-        let key = self.key(principal);
+        let key = key(principal);
         let mut generations = self.generations();
-        let left = match generations.remove(key) {
+        let left = match generations.remove(&key) {
             Some(other) => Left {
                 known: other.known.common(&known),
                 streams: other.streams.saturating_add(1),
@@ -58,25 +59,26 @@ impl LeftViews {
         generations.insert(key, left);
     }
 
-    /// The same for a token that was refreshed.
-    fn key(&self, principal: &Principal) -> u64 {
-        self.hasher
-            .hash_one((&principal.subject, &principal.client))
-    }
-
-    fn generations(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn generations(&self) -> MutexGuard<'_, Generations> {
         self.generations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn key(principal: &Principal) -> Key {
+    (
+        Arc::clone(&principal.subject),
+        Arc::clone(&principal.client),
+    )
+}
+
 impl Generations {
-    fn remove(&mut self, key: u64) -> Option<Left> {
-        self.young.remove(&key).or_else(|| self.old.remove(&key))
+    fn remove(&mut self, key: &Key) -> Option<Left> {
+        self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
-    fn insert(&mut self, key: u64, left: Left) {
+    fn insert(&mut self, key: Key, left: Left) {
         if self.young.len() >= LEFT_MAX {
             self.old = std::mem::take(&mut self.young);
         }

@@ -90,6 +90,10 @@ fn what_is_secret_is_made_by_the_operating_system_alone() {
     }
     for (path, text) in shipped() {
         for other in ["thread_rng", "SmallRng", "StdRng", "RandomState"] {
+            // It makes the hash of a map there, and no secret.
+            if other == "RandomState" && path.ends_with("sdk/src/rate_counts.rs") {
+                continue;
+            }
             assert!(!has_word(&text, other), "{}: {other}", path.display());
         }
     }
