@@ -9,8 +9,7 @@ use crate::condition::{CLAIMS, are_compatible, steps};
 use crate::input_schema::{self, Described};
 use crate::{
     Condition, Entry, LimitWhat, ListKind, Operator, Policy, RoleScopes, RuleClient, RuleWhat,
-    RuleWho,
-    SubjectRule,
+    RuleWho, SubjectRule,
 };
 
 /// The most roles of one policy: all of somebody's fit into a token.

@@ -99,11 +99,12 @@ pub fn policy_changes(before: &Policy, after: &Policy) -> Vec<PolicyChange> {
 type Key = (usize, String);
 
 /// The policy as a whole first, then what people look for in it.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "policy",
     "scope",
     "role",
     "rule",
+    "rate limit",
     "tool",
     "resource",
     "resource template",
@@ -161,6 +162,13 @@ fn things(policy: &Policy, other: &Policy) -> BTreeMap<Key, Thing> {
     }
     for rule in &policy.subject_rules {
         add("rule", &rule.id, &rule.id, of_rule(rule), stored(rule));
+    }
+    for limit in &policy.rate_limits {
+        let mut facts = vec![("limit", limit.to_string())];
+        if !limit.note.is_empty() {
+            facts.push(("note", limit.note.clone()));
+        }
+        add("rate limit", &limit.id, &limit.id, facts, stored(limit));
     }
     for kind in ListKind::ALL {
         for (name, entry) in policy.entries(kind) {
@@ -279,6 +287,9 @@ fn of_entry(entry: &Entry) -> Facts {
         let conditions = entry.conditions.iter().map(ToString::to_string);
         let conditions: Vec<String> = conditions.collect();
         facts.push(("only when", conditions.join(" and ")));
+    }
+    if !entry.recorded_arguments.is_empty() {
+        facts.push(("records of each call", entry.recorded_arguments.join(", ")));
     }
     facts.push(("title", entry.title.clone()));
     if !entry.description.is_empty() {

@@ -118,6 +118,7 @@ impl ViewBasis {
                     pinned: _,
                     conditions,
                     state,
+                    recorded_arguments: _,
                 } = entry;
                 (name, requirement, fingerprint, conditions, state).hash(&mut hasher);
             }
