@@ -64,7 +64,9 @@ impl ProtectedServer {
                         Err(reached) if policy.enforced() => {
                             return Err(self.too_often(&reached, message));
                         }
-                        Err(reached) => observed = Some(reached.reason()),
+                        Err(reached) => {
+                            observed = Some((RefusalCause::RateLimited, reached.reason()));
+                        }
                     }
                     (decision.rule().to_owned(), observed)
                 } else if !policy.enforced() {

@@ -26,6 +26,7 @@ impl Rig {
     }
 
     async fn map(&self, tool: &str, requirement: &Requirement) {
+        let tool = (ListKind::Tools, tool);
         crate::drift::map(&self.store, now(), &self.slug, tool, requirement)
             .await
             .unwrap();
