@@ -1,4 +1,4 @@
-//! The floor of the gateway: a plain hyper proxy that looks up an already verified token by its digest, and the echo.
+//! The floor of the gateway: a plain hyper proxy that looks up an already verified token by its digest.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use base::Digest;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Either, Full};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
@@ -61,42 +61,4 @@ async fn proxy(
     *request.uri_mut() = Uri::try_from(format!("http://{upstream}{path}"))?;
     request.headers_mut().remove(header::HOST);
     Ok(client.request(request).await?.map(Either::Left))
-}
-
-/// A small MCP server that answers every POST with the same tiny result, with the id that was sent.
-pub async fn serve_echo() -> anyhow::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    println!("{}", listener.local_addr()?);
-    loop {
-        let (stream, _) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(echo)),
-        );
-    }
-}
-
-async fn echo(request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
-    let body = request.into_body().collect().await?.to_bytes();
-    let call: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let id = &call["id"];
-    let result = match call["method"].as_str() {
-        Some("initialize") => {
-            serde_json::json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "echo", "version": "1"}})
-        }
-        Some("tools/list") => {
-            serde_json::json!({"tools": [{"name": "echo", "description": "Answers.", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}}]})
-        }
-        _ => serde_json::json!({"content": [{"type": "text", "text": "hello"}]}),
-    };
-    if id.is_null() {
-        return Ok(Response::builder()
-            .status(StatusCode::ACCEPTED)
-            .body(Full::default())?);
-    }
-    let answer = serde_json::json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
-    Ok(Response::builder()
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(answer.into()))?)
 }

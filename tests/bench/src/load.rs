@@ -87,3 +87,60 @@ where
         back,
     ))
 }
+
+/// Runs `workers` at `per_second` operations together, whether or not the answers keep up: an operation that had to wait for
+/// the answer before it counts from when it was due.
+pub async fn paced<W, F, Fut>(
+    workers: Vec<W>,
+    per_second: f64,
+    duration: Duration,
+    step: F,
+) -> anyhow::Result<Round>
+where
+    W: 'static,
+    F: Fn(W) -> Fut + Clone + 'static,
+    Fut: Future<Output = anyhow::Result<W>> + 'static,
+{
+    let count = workers.len();
+    let between = Duration::from_secs_f64(count as f64 / per_second);
+    let begun = Instant::now();
+    let local = tokio::task::LocalSet::new();
+    let tasks: Vec<_> = (0_u32..)
+        .zip(workers)
+        .map(|(index, mut worker)| {
+            let step = step.clone();
+            local.spawn_local(async move {
+                let mut due = begun + between * index / count as u32;
+                let mut latencies = Vec::with_capacity(65_536);
+                while due < begun + duration {
+                    // A timer that rings late is this program's fault and counts for nobody.
+                    let from = if due > Instant::now() {
+                        tokio::time::sleep_until(due.into()).await;
+                        Instant::now()
+                    } else {
+                        due
+                    };
+                    worker = step(worker).await?;
+                    latencies.push(u32::try_from(from.elapsed().as_micros()).unwrap_or(u32::MAX));
+                    due += between;
+                }
+                anyhow::Ok(latencies)
+            })
+        })
+        .collect();
+    let mut latencies_us = Vec::new();
+    local
+        .run_until(async {
+            for task in tasks {
+                latencies_us.append(&mut task.await??);
+            }
+            anyhow::Ok(())
+        })
+        .await?;
+    latencies_us.sort_unstable();
+    Ok(Round {
+        count: latencies_us.len() as u64,
+        took: begun.elapsed(),
+        latencies_us,
+    })
+}

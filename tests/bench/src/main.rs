@@ -9,8 +9,10 @@
     reason = "a program that prints figures"
 )]
 
+mod echo;
 mod floor_oauth;
 mod floor_proxy;
+mod governed;
 mod load;
 mod process;
 mod report;
@@ -44,7 +46,11 @@ enum Command {
         upstream: SocketAddr,
     },
     /// The upstream of the gateway measurements: a small echo MCP server.
-    Echo,
+    Echo {
+        /// How many tools it lists.
+        #[arg(long, default_value_t = 1)]
+        tools: usize,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -57,7 +63,7 @@ fn main() -> anyhow::Result<()> {
         Command::FloorProxy { upstream } => {
             multi_threaded()?.block_on(floor_proxy::serve(upstream))
         }
-        Command::Echo => single_threaded()?.block_on(floor_proxy::serve_echo()),
+        Command::Echo { tools } => single_threaded()?.block_on(echo::serve(tools)),
     }
 }
 

@@ -65,6 +65,38 @@ impl Server {
         })
     }
 
+    /// Starts a `program` that says nothing on processor `core`, and waits until somebody listens at `address`.
+    pub async fn start_quiet(
+        core: usize,
+        program: &str,
+        arguments: &[String],
+        address: &str,
+    ) -> anyhow::Result<Self> {
+        let begun = std::time::Instant::now();
+        let child = Command::new("taskset")
+            .arg("-c")
+            .arg(core.to_string())
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {program} on core {core}"))?;
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            if begun.elapsed() > Duration::from_secs(10) {
+                bail!("{program} {arguments:?} does not listen at {address}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(Self {
+            child,
+            first_line: address.to_owned(),
+            started_in: begun.elapsed(),
+        })
+    }
+
     /// What it has cost so far.
     pub fn usage(&self) -> anyhow::Result<Usage> {
         let pid = self.child.id().context("the server has ended")?;

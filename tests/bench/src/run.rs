@@ -13,31 +13,32 @@ use testkit::Connection;
 use testkit::person::{Code, Person, registration_body, text};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::governed;
 use crate::load::{Round, rounds};
 use crate::process::Server;
 use crate::report::{Figure, Line, mib, ms, table};
 
-const EMAIL: &str = "load@example.com";
-const PASSWORD: &str = "a long enough password for a load";
+pub(crate) const EMAIL: &str = "load@example.com";
+pub(crate) const PASSWORD: &str = "a long enough password for a load";
 
 /// The servers run here, the load and the echo upstream there.
-const SERVER_CORE: usize = 0;
+pub(crate) const SERVER_CORE: usize = 0;
 
 /// What to measure with.
 #[derive(Args, Clone)]
 pub struct Options {
     /// The release binary.
     #[arg(long)]
-    portcullis: PathBuf,
+    pub(crate) portcullis: PathBuf,
     /// Connections.
     #[arg(long, default_value_t = 16)]
-    connections: usize,
+    pub(crate) connections: usize,
     /// Seconds of each round.
     #[arg(long, default_value_t = 3)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Rounds; the median by processor time counts.
     #[arg(long, default_value_t = 3)]
-    rounds: usize,
+    pub(crate) rounds: usize,
     /// A shared library that delays each fdatasync by 4 ms, for the line that says so.
     #[arg(long)]
     slow_sync: Option<PathBuf>,
@@ -58,6 +59,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     if options.wants("gateway") {
         gateway(&options, &mut lines, &mut sentences).await?;
+    }
+    if options.wants("governed") {
+        governed::measure(&options, &mut lines, &mut sentences).await?;
     }
     if options.wants("slow") {
         slow_sync(&options, &mut sentences).await?;
@@ -144,13 +148,13 @@ impl Portcullis {
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
         .local_addr()?
         .port())
 }
 
-async fn connections(authority: &str, count: usize) -> anyhow::Result<Vec<Connection>> {
+pub(crate) async fn connections(authority: &str, count: usize) -> anyhow::Result<Vec<Connection>> {
     let mut all = Vec::with_capacity(count);
     for _ in 0..count {
         all.push(Connection::open(authority).await?);
@@ -158,7 +162,7 @@ async fn connections(authority: &str, count: usize) -> anyhow::Result<Vec<Connec
     Ok(all)
 }
 
-async fn floor(arguments: &[String]) -> anyhow::Result<Server> {
+pub(crate) async fn floor(arguments: &[String]) -> anyhow::Result<Server> {
     Server::start(SERVER_CORE, &std::env::current_exe()?, arguments, &[]).await
 }
 
@@ -304,7 +308,7 @@ async fn oauth(
     again.server.stop().await
 }
 
-fn push(
+pub(crate) fn push(
     lines: &mut Vec<Line>,
     what: &str,
     ours: Vec<Figure>,
@@ -659,7 +663,7 @@ async fn gateway(
     echo.stop().await
 }
 
-async fn call_round(
+pub(crate) async fn call_round(
     options: &Options,
     server: &Server,
     authority: &str,
