@@ -216,7 +216,9 @@ async fn what_is_kept_about_a_person_is_exported_whole_without_a_secret_and_then
     );
     assert_eq!(document["grants"][0]["server"], "todo");
     for secret in ["argon2", "digest", "pcl_", "pcr_", "pct_", "eyJ"] {
-        assert!(!exported.stdout.contains(secret), "{secret}");
+        // That of the arguments of a call is part of its record.
+        let said = exported.stdout.replace("arguments_digest", "");
+        assert!(!said.contains(secret), "{secret}");
     }
     many_events(&home, &UserId::from_text(id)).await;
     let file = home.path("alice.json");

@@ -263,12 +263,16 @@ fn nothing_in_the_program_changes_a_recorded_call_and_only_age_deletes_one() {
     assert_eq!(deletes.len(), 1);
     let statement = &text[deletes[0].0..deletes[0].0 + 200];
     assert!(statement.contains("WHERE id < $1"), "{statement}");
-    // And nobody else speaks of them at all.
+    // And whoever else speaks of them only reads.
     for entry in std::fs::read_dir(&source).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|kind| kind == "rs") && !files.contains(&path) {
             let text = std::fs::read_to_string(&path).unwrap();
-            assert!(!text.contains("call_record"), "{}", path.display());
+            let writes = ["INSERT", "UPDATE", "DELETE"]
+                .iter()
+                .any(|word| text.contains(word));
+            let path = path.display();
+            assert!(!text.contains("call_record") || !writes, "{path}");
         }
     }
 }
