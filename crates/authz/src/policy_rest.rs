@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wire::oauth::ScopeSet;
 
-use crate::{Condition, Entry, EntryState, ListKind, Policy, QuarantineFrom, RateLimit};
+use crate::{Condition, Entry, EntryState, LimitWhat, ListKind, Policy, QuarantineFrom, RateLimit};
 use crate::{Requirement, Role, RoleScopes, RuleWhat, SubjectRule};
 
 /// What the release before cannot read of a policy: it refuses a policy whole for one member that it does not know.
@@ -129,7 +129,8 @@ impl Policy {
         self
     }
 
-    /// Of a scope that the release before took away, roles and rules speak no more: a policy in which they do cannot be saved.
+    /// Of a scope or a tool that the release before took away, roles, rules and limits speak no more: a policy in which they do
+    /// cannot be saved.
     fn forget_undeclared(&mut self) {
         let declared = self.declared_scopes();
         let left = |scopes: &ScopeSet| -> ScopeSet {
@@ -146,7 +147,18 @@ impl Policy {
                 *scopes = left(scopes);
                 !scopes.is_empty()
             }
-            RuleWhat::All | RuleWhat::Tools(_) => true,
+            RuleWhat::Tools(names) => {
+                names.retain(|name| self.tools.contains_key(name));
+                !names.is_empty()
+            }
+            RuleWhat::All => true,
+        });
+        self.rate_limits.retain_mut(|limit| match &mut limit.what {
+            LimitWhat::Tools(names) => {
+                names.retain(|name| self.tools.contains_key(name));
+                !names.is_empty()
+            }
+            LimitWhat::All => true,
         });
     }
 }

@@ -61,13 +61,13 @@ impl RateLimit {
     /// Whether this call is counted, which came by `method`. What only connects, goes on with what was counted or ends it is
     /// not: `initialize`, `ping`, tasks, `resources/unsubscribe`, notifications and answers.
     ///
-    /// Nor are lists where one count is of many people: all of them list when a change is told, and nobody is to be kept from
-    /// their calls by that.
+    /// Nor are lists and listening streams where one count is of many people: all of them list when a change is told, and come
+    /// back at once when a gateway was away; nobody is to be kept from their calls by that.
     pub fn counts(&self, method: &str, call: &Call<'_>) -> bool {
         match (&self.what, call) {
             (_, Call::Protocol { .. } | Call::Task { .. } | Call::Unknown { .. }) => false,
             (_, Call::Resource { .. }) if method == method::RESOURCES_UNSUBSCRIBE => false,
-            (LimitWhat::All, Call::List(_)) => !self.per.is_shared(),
+            (LimitWhat::All, Call::List(_) | Call::Subscription { .. }) => !self.per.is_shared(),
             (LimitWhat::All, _) => true,
             (LimitWhat::Tools(tools), Call::Tool { name, .. }) => tools.contains(*name),
             (LimitWhat::Tools(_), _) => false,

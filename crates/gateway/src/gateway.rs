@@ -26,6 +26,7 @@ use crate::server::ServerMaker;
 use crate::servers::Servers;
 use crate::settings::{IdentityKey, ServerSettings, Settings, SettingsError};
 use crate::stack::{Inner, refused};
+use crate::tool_metric::ToolMetrics;
 
 /// Where the authority answers its own nonces, also at hosts of MCP servers alone.
 const ALIAS_PROOF_PREFIX: &str = "/.well-known/portcullis-alias/";
@@ -68,6 +69,7 @@ impl Gateway {
             feeds: feeds.into(),
             opaque_tokens: settings.opaque_tokens,
             changes: Arc::clone(&changes),
+            tool_metrics: ToolMetrics::default(),
             limits: settings.limits.clone(),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
@@ -82,7 +84,7 @@ impl Gateway {
                 changes,
                 addresses,
                 recorder: Arc::new(Recorder::new(records, settings.limits.records_waiting_max)),
-                nowhere: ServerMetric::new(&"".into()),
+                nowhere: ServerMetric::new(&"".into(), ToolMetrics::default().of(&"".into())),
                 crowd: Crowd::new(settings.limits.open_calls_max),
                 limits: settings.limits,
                 clock,

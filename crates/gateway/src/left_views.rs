@@ -7,6 +7,9 @@ use sdk::Principal;
 /// How many principals are remembered of one MCP server, in each of two generations; one takes a few hundred bytes.
 const LEFT_MAX: usize = 8 * 1024;
 
+/// How many streams of one principal, the last ones that it left.
+const STREAMS_MAX: usize = 4;
+
 /// What callers knew of the lists when their streams ended: a client that comes back with a new token, or after its network was
 /// gone, is told what changed meanwhile.
 ///
@@ -25,37 +28,34 @@ struct Generations {
     old: HashMap<Key, Left>,
 }
 
-/// What all streams knew that one principal left and did not open again; which of them comes back, nobody can say.
-#[derive(Debug, Clone, Copy)]
-struct Left {
-    known: View,
-    streams: u32,
-}
+/// What each of the streams knew that one principal left and did not open again, the last one left at the end; which of them
+/// comes back, nobody can say.
+type Left = Vec<View>;
 
 impl LeftViews {
-    /// A stream of `principal` begins: what its client knew when it left one, if it did.
-    pub(crate) fn take(&self, principal: &Principal) -> Option<View> {
+    /// A stream of `principal` begins, which sees `now`: what its client knew when it left one, if it did. Of several one that
+    /// knew something else, since being told once too often costs less than not at all.
+    pub(crate) fn take(&self, principal: &Principal, now: View) -> Option<View> {
         let key = key(principal);
         let mut generations = self.generations();
         let mut left = generations.remove(&key)?;
-        left.streams -= 1;
-        if left.streams > 0 {
+        let other = left.iter().position(|known| *known != now);
+        let known = left.remove(other.unwrap_or(left.len() - 1));
+        if !left.is_empty() {
             generations.insert(key, left);
         }
-        Some(left.known)
+        Some(known)
     }
 
     /// A stream of `principal` ended, whose client knows this.
     pub(crate) fn leave(&self, principal: &Principal, known: View) {
         let key = key(principal);
         let mut generations = self.generations();
-        let left = match generations.remove(&key) {
-            Some(other) => Left {
-                known: other.known.common(&known),
-                streams: other.streams.saturating_add(1),
-            },
-            None => Left { known, streams: 1 },
-        };
+        let mut left = generations.remove(&key).unwrap_or_default();
+        if left.len() >= STREAMS_MAX {
+            left.remove(0);
+        }
+        left.push(known);
         generations.insert(key, left);
     }
 
@@ -118,27 +118,46 @@ mod tests {
     #[test]
     fn each_stream_that_was_left_is_found_once_and_by_nobody_else() {
         let left = LeftViews::default();
-        assert_eq!(left.take(&of("usr_ann")), None);
+        assert_eq!(left.take(&of("usr_ann"), view("a")), None);
         left.leave(&of("usr_ann"), view("a"));
-        assert_eq!(left.take(&of("usr_bob")), None);
-        assert_eq!(left.take(&of("usr_ann")), Some(view("a")));
-        assert_eq!(left.take(&of("usr_ann")), None);
+        assert_eq!(left.take(&of("usr_bob"), view("a")), None);
+        assert_eq!(left.take(&of("usr_ann"), view("a")), Some(view("a")));
+        assert_eq!(left.take(&of("usr_ann"), view("a")), None);
     }
 
     #[test]
-    fn of_two_streams_that_knew_different_lists_each_is_told_and_of_two_that_knew_the_same_none() {
+    fn of_several_streams_those_that_knew_other_lists_are_told_first_and_then_no_more() {
         let left = LeftViews::default();
         let ann = of("usr_ann");
-        for (one, other, is_told) in [("a", "b", true), ("b", "b", false)] {
+        let is_told = || {
+            let known = left.take(&ann, view("b"))?;
+            Some(!view("b").changed_since(&known).is_empty())
+        };
+        for (one, other, told) in [("a", "b", true), ("b", "a", true), ("b", "b", false)] {
             left.leave(&ann, view(one));
             left.leave(&ann, view(other));
-            for _ in 0..2 {
-                let known = left.take(&ann).unwrap();
-                let changes = view("b").changed_since(&known);
-                assert_eq!(!changes.is_empty(), is_told);
-            }
-            assert_eq!(left.take(&ann), None);
+            assert_eq!(is_told(), Some(told));
+            assert_eq!(is_told(), Some(false));
+            assert_eq!(is_told(), None);
         }
+        // One that never comes back costs one telling, not one at each start.
+        left.leave(&ann, view("a"));
+        left.leave(&ann, view("b"));
+        for told in [true, false, false] {
+            assert_eq!(is_told(), Some(told));
+            left.leave(&ann, view("b"));
+        }
+    }
+
+    #[test]
+    fn of_one_principal_only_the_last_streams_are_remembered() {
+        let left = LeftViews::default();
+        let ann = of("usr_ann");
+        for _ in 0..STREAMS_MAX + 3 {
+            left.leave(&ann, view("a"));
+        }
+        let found = std::iter::from_fn(|| left.take(&ann, view("a")));
+        assert_eq!(found.count(), STREAMS_MAX);
     }
 
     #[test]
@@ -148,11 +167,15 @@ mod tests {
         for index in 0..LEFT_MAX {
             left.leave(&of(&format!("usr_{index}")), view("a"));
         }
-        assert_eq!(left.take(&of("usr_ann")), Some(view("a")), "she is old");
+        assert_eq!(
+            left.take(&of("usr_ann"), view("a")),
+            Some(view("a")),
+            "she is old"
+        );
         for index in 0..LEFT_MAX * 3 {
             left.leave(&of(&format!("usr_new_{index}")), view("a"));
         }
-        assert_eq!(left.take(&of("usr_0")), None);
+        assert_eq!(left.take(&of("usr_0"), view("a")), None);
         let generations = left.generations();
         let kept = generations.young.len() + generations.old.len();
         assert!(kept <= 2 * LEFT_MAX, "{kept}");

@@ -129,7 +129,8 @@ impl ListWatch {
             let Some(view) = told.server.views.find(began, &told.caller) else {
                 return Some(self.turn());
             };
-            let left = told.server.left_views.take(told.caller.principal());
+            let principal = told.caller.principal();
+            let left = told.server.left_views.take(principal, view);
             let known = left.unwrap_or(view);
             *told.views() = Some(Seen { known, now: known });
             self.looked_at = (known == view).then(|| began.view_basis());

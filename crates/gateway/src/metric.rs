@@ -168,18 +168,19 @@ pub(crate) struct ServerMetric {
     calls: [OnceLock<OfReason>; METHODS],
     durations: [OnceLock<Histogram>; Outcome::ALL.len()],
     /// By tool and decision.
-    pub(crate) tools: ToolMetric,
+    pub(crate) tools: Arc<ToolMetric>,
     upstream: OnceLock<Histogram>,
     open: OnceLock<Gauge>,
 }
 
 impl ServerMetric {
-    pub(crate) fn new(slug: &Arc<str>) -> Self {
+    /// With `tools`, which outlives the settings of its MCP server: what was counted keeps its place.
+    pub(crate) fn new(slug: &Arc<str>, tools: Arc<ToolMetric>) -> Self {
         Self {
             slug: Arc::clone(slug),
             calls: [const { OnceLock::new() }; METHODS],
             durations: [const { OnceLock::new() }; Outcome::ALL.len()],
-            tools: ToolMetric::new(slug),
+            tools,
             upstream: OnceLock::new(),
             open: OnceLock::new(),
         }

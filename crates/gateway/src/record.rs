@@ -283,6 +283,10 @@ impl Recording {
         match refusal.kind() {
             RefusalKind::Denied => self.judged(Judged::Denied, refusal.rule()),
             RefusalKind::NeedsScope => self.judged(Judged::NeedsScope, refusal.rule()),
+            // A limit is part of the policy too.
+            _ if refusal.cause() == RefusalCause::RateLimited => {
+                self.judged(Judged::Denied, refusal.rule());
+            }
             _ => {}
         }
         self.change(|record| {

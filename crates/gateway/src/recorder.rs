@@ -5,7 +5,7 @@ use metrics::Counter;
 use tokio::sync::mpsc;
 
 use crate::metric;
-use crate::record::CallRecorded;
+use crate::record::{CallRecorded, Outcome};
 
 /// Passes records on without ever waiting; what does not fit is counted.
 #[derive(Debug)]
@@ -65,9 +65,12 @@ impl Recorder {
 
     /// Passes on the record of what kept no place.
     pub(crate) fn pass_on(&self, record: CallRecorded) {
+        let went_on = matches!(record.outcome, Outcome::Allowed | Outcome::UpstreamFailed);
         // What was refused takes half of the room and no more, whoever asked: no flood of it, of strangers or of somebody
-        // with a token, keeps others from going on.
-        let is_crowded = (self.waiting_max).is_some_and(|most| self.waiting() >= most / 2);
+        // with a token, keeps others from going on, or takes the place of the records of what did.
+        let most = self.waiting_max.unwrap_or(self.sender.max_capacity());
+        let may_be_crowded = !went_on || self.waiting_max.is_some();
+        let is_crowded = may_be_crowded && self.waiting() >= most / 2;
         if is_crowded || self.sender.try_send(record).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             self.dropped_metric.increment(1);

@@ -12,6 +12,7 @@ use crate::feeds::Feeds;
 use crate::left_views::LeftViews;
 use crate::metric::ServerMetric;
 use crate::settings::{Limits, ServerSettings, SettingsError};
+use crate::tool_metric::ToolMetrics;
 use crate::upstream::Forwarder;
 use crate::views::Views;
 
@@ -53,6 +54,7 @@ pub(crate) struct ServerMaker {
     pub(crate) feeds: Feeds,
     pub(crate) opaque_tokens: Option<Arc<dyn OpaqueTokens>>,
     pub(crate) changes: Arc<Changes>,
+    pub(crate) tool_metrics: ToolMetrics,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -115,7 +117,7 @@ impl ServerMaker {
         let forwarder = Forwarder::new(&settings.slug, &settings.upstream, &self.limits)?;
         let slug: Arc<str> = settings.slug.as_str().into();
         Ok(Server {
-            metric: Arc::new(ServerMetric::new(&slug)),
+            metric: Arc::new(ServerMetric::new(&slug, self.tool_metrics.of(&slug))),
             slug,
             protected,
             forwarder: Arc::new(forwarder),

@@ -78,9 +78,6 @@ impl Inner {
             Err(refusal) => return recorded(refusal, recording),
         };
         recording.permitted(&permitted);
-        if recording.keep_place().is_err() {
-            return recorded(self.unrecorded(&permitted), recording);
-        }
         let Some(place) = self
             .crowd
             .enter(permitted.caller().principal(), server.metric.open())
@@ -89,6 +86,12 @@ impl Inner {
             server.protected.not_made(permitted);
             return recorded(refusal, recording);
         };
+        // Only what goes on keeps room for its record: whoever is refused may ask as often as they like.
+        if recording.keep_place().is_err() {
+            let refusal = self.unrecorded(&permitted);
+            server.protected.not_made(permitted);
+            return recorded(refusal, recording);
+        }
         recording.forwarded(&permitted);
         let forwarding = self.forward(&server, &permitted, now, trace_parent);
         match forwarding.instrument(trace::upstream()).await {

@@ -50,6 +50,20 @@ impl ToolLabel {
     }
 }
 
+/// Those of all MCP servers, by slug: settings come and go, and what was counted stays.
+#[derive(Debug, Default)]
+pub(crate) struct ToolMetrics(Mutex<HashMap<Arc<str>, Arc<ToolMetric>>>);
+
+impl ToolMetrics {
+    pub(crate) fn of(&self, slug: &Arc<str>) -> Arc<ToolMetric> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_server = all
+            .entry(Arc::clone(slug))
+            .or_insert_with(|| Arc::new(ToolMetric::new(slug)));
+        Arc::clone(of_server)
+    }
+}
+
 impl ToolMetric {
     pub(crate) fn new(slug: &Arc<str>) -> Self {
         Self {

@@ -58,17 +58,19 @@ impl ProtectedServer {
                 let call = authz::read_call(message);
                 let decision = decide(policy, caller.caller(), &call);
                 if decision.is_allowed() {
-                    let mut observed = None;
                     match self.count(&caller, &in_force, &call, message) {
-                        Ok(under) => counted = under,
+                        Ok(under) => {
+                            counted = under;
+                            (decision.rule().to_owned(), None)
+                        }
                         Err(reached) if policy.enforced() => {
                             return Err(self.too_often(&reached, message));
                         }
                         Err(reached) => {
-                            observed = Some((RefusalCause::RateLimited, reached.reason()));
+                            let observed = (RefusalCause::RateLimited, reached.reason());
+                            (reached.rule(), Some(observed))
                         }
                     }
-                    (decision.rule().to_owned(), observed)
                 } else if !policy.enforced() {
                     let observed = (cause_of(&decision), reason_of(&decision));
                     (decision.rule().to_owned(), Some(observed))
@@ -134,7 +136,9 @@ impl ProtectedServer {
             data: Some(Object::from_iter([("retry_after", i64::from(seconds))])),
             reason: reached.reason(),
         };
-        Refusal::rpc(&*self.random, error).retry_after(seconds)
+        Refusal::rpc(&*self.random, error)
+            .retry_after(seconds)
+            .by_rule(&reached.rule())
     }
 
     /// Puts the server's own session id in the place of the one that this caller was given.

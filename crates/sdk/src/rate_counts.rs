@@ -215,14 +215,14 @@ impl TooOften<'_> {
         seconds.saturating_add(u32::from(coin[0] & 1))
     }
 
+    /// The limit, as the rule that decided.
+    pub(crate) fn rule(&self) -> String {
+        format!("{}: {}", self.limit.id, self.limit)
+    }
+
     /// For the log, which names the limit.
     pub(crate) fn reason(&self) -> String {
-        let limit = self.limit;
-        format!(
-            "{} ({}: {limit})",
-            RefusalCause::RateLimited.as_str(),
-            limit.id
-        )
+        format!("{} ({})", RefusalCause::RateLimited.as_str(), self.rule())
     }
 }
 

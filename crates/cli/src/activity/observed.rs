@@ -122,11 +122,15 @@ impl Report<'_> {
         out.line(format!(
             "If it had enforced, {refused} of them would have been refused:"
         ));
-        out.line(format!(
-            "{} as if there were no such tool, {} with a request for more scope.",
-            refused - self.tally.for_want_of_scope,
-            self.tally.for_want_of_scope
-        ));
+        let (scope, often) = (self.tally.for_want_of_scope, self.tally.too_often);
+        let mut words = format!(
+            "{} as if there were no such tool, {scope} with a request for more scope",
+            refused - scope - often
+        );
+        if often > 0 {
+            words.push_str(&format!(",\n{often} until a rate limit has room again"));
+        }
+        out.line(format!("{words}."));
         if refused == 0 {
             return Ok(());
         }
@@ -198,6 +202,7 @@ impl Report<'_> {
             "calls": self.went_on(),
             "would_be_denied": tally.all,
             "for_want_of_scope": tally.for_want_of_scope,
+            "too_often": tally.too_often,
             "tools": tools,
             "clients": clients,
             "people": people,
@@ -286,6 +291,7 @@ mod tests {
         for _ in 0..3 {
             tally.add(call(hostile, "insufficient_scope"));
         }
+        tally.add(call("add", "rate_limited"));
         for _ in 0..2 {
             tally.add(call("get", "why\u{1b}]0;hush\u{7}\u{202e}\n  900  never"));
         }
@@ -295,7 +301,7 @@ mod tests {
             until: clock.now(),
             decided: [
                 (CallDecision::Allowed, 7),
-                (CallDecision::WouldBeDenied, 35),
+                (CallDecision::WouldBeDenied, 36),
             ]
             .into(),
             tally,
@@ -309,8 +315,9 @@ mod tests {
             assert!(console::measure_text_width(line) <= 80, "{line}");
         }
         for words in [
-            "As far as the log goes back, 42 calls went on.",
-            "35 of them would have been refused",
+            "As far as the log goes back, 43 calls went on.",
+            "36 of them would have been refused",
+            "1 until a rate limit has room again.",
         ] {
             assert!(told.contains(words), "{told}");
         }
@@ -318,7 +325,7 @@ mod tests {
             told.contains("32 as if there were no such tool, 3 with"),
             "{told}"
         );
-        assert!(told.contains("and 12 more lines"), "{told}");
+        assert!(told.contains("and 13 more lines"), "{told}");
         for hidden in ['\u{1b}', '\u{202e}', '\u{7}'] {
             assert!(!told.contains(hidden), "{told:?}");
         }
@@ -331,7 +338,7 @@ mod tests {
         assert!(first.contains("add"), "{told}");
 
         let document = report.document(&mut Names::new(&store)).await.unwrap();
-        assert_eq!(document["tools"].as_array().unwrap().len(), 32);
+        assert_eq!(document["tools"].as_array().unwrap().len(), 33);
         assert_eq!(document["tools"][0]["name"], hostile);
         let text = json_text(&document);
         assert!(!text.contains(['\u{1b}', '\u{202e}', '\n']), "{text}");

@@ -15,6 +15,8 @@ pub(super) struct Tally {
     pub(super) all: u64,
     /// Those that more scope would have let through.
     pub(super) for_want_of_scope: u64,
+    /// Those that had room a moment later.
+    pub(super) too_often: u64,
 }
 
 /// What was called, and why it would have been refused.
@@ -87,6 +89,7 @@ impl Tally {
         let cause = call.cause.unwrap_or_default();
         self.all += 1;
         self.for_want_of_scope += u64::from(cause == sdk::RefusalCause::InsufficientScope.as_str());
+        self.too_often += u64::from(cause == sdk::RefusalCause::RateLimited.as_str());
         let whose = |id: Option<String>| Whose {
             id: id.unwrap_or_default(),
             cause: cause.clone(),

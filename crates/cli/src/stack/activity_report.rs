@@ -14,6 +14,8 @@ use wire::gateway::{ActivityReport, ReportedCall};
 const CALLS_AT_ONCE: usize = 256;
 /// How long a call waits for others to travel with.
 const WAIT: Duration = Duration::from_secs(1);
+/// How often a pause between tries looks whether the node ends.
+const LOOK_WHETHER_IT_ENDS: Duration = Duration::from_millis(100);
 /// How often a report is tried that the authority does not take.
 const TRIES_MAX: u32 = 5;
 
@@ -84,15 +86,22 @@ async fn report(
             calls: batch.drain(..).map(reported).collect(),
             dropped: lost,
         };
-        let goes_on = || when_full == WhenFull::Refuse && !calls.is_closed();
-        if !tell(&server, &report, goes_on).await {
+        let is_closed = || calls.is_closed();
+        if !tell(&server, &report, when_full, is_closed).await {
             dropped.fetch_add(lost + report.calls.len() as u64, Ordering::Relaxed);
         }
     }
 }
 
-/// Whether the authority took it. While `goes_on`, an authority that is away or busy is waited for.
-async fn tell(server: &OwnServer, report: &ActivityReport, goes_on: impl Fn() -> bool) -> bool {
+/// Whether the authority took it. Where no call may be lost, an authority that is away or busy is waited for, until the node
+/// ends: then it is tried at once, since there is little time.
+async fn tell(
+    server: &OwnServer,
+    report: &ActivityReport,
+    when_full: WhenFull,
+    is_closed: impl Fn() -> bool,
+) -> bool {
+    let goes_on = || when_full == WhenFull::Refuse && !is_closed();
     let mut tries = 0;
     loop {
         let Err(error) = server.report_calls(report).await else {
@@ -116,7 +125,12 @@ async fn tell(server: &OwnServer, report: &ActivityReport, goes_on: impl Fn() ->
                 "the authority cannot be told of calls; it is tried again, and when no more find room, calls are refused"
             );
         }
-        tokio::time::sleep(WAIT * 2u32.pow(tries.min(TRIES_MAX - 1) - 1)).await;
+        let pause = WAIT * 2u32.pow(tries.min(TRIES_MAX - 1) - 1);
+        let until = tokio::time::Instant::now() + pause;
+        let was_closed = is_closed();
+        while tokio::time::Instant::now() < until && is_closed() == was_closed {
+            tokio::time::sleep(pause.min(LOOK_WHETHER_IT_ENDS)).await;
+        }
     }
 }
 
@@ -129,11 +143,11 @@ fn is_shut_out(error: &AuthorityError) -> bool {
     )
 }
 
+/// Whatever is not about these very calls: somebody between may answer anything while the authority is away.
 fn may_be_taken_later(error: &AuthorityError) -> bool {
     match error {
-        AuthorityError::Unreachable(_) => true,
-        AuthorityError::Refused { status, .. } => *status >= 500 || *status == 429,
-        _ => false,
+        AuthorityError::Refused { status, .. } => !matches!(status, 400 | 413 | 415),
+        error => !is_shut_out(error),
     }
 }
 
@@ -237,6 +251,28 @@ mod tests {
             duration_us: 1,
             correlation_id: None,
         }
+    }
+
+    #[test]
+    fn whatever_somebody_between_answers_is_waited_for_and_what_these_calls_are_not() {
+        let refused = |status| AuthorityError::Refused {
+            status,
+            words: "no".into(),
+        };
+        for (status, is_waited_for) in [
+            (404, true),
+            (403, true),
+            (502, true),
+            (400, false),
+            (413, false),
+        ] {
+            assert_eq!(
+                may_be_taken_later(&refused(status)),
+                is_waited_for,
+                "{status}"
+            );
+        }
+        assert!(may_be_taken_later(&AuthorityError::Unreadable));
     }
 
     #[tokio::test]

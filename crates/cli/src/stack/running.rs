@@ -321,6 +321,11 @@ impl Node {
             while self.telling.join_next().await.is_some() {}
         })
         .await;
+        if !self.telling.is_empty() {
+            tracing::warn!(
+                "not all calls that waited for it were told in the two seconds of an end"
+            );
+        }
         // What still waits for room would keep the log from closing.
         self.telling.shutdown().await;
         if let Some(part) = self.authority {

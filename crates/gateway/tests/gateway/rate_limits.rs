@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use authz::{Mode, Policy};
-use gateway::Outcome;
+use gateway::{Judged, Outcome};
 use http::StatusCode;
 use serde_json::{Value, json};
 use testkit::{Answer, McpClient};
@@ -192,6 +192,7 @@ async fn whoever_calls_too_often_learns_nothing_of_tools_that_they_may_not_call(
 
 #[tokio::test]
 async fn in_observe_mode_a_limit_is_only_told() {
+    const RULE: &str = "lim_1: 1 per 1h, for each person: all calls";
     let rig = Rig::start().await;
     limit(&rig, &per_person("1 per 1h"), |policy| {
         policy.mode = Mode::Observe
@@ -208,10 +209,17 @@ async fn in_observe_mode_a_limit_is_only_told() {
             record.reason,
             "observed only; would be refused: rate_limited (lim_1: 1 per 1h, for each person: all calls)"
         );
+        assert_eq!(record.judged, Some(Judged::WouldBeDenied));
+        assert_eq!(record.cause, Some("rate_limited"));
+        assert_eq!(record.rule.as_deref(), Some(RULE));
     }
     limit(&rig, &per_person("1 per 1h"), |_| {});
     let refused = status(&alice, "echo").await;
     assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
+    let record = rig.next_record().await;
+    assert_eq!(record.judged, Some(Judged::Denied));
+    assert_eq!(record.cause, Some("rate_limited"));
+    assert_eq!(record.rule.as_deref(), Some(RULE));
 }
 
 #[tokio::test]

@@ -367,3 +367,70 @@ async fn calls_that_are_open_take_no_room_of_the_records_that_wait() {
         assert_eq!(rig.next_record().await.outcome, Outcome::UpstreamFailed);
     }
 }
+
+#[tokio::test]
+async fn a_call_that_cannot_be_recorded_is_counted_under_no_rate_limit() {
+    let rig = with_a_hanging_log(2, true).await;
+    rig.publish(|server| {
+        let limits = json!([{"id": "lim_1", "per": "person", "rate": "3 per 1h"}]);
+        server.policy.rate_limits = serde_json::from_value(limits).unwrap();
+    });
+    let caller = rig.caller("note:read");
+    let status = async || caller.call_tool("echo", json!({})).await.status;
+    for expected in [StatusCode::OK, StatusCode::OK] {
+        assert_eq!(status().await, expected);
+    }
+    for _ in 0..5 {
+        assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    for _ in 0..2 {
+        rig.next_record().await;
+    }
+    for expected in [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS] {
+        assert_eq!(status().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_what_is_refused_takes_no_room_from_what_goes_on_where_records_may_be_lost() {
+    let rig = with_a_hanging_log(8, false).await;
+    for _ in 0..20 {
+        rig.stranger().call_tool("echo", json!({})).await;
+    }
+    assert_eq!(rig.gateway.records_dropped(), 16);
+    let caller = rig.caller("note:read");
+    for _ in 0..4 {
+        caller.call_tool("echo", json!({})).await;
+    }
+    assert_eq!(rig.gateway.records_dropped(), 16);
+    for expected in [Outcome::Unauthenticated, Outcome::Allowed] {
+        for _ in 0..4 {
+            assert_eq!(rig.next_record().await.outcome, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn calls_for_which_too_many_are_open_take_half_of_the_room_for_records() {
+    let mut settings = RigSettings {
+        record_places: 100,
+        ..RigSettings::default()
+    };
+    settings.limits.records_waiting_max = Some(8);
+    settings.limits.open_calls_max = 1;
+    let rig = Rig::with(settings).await;
+    let (busy, other) = (
+        rig.caller("note:read"),
+        rig.caller_as("usr_bob", "cli_1", "note:read"),
+    );
+    let held = busy.clone();
+    let held = tokio::spawn(async move { held.call_tool("slow", json!({"ms": 1500})).await });
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    for _ in 0..20 {
+        let refused = busy.call_tool("echo", json!({})).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    }
+    let answer = other.call_tool("echo", json!({})).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(held.await.unwrap().status, StatusCode::OK);
+}

@@ -28,8 +28,8 @@ const ARGUMENTS_BYTES_MAX: usize = 1024;
 /// When a gateway may try again whose calls found no room.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// How late a call may be reported.
-const LATE_MAX: Duration = Duration::from_secs(3600);
+/// How late a call may be reported: a gateway keeps its records while its authority is away.
+const LATE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// `POST /servers/{slug}/activity`: calls that went through a gateway elsewhere. They are of this MCP server, whatever it
 /// says.
