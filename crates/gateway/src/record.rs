@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use base::{CorrelationId, Timestamp};
 use http::request::Parts;
 use http::{StatusCode, header};
-use sdk::{InForce, Permitted, Refusal, RefusalKind, VerifiedCaller};
+use sdk::{InForce, Permitted, Refusal, RefusalCause, RefusalKind, VerifiedCaller};
 use wire::mcp::{Json, Message, method};
 
 use crate::judged::Judged;
