@@ -15,13 +15,25 @@ pub struct RevokedGrants(Arc<Kept>);
 
 #[derive(Default, PartialEq, Eq)]
 struct Kept {
+    /// By the last byte of the id, which is random, or none while there are no ids. A change copies those that it concerns, a
+    /// few hundred bytes, and shares the others with the snapshot before.
+    shards: Vec<Arc<Shard>>,
+    /// Ids of any other form.
+    others: BTreeMap<String, Timestamp>,
+}
+
+#[derive(Default, PartialEq, Eq)]
+struct Shard {
     /// Ids as they are made here, in order, without their text.
     ids: Vec<Packed>,
     /// When each may be forgotten: Unix seconds, rounded up.
     until: Vec<u32>,
-    /// Ids of any other form.
-    others: BTreeMap<String, Timestamp>,
 }
+
+const SHARDS: usize = 256;
+
+/// Room comes in such steps, so that what a shard leaves behind is of use to the next one.
+const ROOM_STEP: usize = 32;
 
 /// Six bytes of milliseconds and sixteen that are random.
 type Packed = [u8; 22];
@@ -35,13 +47,15 @@ impl RevokedGrants {
         let Some(id) = pack(grant) else {
             return self.0.others.get(grant).copied();
         };
-        let place = self.0.ids.binary_search(&id).ok()?;
-        Some(Timestamp::from_unix_seconds(self.0.until[place].into()))
+        let shard = self.0.shards.get(shard_of(&id))?;
+        let place = shard.ids.binary_search(&id).ok()?;
+        Some(Timestamp::from_unix_seconds(shard.until[place].into()))
     }
 
     /// How many they are.
     pub fn len(&self) -> usize {
-        self.0.ids.len() + self.0.others.len()
+        let ids = self.0.shards.iter().map(|shard| shard.ids.len());
+        ids.sum::<usize>() + self.0.others.len()
     }
 
     /// Whether there are none.
@@ -57,23 +71,52 @@ impl RevokedGrants {
         now: Timestamp,
     ) -> Self {
         let mut others = self.0.others.clone();
-        let mut new: Vec<(Packed, u32)> = Vec::new();
+        let mut new: Vec<Vec<(Packed, u32)>> = vec![Vec::new(); SHARDS];
         for (grant, until) in more {
             match (pack(&grant), seconds(until)) {
-                (Some(id), Some(until)) => new.push((id, until)),
+                (Some(id), Some(until)) => new[shard_of(&id)].push((id, until)),
                 _ => {
                     others.insert(grant, until);
                 }
             }
         }
         others.retain(|_, until| *until > now);
-        new.sort_unstable();
-        let forgotten = |until: u32| Timestamp::from_unix_seconds(until.into()) <= now;
-        let stays = new.is_empty() && !self.0.until.iter().copied().any(forgotten);
-        if stays && others == self.0.others {
+        let mut shards = self.0.shards.clone();
+        shards.resize_with(SHARDS, Arc::default);
+        let mut is_same = others == self.0.others;
+        for (shard, new) in shards.iter_mut().zip(new) {
+            if let Some(changed) = shard.with(new, now) {
+                *shard = Arc::new(changed);
+                is_same = false;
+            }
+        }
+        if is_same {
             return self.clone();
         }
-        let room = self.0.ids.len() + new.len();
+        if shards.iter().all(|shard| shard.ids.is_empty()) {
+            shards = Vec::new();
+        }
+        Self(Arc::new(Kept { shards, others }))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (String, Timestamp)> {
+        let shards = self.0.shards.iter();
+        let packed = shards.flat_map(|shard| shard.ids.iter().zip(&shard.until));
+        packed
+            .map(|(id, until)| (unpack(id), Timestamp::from_unix_seconds((*until).into())))
+            .chain(self.0.others.clone())
+    }
+}
+
+impl Shard {
+    /// The same with `new` and without what may be forgotten, if that is another one.
+    fn with(&self, mut new: Vec<(Packed, u32)>, now: Timestamp) -> Option<Self> {
+        let forgotten = |until: u32| Timestamp::from_unix_seconds(until.into()) <= now;
+        if new.is_empty() && !self.until.iter().copied().any(forgotten) {
+            return None;
+        }
+        new.sort_unstable();
+        let room = (self.ids.len() + new.len()).next_multiple_of(ROOM_STEP);
         let (mut ids, mut until) = (Vec::with_capacity(room), Vec::with_capacity(room));
         let mut keep = |id: Packed, moment: u32| match ids.last() {
             _ if forgotten(moment) => {}
@@ -87,7 +130,7 @@ impl RevokedGrants {
             }
         };
         let mut new = new.into_iter().peekable();
-        for (id, moment) in self.0.ids.iter().zip(&self.0.until) {
+        for (id, moment) in self.ids.iter().zip(&self.until) {
             while let Some((id, moment)) = new.next_if(|(earlier, _)| earlier < id) {
                 keep(id, moment);
             }
@@ -96,15 +139,16 @@ impl RevokedGrants {
         for (id, moment) in new {
             keep(id, moment);
         }
-        Self(Arc::new(Kept { ids, until, others }))
+        // A day's worth that is forgotten at once leaves no room behind.
+        let room = ids.len().next_multiple_of(ROOM_STEP);
+        ids.shrink_to(room);
+        until.shrink_to(room);
+        Some(Self { ids, until })
     }
+}
 
-    fn iter(&self) -> impl Iterator<Item = (String, Timestamp)> {
-        let packed = self.0.ids.iter().zip(&self.0.until);
-        packed
-            .map(|(id, until)| (unpack(id), Timestamp::from_unix_seconds((*until).into())))
-            .chain(self.0.others.clone())
-    }
+fn shard_of(id: &Packed) -> usize {
+    usize::from(id[id.len() - 1])
 }
 
 fn seconds(moment: Timestamp) -> Option<u32> {
@@ -216,6 +260,22 @@ mod tests {
         let longer = later.with([(ids[500].clone(), at(9000))], at(0));
         assert_eq!(longer.until(&ids[500]), Some(at(9000)));
         assert_eq!(longer.len(), 500);
+    }
+
+    #[test]
+    fn a_change_shares_what_it_does_not_concern() {
+        let ids: Vec<String> = (0..5000).map(|_| grant()).collect();
+        let all: RevokedGrants = ids.iter().map(|id| (id.clone(), at(5))).collect();
+        let one = all.with([(grant(), at(9))], at(0));
+        let shared = |one: &RevokedGrants, other: &RevokedGrants| {
+            let both = one.0.shards.iter().zip(&other.0.shards);
+            both.filter(|(one, other)| Arc::ptr_eq(one, other)).count()
+        };
+        assert_eq!(shared(&all, &one), SHARDS - 1);
+        assert_eq!(shared(&one, &one.with([], at(0))), SHARDS);
+        assert_eq!(one.with([], at(5)).len(), 1);
+        assert!(one.with([], at(9)).is_empty());
+        assert_eq!(one.with([], at(9)), RevokedGrants::default());
     }
 
     #[test]
