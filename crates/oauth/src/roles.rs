@@ -45,7 +45,7 @@ pub async fn add_group(
         name: name.to_owned(),
         created_at: now,
     };
-    let event = event(AuditEventKind::GroupAdded, now, None, described(&group));
+    let event = group_event(AuditEventKind::GroupAdded, now, None, &group);
     let inserted = store.insert_group(&group, event).await?;
     Ok((group, inserted))
 }
@@ -59,7 +59,7 @@ pub async fn remove_group(
     now: Timestamp,
     group: &Group,
 ) -> Result<RemoveGroup, StoreError> {
-    let event = event(AuditEventKind::GroupRemoved, now, None, described(group));
+    let event = group_event(AuditEventKind::GroupRemoved, now, None, group);
     store.remove_group(&group.id, event).await
 }
 
@@ -73,12 +73,7 @@ pub async fn join(
     group: &Group,
     user: &UserId,
 ) -> Result<bool, StoreError> {
-    let event = event(
-        AuditEventKind::GroupJoined,
-        now,
-        Some(user),
-        described(group),
-    );
+    let event = group_event(AuditEventKind::GroupJoined, now, Some(user), group);
     store.join_group(&group.id, user, event).await
 }
 
@@ -92,15 +87,27 @@ pub async fn leave(
     group: &Group,
     user: &UserId,
 ) -> Result<bool, StoreError> {
-    let event = event(AuditEventKind::GroupLeft, now, Some(user), described(group));
+    let event = group_event(AuditEventKind::GroupLeft, now, Some(user), group);
     store.leave_group(&group.id, user, event).await
 }
 
-fn described(group: &Group) -> String {
-    format!("{} {}", group.name, group.id)
+/// What is written down of a group.
+pub fn group_event(
+    kind: AuditEventKind,
+    now: Timestamp,
+    user: Option<&UserId>,
+    group: &Group,
+) -> AuditEvent {
+    event(kind, now, user, format!("{} {}", group.name, group.id))
 }
 
-fn given_event(kind: AuditEventKind, now: Timestamp, given: &GivenRole, name: &str) -> AuditEvent {
+/// What is written down of a role, called `name`, that is given or taken.
+pub fn given_event(
+    kind: AuditEventKind,
+    now: Timestamp,
+    given: &GivenRole,
+    name: &str,
+) -> AuditEvent {
     let (user, detail) = match &given.holder {
         RoleHolder::Person(user) => (Some(user), format!("{name} {}", given.role)),
         RoleHolder::Group(group) => (None, format!("{name} {} to {group}", given.role)),

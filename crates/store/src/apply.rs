@@ -1,7 +1,7 @@
 use base::{Digest, Timestamp};
 use domain::{
-    AuditEvent, Client, ClientId, ClientTrust, McpServer, PolicyOrigin, ServerSettingsChange,
-    ServerSlug, User, UserId, UserRole,
+    AuditEvent, Client, ClientId, ClientTrust, Group, GroupId, McpServer, PolicyOrigin,
+    ServerSettingsChange, ServerSlug, User, UserId, UserRole,
 };
 
 use crate::clients::{ClientRow, Registered};
@@ -9,7 +9,10 @@ use crate::conn::Conn;
 use crate::servers::ServerRow;
 use crate::users::refuse_nul_in_user;
 use crate::values::to_json;
-use crate::{EndClient, Move, Moved, PublishOutcome, SettingsChanged, Store, StoreError};
+use crate::{
+    EndClient, GivenRole, InsertGroup, Move, Moved, PublishOutcome, RemoveGroup, SettingsChanged,
+    Store, StoreError,
+};
 
 /// The most changes of one [`Apply`]: other writers wait for all of them.
 pub const CHANGES_MAX: usize = 2_000;
@@ -74,6 +77,12 @@ pub enum Change {
         event: AuditEvent,
     },
     EnableUser(UserId, AuditEvent),
+    InsertGroup(Group, AuditEvent),
+    RemoveGroup(GroupId, AuditEvent),
+    JoinGroup(GroupId, UserId, AuditEvent),
+    LeaveGroup(GroupId, UserId, AuditEvent),
+    GiveRole(GivenRole, AuditEvent),
+    TakeRole(GivenRole, AuditEvent),
 }
 
 impl Store {
@@ -201,6 +210,24 @@ impl Conn {
                 event,
             } => sure(self.disable_user(user, *revocation_until, event).await?),
             Change::EnableUser(user, event) => sure(self.enable_user(user, event).await?),
+            Change::InsertGroup(group, event) => match self.insert_group(group, event).await? {
+                InsertGroup::Inserted => Ok(()),
+                InsertGroup::NameTaken => Err(StoreError::Conflict("a group with this name or id")),
+                InsertGroup::TooMany => Err(StoreError::Conflict("as many groups as there may be")),
+            },
+            Change::RemoveGroup(group, event) => match self.remove_group(group, event).await? {
+                RemoveGroup::Removed => Ok(()),
+                RemoveGroup::Unknown => Err(MEANWHILE),
+                RemoveGroup::Named(_) => Err(StoreError::Conflict("a rule that names the group")),
+            },
+            Change::JoinGroup(group, user, event) => {
+                sure(self.join_group(group, user, event).await?)
+            }
+            Change::LeaveGroup(group, user, event) => {
+                sure(self.leave_group(group, user, event).await?)
+            }
+            Change::GiveRole(given, event) => sure(self.give_role(given, event).await?),
+            Change::TakeRole(given, event) => sure(self.take_role(given, event).await?),
         }
     }
 }

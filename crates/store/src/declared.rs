@@ -1,10 +1,14 @@
 use base::Digest;
-use domain::{Client, ClientRegistration, ClientTrust, McpServer, TrustDecision, User};
+use domain::{
+    Client, ClientRegistration, ClientTrust, Group, GroupId, McpServer, TrustDecision, User, UserId,
+};
 use serde_json::json;
 
 use crate::conn::Conn;
 use crate::values::{Args, RowReader};
-use crate::{Store, StoreError, client_trust, clients, servers, users};
+use crate::{
+    GivenRole, Store, StoreError, client_trust, clients, given_roles, groups, servers, users,
+};
 
 /// What people say about this authority, as against what happens in it: everything that a readable file holds.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +21,12 @@ pub struct Declared {
     pub decisions: Vec<ClientTrust>,
     /// The people, by id.
     pub people: Vec<User>,
+    /// The groups, by name.
+    pub groups: Vec<Group>,
+    /// Who is in which group, by group and person.
+    pub members: Vec<(GroupId, UserId)>,
+    /// The roles that people and groups were given, by server, holder and role.
+    pub given_roles: Vec<GivenRole>,
 }
 
 impl Declared {
@@ -75,6 +85,20 @@ impl Declared {
                 user.disabled_at.is_some(),
             ]));
         }
+        for group in &self.groups {
+            line(json!(["group", group.id.as_str(), group.name]));
+        }
+        for (group, user) in &self.members {
+            line(json!(["member", group.as_str(), user.as_str()]));
+        }
+        for given in &self.given_roles {
+            line(json!([
+                "given role",
+                given.server,
+                given.holder.as_str(),
+                given.role,
+            ]));
+        }
         Digest::of(text)
     }
 }
@@ -110,6 +134,20 @@ impl Conn {
         for row in &self.fetch_all(sql, Args::default()).await? {
             let user = users::read(&RowReader::new(row, "app_user"), 0)?;
             declared.people.push(user);
+        }
+        for row in &self.fetch_all(groups::ALL, Args::default()).await? {
+            let group = groups::read(&RowReader::new(row, "people_group"))?;
+            declared.groups.push(group);
+        }
+        for row in &self.fetch_all(groups::MEMBERS, Args::default()).await? {
+            let member = groups::read_member(&RowReader::new(row, "group_member"))?;
+            declared.members.push(member);
+        }
+        let sql = "SELECT server, holder, role FROM given_role WHERE server IN \
+                   (SELECT slug FROM mcp_server WHERE removed_at IS NULL) ORDER BY server, holder, role";
+        for row in &self.fetch_all(sql, Args::default()).await? {
+            let given = given_roles::read(&RowReader::new(row, "given_role"))?;
+            declared.given_roles.push(given);
         }
         Ok(declared)
     }

@@ -134,14 +134,7 @@ impl Store {
             .text(holder.map_or("", UserId::as_str));
         let rows = self.fetch_all(sql, args).await?;
         rows.iter()
-            .map(|row| {
-                let row = RowReader::new(row, "given_role");
-                Ok(GivenRole {
-                    server: row.parse(0, |text| ServerSlug::parse(text).ok())?,
-                    holder: RoleHolder::from_text(row.text(1)?),
-                    role: row.text(2)?.to_owned(),
-                })
-            })
+            .map(|row| read(&RowReader::new(row, "given_role")))
             .collect()
     }
 
@@ -173,4 +166,13 @@ impl Store {
         }
         Ok(standing)
     }
+}
+
+/// A row of server, holder and role.
+pub(crate) fn read(row: &RowReader<'_>) -> Result<GivenRole, StoreError> {
+    Ok(GivenRole {
+        server: row.parse(0, |text| ServerSlug::parse(text).ok())?,
+        holder: RoleHolder::from_text(row.text(1)?),
+        role: row.text(2)?.to_owned(),
+    })
 }

@@ -26,6 +26,13 @@ pub enum RemoveGroup {
     Named(ServerSlug),
 }
 
+/// Every group, by name.
+pub(crate) const ALL: &str = "SELECT id, name, created_at FROM people_group ORDER BY name";
+
+/// Who is in which group, by group and person.
+pub(crate) const MEMBERS: &str =
+    "SELECT group_id, user_id FROM group_member ORDER BY group_id, user_id";
+
 /// The most groups of an authority.
 const GROUPS_MAX: i64 = 1_000;
 
@@ -190,8 +197,7 @@ impl Store {
     /// # Errors
     /// When they cannot be read.
     pub async fn list_groups(&self) -> Result<Vec<Group>, StoreError> {
-        let sql = "SELECT id, name, created_at FROM people_group ORDER BY name";
-        let rows = self.fetch_all(sql, Args::default()).await?;
+        let rows = self.fetch_all(ALL, Args::default()).await?;
         rows.iter()
             .map(|row| read(&RowReader::new(row, "people_group")))
             .collect()
@@ -216,21 +222,23 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn list_group_members(&self) -> Result<Vec<(GroupId, UserId)>, StoreError> {
-        let sql = "SELECT group_id, user_id FROM group_member ORDER BY group_id, user_id";
-        let rows = self.fetch_all(sql, Args::default()).await?;
+        let rows = self.fetch_all(MEMBERS, Args::default()).await?;
         rows.iter()
-            .map(|row| {
-                let row = RowReader::new(row, "group_member");
-                Ok((
-                    GroupId::from_text(row.text(0)?),
-                    UserId::from_text(row.text(1)?),
-                ))
-            })
+            .map(|row| read_member(&RowReader::new(row, "group_member")))
             .collect()
     }
 }
 
-fn read(row: &RowReader<'_>) -> Result<Group, StoreError> {
+/// A row of [`MEMBERS`].
+pub(crate) fn read_member(row: &RowReader<'_>) -> Result<(GroupId, UserId), StoreError> {
+    Ok((
+        GroupId::from_text(row.text(0)?),
+        UserId::from_text(row.text(1)?),
+    ))
+}
+
+/// A row of [`ALL`].
+pub(crate) fn read(row: &RowReader<'_>) -> Result<Group, StoreError> {
     Ok(Group {
         id: GroupId::from_text(row.text(0)?),
         name: row.text(1)?.to_owned(),

@@ -1,14 +1,15 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use base::Timestamp;
 use domain::{
-    AuditEvent, AuditEventKind, Client, ClientId, ClientTrust, McpServer, ServerSettingsChange,
-    ServerSlug, TrustDecision, User, UserId,
+    AuditEvent, AuditEventKind, Client, ClientId, ClientTrust, Group, GroupId, McpServer,
+    RoleHolder, ServerSettingsChange, ServerSlug, TrustDecision, User, UserId,
 };
 use oauth::client_decision::end;
+use oauth::roles::{given_event, group_event};
 use oauth::users;
-use store::{Change, Declared, Move};
+use store::{Change, Declared, GivenRole, Move};
 
 use crate::target;
 
@@ -41,6 +42,7 @@ pub(super) fn changes(
     of_clients(now, wanted, at, &mut changes);
     of_decisions(now, wanted, at, &mut changes);
     of_people(now, wanted, at, &mut changes);
+    of_groups(now, wanted, at, &mut changes);
     changes
 }
 
@@ -239,5 +241,69 @@ fn of_people(now: &Declared, wanted: &Declared, at: Timestamp, changes: &mut Vec
             }
             _ => {}
         }
+    }
+}
+
+/// Behind policies and people, since a role is given of the one to the other; a group goes last, when no rule names it any more.
+fn of_groups(now: &Declared, wanted: &Declared, at: Timestamp, changes: &mut Vec<Change>) {
+    let known: HashMap<&GroupId, &Group> = now.groups.iter().map(|one| (&one.id, one)).collect();
+    let staying: HashMap<&GroupId, &Group> =
+        wanted.groups.iter().map(|one| (&one.id, one)).collect();
+    for group in &wanted.groups {
+        if !known.contains_key(&group.id) {
+            let event = group_event(AuditEventKind::GroupAdded, at, None, group);
+            changes.push(Change::InsertGroup(group.clone(), event));
+        }
+    }
+    let members_before: BTreeSet<_> = now.members.iter().collect();
+    let members_after: BTreeSet<_> = wanted.members.iter().collect();
+    for (id, user) in members_before.difference(&members_after) {
+        // Those of a group that goes need not leave it.
+        if let Some(group) = staying.get(id) {
+            let event = group_event(AuditEventKind::GroupLeft, at, Some(user), group);
+            changes.push(Change::LeaveGroup(id.clone(), user.clone(), event));
+        }
+    }
+    for (id, user) in members_after.difference(&members_before) {
+        if let Some(group) = staying.get(id) {
+            let event = group_event(AuditEventKind::GroupJoined, at, Some(user), group);
+            changes.push(Change::JoinGroup(id.clone(), user.clone(), event));
+        }
+    }
+    let name_of = |given: &GivenRole| {
+        let server = find(&wanted.servers, &given.server)?;
+        server
+            .policy
+            .role(&given.role)
+            .map(|role| role.name.as_str())
+    };
+    fn key(given: &GivenRole) -> (&ServerSlug, &str, &str) {
+        (&given.server, given.holder.as_str(), &given.role)
+    }
+    let given_before: HashSet<_> = now.given_roles.iter().map(key).collect();
+    let given_after: HashSet<_> = wanted.given_roles.iter().map(key).collect();
+    let taken = now.given_roles.iter();
+    for given in taken.filter(|one| !given_after.contains(&key(one))) {
+        let goes = matches!(&given.holder, RoleHolder::Group(id) if !staying.contains_key(id));
+        // What was given of a role goes with it.
+        let Some(name) = name_of(given).filter(|_| !goes) else {
+            continue;
+        };
+        let event = given_event(AuditEventKind::RoleTaken, at, given, name);
+        changes.push(Change::TakeRole(given.clone(), event));
+    }
+    let new = wanted.given_roles.iter();
+    for given in new.filter(|one| !given_before.contains(&key(one))) {
+        let name = name_of(given).unwrap_or_default();
+        let event = given_event(AuditEventKind::RoleGiven, at, given, name);
+        changes.push(Change::GiveRole(given.clone(), event));
+    }
+    for group in now
+        .groups
+        .iter()
+        .filter(|one| !staying.contains_key(&one.id))
+    {
+        let event = group_event(AuditEventKind::GroupRemoved, at, None, group);
+        changes.push(Change::RemoveGroup(group.id.clone(), event));
     }
 }

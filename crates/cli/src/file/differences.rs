@@ -16,7 +16,7 @@ pub(super) struct Step {
     /// At which MCP server, or which one it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) server: Option<String>,
-    /// Slug, client id or e-mail address.
+    /// Slug, client id, e-mail address or name of a group.
     pub(super) name: String,
     pub(super) fields: Vec<Field>,
     pub(super) consequences: Vec<String>,
@@ -37,6 +37,7 @@ pub(super) enum Kind {
     Client,
     Decision,
     Person,
+    Group,
 }
 
 /// One value, as the file writes it.
@@ -91,6 +92,11 @@ pub(super) fn steps(now: &Document, wanted: &Document) -> anyhow::Result<Vec<Ste
         let path = join("people", email);
         let (old, new) = (now.people.get(email), wanted.people.get(email));
         steps.extend(step(Kind::Person, &path, email, old, new)?);
+    }
+    for name in names(&now.groups, &wanted.groups) {
+        let path = join("groups", name);
+        let (old, new) = (now.groups.get(name), wanted.groups.get(name));
+        steps.extend(step(Kind::Group, &path, name, old, new)?);
     }
     Ok(steps)
 }

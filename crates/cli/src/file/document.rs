@@ -18,6 +18,9 @@ pub(super) struct Document {
     pub(super) servers: BTreeMap<String, Server>,
     /// The people by e-mail address.
     pub(super) people: BTreeMap<String, Person>,
+    /// The groups by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) groups: BTreeMap<String, Group>,
 }
 
 /// One MCP server with its clients.
@@ -108,4 +111,25 @@ pub(super) struct Person {
     pub(super) owner: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) disabled: bool,
+    /// The names of the roles that they were given themselves, by slug.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) roles: GivenRoles,
 }
+
+/// Some people under a name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Group {
+    /// What rules and limits name.
+    pub(super) id: String,
+    /// E-mail addresses.
+    pub(super) members: Vec<String>,
+    /// The names of the roles that all of them were given, by slug.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) roles: GivenRoles,
+    /// It is taken away, whatever else is said of it. An export never says it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) removed: bool,
+}
+
+/// Names of roles by slug.
+pub(super) type GivenRoles = BTreeMap<String, Vec<String>>;

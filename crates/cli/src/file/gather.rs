@@ -1,10 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use domain::{ClientKeys, ClientTrust, McpServer, TrustDecision, User, UserRole};
+use domain::{ClientKeys, ClientTrust, McpServer, RoleHolder, TrustDecision, User, UserRole};
 use store::Declared;
 use wire::oauth::RedirectUri;
 
-use super::document::{Client, Decision, Document, FORMAT, Person, Server, Upstream, UpstreamKind};
+use super::document::{
+    Client, Decision, Document, FORMAT, GivenRoles, Group, Person, Server, Upstream, UpstreamKind,
+};
 use super::entries::{Policy, Scope};
 use crate::servers::rows;
 
@@ -28,14 +30,57 @@ impl Document {
                 server.decisions.insert(trust.client.to_string(), decision);
             }
         }
-        let people = declared.people.iter();
+        let mut people: BTreeMap<String, Person> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        let (mut addresses, mut names) = (HashMap::new(), HashMap::new());
+        for user in &declared.people {
+            addresses.insert(&user.id, user.email.to_string());
+            people.insert(user.email.to_string(), Person::of(user));
+        }
+        for group in &declared.groups {
+            names.insert(&group.id, group.name.as_str());
+            let shown = Group {
+                id: group.id.to_string(),
+                ..Group::default()
+            };
+            groups.insert(group.name.clone(), shown);
+        }
+        for (group, user) in &declared.members {
+            let group = names.get(group).and_then(|name| groups.get_mut(*name));
+            if let (Some(group), Some(address)) = (group, addresses.get(user)) {
+                group.members.push(address.clone());
+            }
+        }
+        for group in groups.values_mut() {
+            group.members.sort();
+        }
+        for given in &declared.given_roles {
+            let server = declared.servers.iter().find(|one| one.slug == given.server);
+            let role = server.and_then(|server| server.policy.role(&given.role));
+            let holder: Option<&mut GivenRoles> = match &given.holder {
+                RoleHolder::Person(user) => addresses
+                    .get(user)
+                    .and_then(|address| people.get_mut(address))
+                    .map(|person| &mut person.roles),
+                RoleHolder::Group(group) => names
+                    .get(group)
+                    .and_then(|name| groups.get_mut(*name))
+                    .map(|group| &mut group.roles),
+            };
+            // A role that the policy has not, or has no more, means nothing.
+            if let (Some(role), Some(holder)) = (role, holder) {
+                let names = holder.entry(given.server.to_string()).or_default();
+                names.push(role.name.clone());
+                names.sort();
+                names.dedup();
+            }
+        }
         Ok(Self {
             format: FORMAT,
             base: String::new(),
             servers,
-            people: people
-                .map(|user| (user.email.to_string(), Person::of(user)))
-                .collect(),
+            people,
+            groups,
         })
     }
 }
@@ -52,11 +97,13 @@ impl Decision {
 }
 
 impl Person {
+    /// Without their roles.
     pub(super) fn of(user: &User) -> Self {
         Self {
             name: user.name.clone(),
             owner: user.role == UserRole::Owner,
             disabled: user.disabled_at.is_some(),
+            roles: GivenRoles::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use toml::de::DeTable;
 
-use super::document::{Client, Document, FORMAT, Person, Server, Upstream};
+use super::document::{Client, Document, FORMAT, GivenRoles, Group, Person, Server, Upstream};
 use super::entries::{Entry, Policy, Scope};
 use super::problems::{Problems, join};
 use super::section::{Section, word};
@@ -70,12 +70,18 @@ impl Document {
             .into_iter()
             .map(|(email, section)| (email, person(section, problems)))
             .collect();
+        let groups = root
+            .tables("groups", problems)
+            .into_iter()
+            .map(|(name, section)| (name, group(section, problems)))
+            .collect();
         root.finish(problems);
         Self {
             format: FORMAT,
             base,
             servers,
             people,
+            groups,
         }
     }
 }
@@ -242,7 +248,28 @@ fn person(mut section: Section<'_, '_>, problems: &mut Problems<'_>) -> Person {
         name: section.text("name", problems).unwrap_or_default(),
         owner: section.flag("owner", problems),
         disabled: section.flag("disabled", problems),
+        roles: given_roles(&mut section, problems),
     };
     section.finish(problems);
     person
+}
+
+fn group(mut section: Section<'_, '_>, problems: &mut Problems<'_>) -> Group {
+    let removed = section.flag("removed", problems);
+    // A list that is lost would lift what its members are denied.
+    if !removed && !section.has("members") {
+        problems.say(&section.path_of("members"), "is missing");
+    }
+    let group = Group {
+        id: section.text("id", problems).unwrap_or_default(),
+        members: section.texts("members", problems).unwrap_or_default(),
+        roles: given_roles(&mut section, problems),
+        removed,
+    };
+    section.finish(problems);
+    group
+}
+
+fn given_roles(section: &mut Section<'_, '_>, problems: &mut Problems<'_>) -> GivenRoles {
+    section.lists("roles", problems).into_iter().collect()
 }

@@ -97,10 +97,7 @@ impl<'d, 't> Section<'d, 't> {
         problems: &mut Problems<'_>,
     ) -> Option<Vec<String>> {
         let value = self.value(key, problems)?.get_ref();
-        let texts: Option<Vec<String>> = value.as_array().and_then(|list| {
-            let texts = list.iter().map(|one| one.get_ref().as_str());
-            texts.map(|text| text.map(str::to_owned)).collect()
-        });
+        let texts = texts(value);
         if texts.is_none() {
             problems.say(&self.path_of(key), "must be a list of texts");
         }
@@ -189,6 +186,27 @@ impl<'d, 't> Section<'d, 't> {
         words
     }
 
+    /// The lists of texts in the table `key`, each with its name.
+    pub(super) fn lists(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<(String, Vec<String>)> {
+        let Some(outer) = self.table(key, problems) else {
+            return Vec::new();
+        };
+        let mut lists = Vec::new();
+        for (name, value) in outer.table {
+            let path = outer.path_of(name.get_ref());
+            problems.note(&path, name.span().start);
+            match texts(value.get_ref()) {
+                Some(texts) => lists.push((name.get_ref().to_string(), texts)),
+                None => problems.say(&path, "must be a list of texts"),
+            }
+        }
+        lists
+    }
+
     /// The tables of the list `key`.
     pub(super) fn list(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Self> {
         let each = self.each_of(key, problems).into_iter();
@@ -241,6 +259,11 @@ impl<'d, 't> Section<'d, 't> {
 pub(super) fn word<'w, T: Deserialize<'w>>(text: &'w str) -> Result<T, Error> {
     let words: StrDeserializer<'w, Error> = text.into_deserializer();
     T::deserialize(words)
+}
+
+fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let texts = value.as_array()?.iter().map(|one| one.get_ref().as_str());
+    texts.map(|text| text.map(str::to_owned)).collect()
 }
 
 fn inner<'d, 't>(

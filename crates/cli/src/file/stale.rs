@@ -80,5 +80,11 @@ fn is_of_a_file(kind: Kind) -> bool {
             | Kind::UserEnabled
             | Kind::UserDeleted
             | Kind::SetupLinkUsed
+            | Kind::RoleGiven
+            | Kind::RoleTaken
+            | Kind::GroupAdded
+            | Kind::GroupRemoved
+            | Kind::GroupJoined
+            | Kind::GroupLeft
     )
 }

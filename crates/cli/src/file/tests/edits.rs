@@ -8,7 +8,9 @@ use store::Applied;
 use testkit::SeededRandom;
 
 use super::super::differences::{Step, steps};
-use super::super::document::{Client, Decision, Document, Person, Server, UpstreamKind};
+use super::super::document::{
+    Client, Decision, Document, GivenRoles, Group, Person, Server, UpstreamKind,
+};
 use super::super::entries::{Access, Entry, Scope};
 use super::super::write;
 use super::{DOCUMENT, World};
@@ -138,14 +140,44 @@ fn wanted(before: &Document, edited: &Document) -> Document {
         let kept = wanted.people.entry(email.clone());
         kept.or_insert_with(|| person.clone());
     }
+    for (name, group) in &before.groups {
+        let kept = wanted.groups.entry(name.clone());
+        kept.or_insert_with(|| group.clone());
+    }
+    wanted.groups.retain(|_, group| !group.removed);
+    // What was given of a role goes with it, and of a server.
+    let servers = wanted.servers.clone();
+    for roles in holders(&mut wanted) {
+        for (slug, names) in roles.iter_mut() {
+            let all = servers.get(slug).map(|server| server.policy.roles.iter());
+            let all: Vec<&str> = all
+                .into_iter()
+                .flatten()
+                .map(|role| role.name.as_str())
+                .collect();
+            names.retain(|name| all.contains(&name.as_str()));
+        }
+        roles.retain(|_, names| !names.is_empty());
+    }
     wanted
+}
+
+fn holders(document: &mut Document) -> impl Iterator<Item = &mut GivenRoles> {
+    let people = document.people.values_mut().map(|person| &mut person.roles);
+    let groups = document.groups.values_mut().map(|group| &mut group.roles);
+    people.chain(groups)
+}
+
+fn some_people(dice: &mut Dice, document: &Document) -> Vec<String> {
+    let emails = document.people.keys();
+    emails.filter(|_| dice.below(2) == 0).cloned().collect()
 }
 
 fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
     let before = document.clone();
     let todo = document.servers.get_mut("todo").unwrap();
     let client = dice.pick(todo.clients.keys().cloned());
-    match dice.below(20) {
+    match dice.below(26) {
         0 => todo.name = format!("Todo {name}"),
         1 => {
             let word = dice.pick(["30m", "1h", "2h"]).unwrap();
@@ -256,6 +288,7 @@ fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
                 name: format!("Person {name}"),
                 owner: dice.below(2) == 0,
                 disabled: dice.below(2) == 0,
+                roles: GivenRoles::new(),
             };
             document
                 .people
@@ -266,8 +299,64 @@ fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
                 name: format!("Ann {name}"),
                 owner: dice.below(2) == 0,
                 disabled: dice.below(2) == 0,
+                roles: GivenRoles::new(),
             };
             document.people.insert("Ann@example.com".into(), person);
+        }
+        19 => todo.policy.roles.push(authz::Role {
+            id: format!("rol_{name}"),
+            name: name.to_owned(),
+            title: String::new(),
+            scopes: authz::RoleScopes::All,
+        }),
+        20 => {
+            if let Some(gone) = dice.pick(todo.policy.roles.clone()) {
+                todo.policy.roles.retain(|role| role.id != gone.id);
+                for roles in holders(document) {
+                    if let Some(names) = roles.get_mut("todo") {
+                        names.retain(|name| *name != gone.name);
+                    }
+                    roles.retain(|_, names| !names.is_empty());
+                }
+            }
+        }
+        21 | 22 => {
+            let role = dice.pick(todo.policy.roles.clone());
+            let count = document.people.len() + document.groups.len();
+            let holder = dice.below(count);
+            if let (Some(role), Some(roles)) = (role, holders(document).nth(holder)) {
+                let names = roles.entry("todo".into()).or_default();
+                match names.contains(&role.name) {
+                    true => names.retain(|name| *name != role.name),
+                    false => names.push(role.name),
+                }
+                names.sort();
+                roles.retain(|_, names| !names.is_empty());
+            }
+        }
+        23 => {
+            let group = Group {
+                id: format!("grp_{name}"),
+                members: some_people(dice, document),
+                ..Group::default()
+            };
+            document.groups.insert(name.to_owned(), group);
+        }
+        24 => {
+            let members = some_people(dice, document);
+            let known = dice.pick(before.groups.keys().cloned());
+            if let Some(group) = known.and_then(|name| document.groups.get_mut(&name)) {
+                group.members = members;
+            }
+        }
+        25 => {
+            if let Some(gone) = dice.pick(before.groups.keys().cloned()) {
+                let is_new = gone.starts_with(&format!("{}-", name.split('-').next().unwrap()));
+                match document.groups.get_mut(&gone) {
+                    Some(group) if !is_new && dice.below(2) == 0 => group.removed = true,
+                    _ => drop(document.groups.remove(&gone)),
+                }
+            }
         }
         _ => {
             todo.decisions.clear();

@@ -29,6 +29,7 @@ async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
         format!("\n[servers.todo.clients.\"{id}\"]\nname = \"App\"\n{more}\n")
     };
     let public = "authentication = [\"none\"]\nredirect_uris = [\"https://app.example.com/cb\"]";
+    let group = |name: &str, more: &str| format!("\n[groups.{name}]\n{more}\n");
     let person = |email: &str, more: &str| format!("\n[people.\"{email}\"]\n{more}\n");
     // What stands in the export, what is written instead, the field, the words; then what is accepted in its place.
     let replaced = [
@@ -399,6 +400,42 @@ async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
             person("bob@example.com", "owner = true"),
         ),
         (
+            person("bob@example.com", "roles.todo = [\"reader\"]"),
+            "people.\"bob@example.com\".roles.todo",
+            "reader is no role of todo; it has: none",
+            person("bob@example.com", "roles.todo = []"),
+        ),
+        (
+            person("bob@example.com", "roles.toda = []"),
+            "people.\"bob@example.com\".roles.toda",
+            "there is no server of this name",
+            person("bob@example.com", "roles.files = []"),
+        ),
+        (
+            group("Staff", "members = []"),
+            "groups.Staff",
+            "begins with a letter",
+            group("staff", "members = []"),
+        ),
+        (
+            group("staff", ""),
+            "groups.staff.members",
+            "is missing",
+            group("staff", "members = [\"Ann@example.com\"]"),
+        ),
+        (
+            group("staff", "members = [\"bob@example.com\"]"),
+            "groups.staff.members",
+            "bob@example.com is none of the people",
+            group("staff", "members = [\"ann@example.com\"]"),
+        ),
+        (
+            group("staff", "members = []\nid = \"staff\""),
+            "groups.staff.id",
+            "an id is grp_",
+            group("staff", "members = []\nid = \"grp_staff\""),
+        ),
+        (
             person("bob@example.com", "owner = 1"),
             "people.\"bob@example.com\".owner",
             "must be true or false",
@@ -591,4 +628,42 @@ async fn an_argument_to_record_is_held_against_the_input_schema_where_there_is_n
     let unseen = World::sqlite().await;
     let problems = unseen.problems(&with(&unseen, "/owner").await).await;
     assert_eq!(problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_group_goes_only_with_the_rules_that_name_it() {
+    let world = World::sqlite().await;
+    let text = world.export().await;
+    let scopes = "[[servers.todo.scopes]]";
+    let rule = "\n[[servers.todo.policy.rules]]\nid = \"rul_1\"\neffect = \"deny\"\nwho = { group = \"grp_staff\" }\nwhat = { scopes = \"todo:write\" }\n";
+    let staff = "\n[groups.staff]\nid = \"grp_staff\"\nmembers = [\"Ann@example.com\"]\n";
+    assert!(text.contains(scopes));
+    // A rule about nobody would bind nobody.
+    let told = world.problems(&format!("{text}{rule}")).await;
+    let field = "servers.todo.policy.rules[0]";
+    assert!(
+        is_told(&told, field, "no group has the id grp_staff"),
+        "{told:?}"
+    );
+    let planned = world.plan(&format!("{text}{rule}{staff}")).await.unwrap();
+    assert_eq!(world.apply(planned).await, Applied::Done);
+    let text = world.export().await;
+    assert!(text.contains("members = [\"Ann@example.com\"]"), "{text}");
+    let gone = text.replace("[groups.staff]\n", "[groups.staff]\nremoved = true\n");
+    let told = world.problems(&gone).await;
+    assert!(
+        is_told(&told, field, "no group has the id grp_staff"),
+        "{told:?}"
+    );
+    // Left out it stays, and with its rule it goes.
+    let left_out = text.split("[groups.staff]").next().unwrap();
+    let planned = world.plan(left_out).await.unwrap();
+    assert!(planned.steps.is_empty(), "{:?}", planned.steps);
+    assert_eq!(planned.wanted.left.len(), 1);
+    let start = gone.find("[[servers.todo.policy.rules]]").unwrap();
+    let end = start + gone[start + 2..].find("\n[").unwrap() + 2;
+    let without = format!("{}{}", &gone[..start], &gone[end..]);
+    let planned = world.plan(&without).await.unwrap();
+    assert_eq!(world.apply(planned).await, Applied::Done);
+    assert!(world.document().await.groups.is_empty());
 }

@@ -1,11 +1,13 @@
 //! What a file wants, as what the store would hold: every value is looked at here.
 
 mod client;
+mod given_roles;
+mod group;
 mod person;
 mod policy;
 mod server;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use base::{Random, Timestamp};
 use domain::{ClientId, ClientTrust, ServerSlug, TrustDecision};
@@ -30,6 +32,8 @@ pub(super) struct Context<'a> {
 pub(super) struct Wanted {
     pub(super) declared: Declared,
     pub(super) left: Vec<Left>,
+    /// The ids of the people and groups whose roles the file says.
+    spoken_of: HashSet<String>,
 }
 
 /// Something that is there, that the file does not name, and that stays all the same.
@@ -66,6 +70,9 @@ impl Wanted {
             decisions(&server.slug, said, with, &mut wanted, problems);
         }
         person::read_all(document, with, &mut wanted, problems);
+        group::read_all(document, with, &mut wanted, problems);
+        given_roles::keep_rest(with, &mut wanted);
+        group::check_named(with, &wanted.declared, problems);
         wanted
             .declared
             .clients

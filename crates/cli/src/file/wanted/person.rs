@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use domain::{EmailAddress, User, UserRole};
+use domain::{EmailAddress, RoleHolder, User, UserRole};
 
 use super::super::document::{Document, Person};
 use super::super::problems::{Problems, join};
-use super::{Context, Left, Wanted, server};
+use super::{Context, Left, Wanted, given_roles, server};
 
 /// Reads the people of the file. Nobody goes by being left out.
 pub(super) fn read_all(
@@ -40,6 +40,8 @@ pub(super) fn read_all(
             problems.say(&path, format!("is kept as {}; write it so", before.email));
         }
         let person = read(address, said, before, &path, with, problems);
+        let holder = RoleHolder::Person(person.id.clone());
+        given_roles::read(&holder, &said.roles, &path, wanted, problems);
         wanted.declared.people.push(person);
     }
     for (key, user) in known {
