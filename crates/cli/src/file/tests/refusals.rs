@@ -8,6 +8,7 @@ use wire::mcp::definition::Definition;
 use wire::mcp::{Limits, parse_strict};
 
 use super::{DOCUMENT, World, event};
+use crate::file::write;
 
 #[tokio::test]
 async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
@@ -660,9 +661,12 @@ async fn a_group_goes_only_with_the_rules_that_name_it() {
     let planned = world.plan(left_out).await.unwrap();
     assert!(planned.steps.is_empty(), "{:?}", planned.steps);
     assert_eq!(planned.wanted.left.len(), 1);
-    let start = gone.find("[[servers.todo.policy.rules]]").unwrap();
-    let end = start + gone[start + 2..].find("\n[").unwrap() + 2;
-    let without = format!("{}{}", &gone[..start], &gone[end..]);
+    let before = world.document().await;
+    let mut edited = before.clone();
+    edited.groups.get_mut("staff").unwrap().removed = true;
+    (edited.servers.get_mut("todo").unwrap().policy.rules).clear();
+    let (own, base) = (write::base(&edited).unwrap(), write::base(&before).unwrap());
+    let without = write::render(&edited).unwrap().replace(&own, &base);
     let planned = world.plan(&without).await.unwrap();
     assert_eq!(world.apply(planned).await, Applied::Done);
     assert!(world.document().await.groups.is_empty());
