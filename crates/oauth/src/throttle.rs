@@ -8,6 +8,9 @@ use base::{Digest, Timestamp};
 /// The most keys that are remembered; beyond it the ones nearest to recovery are forgotten.
 const KEYS_MAX: usize = 50_000;
 
+/// With fewer keys, none is looked at to see whether it has recovered.
+const SWEEP_FROM: usize = 1_024;
+
 /// A bucket of attempts: `burst` at once, then one more each `refill`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
@@ -50,7 +53,14 @@ impl AddressBlock {
 /// An attempt is taken before the work and given back when it turns out honest, so parallel guesses cannot slip
 /// through while the first is still being judged.
 #[derive(Debug, Default)]
-pub(crate) struct Throttle(Mutex<HashMap<Key, Bucket>>);
+pub(crate) struct Throttle(Mutex<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    by_key: HashMap<Key, Bucket>,
+    /// How many there were when those that had recovered were forgotten last.
+    swept_at: usize,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
@@ -73,6 +83,7 @@ impl Throttle {
         let mut wait = Duration::ZERO;
         for (key, rate) in keys {
             let empty_at = buckets
+                .by_key
                 .get_mut(key)
                 .map_or(now, |bucket| bucket.corrected(*rate, now));
             let filled = empty_at.since(now) + rate.refill;
@@ -83,13 +94,12 @@ impl Throttle {
         }
         for (key, rate) in keys {
             let bucket = buckets
+                .by_key
                 .entry(key.clone())
                 .or_insert(Bucket { empty_at: now });
             bucket.empty_at = bucket.empty_at.max(now).after(rate.refill);
         }
-        if buckets.len() > KEYS_MAX {
-            shrink(&mut buckets, now);
-        }
+        buckets.sweep(now);
         Ok(())
     }
 
@@ -97,22 +107,31 @@ impl Throttle {
     pub fn give_back(&self, keys: &[(Key, Rate)]) {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, rate) in keys {
-            if let Some(bucket) = buckets.get_mut(key) {
+            if let Some(bucket) = buckets.by_key.get_mut(key) {
                 bucket.empty_at = bucket.empty_at.before(rate.refill);
             }
         }
     }
 }
 
-/// Forgets what has recovered, and if that is not enough, the half that would recover first.
-fn shrink(buckets: &mut HashMap<Key, Bucket>, now: Timestamp) {
-    buckets.retain(|_, bucket| bucket.empty_at > now);
-    if buckets.len() > KEYS_MAX {
-        let mut times: Vec<_> = buckets.values().map(|bucket| bucket.empty_at).collect();
-        let middle = times.len() / 2;
-        let (_, median, _) = times.select_nth_unstable(middle);
-        let median = *median;
-        buckets.retain(|_, bucket| bucket.empty_at > median);
+impl Buckets {
+    /// Each time that there are twice as many, forgets what has recovered, and if that is not enough, the half that would recover
+    /// first.
+    fn sweep(&mut self, now: Timestamp) {
+        let many = (self.swept_at * 2).clamp(SWEEP_FROM, KEYS_MAX);
+        if self.by_key.len() <= many {
+            return;
+        }
+        self.by_key.retain(|_, bucket| bucket.empty_at > now);
+        if self.by_key.len() > KEYS_MAX {
+            let mut times: Vec<_> = self.by_key.values().map(|bucket| bucket.empty_at).collect();
+            let middle = times.len() / 2;
+            let (_, median, _) = times.select_nth_unstable(middle);
+            let median = *median;
+            self.by_key.retain(|_, bucket| bucket.empty_at > median);
+        }
+        self.swept_at = self.by_key.len();
+        self.by_key.shrink_to(self.swept_at * 2);
     }
 }
 
@@ -200,6 +219,26 @@ mod tests {
                 .take(&[(Key::Account(index.to_string()), RATE)], now)
                 .unwrap();
         }
-        assert!(throttle.0.lock().unwrap().len() <= KEYS_MAX);
+        assert!(throttle.0.lock().unwrap().by_key.len() <= KEYS_MAX);
+    }
+
+    #[test]
+    fn keys_that_come_once_are_forgotten_long_before_there_are_many() {
+        let throttle = Throttle::default();
+        let keys = [(Key::Account("busy".into()), RATE)];
+        let start = Timestamp::from_unix_seconds(1_000);
+        for second in 0..10_000 {
+            let now = start.after(Duration::from_secs(second));
+            for one in 0..3 {
+                let key = Key::Account(format!("{second} {one}"));
+                throttle.take(&[(key, RATE)], now).unwrap();
+            }
+            // Whoever goes on all the time is known all the time.
+            throttle.take(&keys, now).ok();
+        }
+        let kept = throttle.0.lock().unwrap().by_key.len();
+        assert!(kept <= SWEEP_FROM * 2, "{kept}");
+        let now = start.after(Duration::from_secs(10_000));
+        assert!((0..3).any(|_| throttle.take(&keys, now).is_err()));
     }
 }
