@@ -170,12 +170,19 @@ impl Rig {
     }
 
     fn token_of(&self, issuer: &str, audience: &str, scope: &str) -> String {
+        self.sign(&self.claims_of(issuer, audience, scope))
+    }
+
+    fn claims_of(&self, issuer: &str, audience: &str, scope: &str) -> Value {
         let now = self.clock.now().unix_seconds();
-        let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": "k1"});
-        let claims = json!({
+        json!({
             "iss": issuer, "sub": "usr_alice", "aud": audience,
             "exp": now + 600, "iat": now, "jti": "j", "client_id": "cli_1", "scope": scope, "grant_id": "grt_1",
-        });
+        })
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": "k1"});
         let signed = format!(
             "{}.{}",
             base64url(header.to_string()),
@@ -310,6 +317,69 @@ async fn what_is_not_permitted_never_reaches_the_server() {
     let (response, _) = rig.send(elsewhere).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
     assert!(rig.seen.lock().unwrap().is_empty());
+}
+
+/// What a library of a peer let in (`docs/peer-failures.md`).
+#[tokio::test]
+async fn a_token_that_is_none_opens_no_way_in_and_a_good_one_opens_each() {
+    let rig = Rig::published();
+    let good = rig.claims_of(
+        "https://as.example/servers/notes",
+        &format!("{ORIGIN}/mcp"),
+        "note:read",
+    );
+    let without = |member: &str| {
+        let mut claims = good.clone();
+        claims.as_object_mut().unwrap().remove(member);
+        rig.sign(&claims)
+    };
+    let mut ended = good.clone();
+    ended["exp"] = json!(rig.clock.now().unix_seconds() - 60);
+    let ways = [
+        (Method::POST, r#""method":"initialize","params":{}"#),
+        (Method::POST, r#""method":"tools/list""#),
+        (
+            Method::POST,
+            r#""method":"tools/call","params":{"name":"read"}"#,
+        ),
+        (Method::GET, ""),
+        (Method::DELETE, ""),
+    ];
+    let send = async |token: &str, (method, asked): &(Method, &str)| {
+        let body = match *method {
+            Method::POST => format!(r#"{{"jsonrpc":"2.0","id":1,{asked}}}"#),
+            _ => String::new(),
+        };
+        let request = request(method.clone(), "/mcp")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body));
+        rig.send(request.unwrap()).await.0
+    };
+    for (what, token) in [
+        ("garbage", "garbage".to_owned()),
+        ("expired", rig.sign(&ended)),
+        ("without an audience", without("aud")),
+        ("without an issuer", without("iss")),
+        ("without an end", without("exp")),
+    ] {
+        for way in &ways {
+            let response = send(&token, way).await;
+            assert_eq!(
+                response.status(),
+                StatusCode::UNAUTHORIZED,
+                "{what}: {way:?}"
+            );
+            let challenge = response.headers()["www-authenticate"].to_str().unwrap();
+            assert!(challenge.starts_with("Bearer error=\"invalid_token\""));
+        }
+    }
+    assert!(rig.seen.lock().unwrap().is_empty());
+    for way in &ways {
+        let response = send(&rig.sign(&good), way).await;
+        assert_eq!(response.status(), StatusCode::OK, "{way:?}");
+    }
+    assert_eq!(rig.seen.lock().unwrap().len(), ways.len());
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod lists;
 mod near_misses;
 mod odd_upstreams;
 mod parsers;
+mod peer_failures;
 mod rate_limits;
 mod records;
 mod refusals;
