@@ -106,6 +106,10 @@ impl<'a> Judge<'a> {
         self.entry("prompt", name, self.policy().prompts.get(name))
     }
 
+    pub(crate) fn instructions(&self, name: &str) -> Ruling<'a> {
+        self.entry("instructions", name, self.policy().instructions.get(name))
+    }
+
     pub(crate) fn resource_completion(&self, uri: &str) -> Ruling<'a> {
         match self.policy().resource_templates.get(uri) {
             Some(entry) => self.entry("resource template", uri, Some(entry)),

@@ -59,6 +59,7 @@ pub(crate) fn word(kind: ListKind) -> &'static str {
         ListKind::Resources => "resource",
         ListKind::ResourceTemplates => "resource template",
         ListKind::Prompts => "prompt",
+        ListKind::Instructions => "instructions",
     }
 }
 

@@ -37,6 +37,11 @@ pub fn first_policy(slug: &str, inventory: &Inventory, overrides: &[(String, Sco
             );
         }
     }
+    for instructions in &inventory.instructions {
+        let entry = Entry::of(instructions, Requirement::Public);
+        let name = instructions.identity().to_owned();
+        policy.instructions.insert(name, entry);
+    }
     let overrides: BTreeMap<_, _> = overrides
         .iter()
         .filter(|(_, scopes)| !scopes.is_empty())
@@ -186,7 +191,7 @@ fn readable(definitions: &[Definition]) -> impl Iterator<Item = &Definition> {
         let flags = known.grave_flags(definition.identity());
         match definition.kind() {
             ListKind::Tools | ListKind::Prompts => flags.is_empty(),
-            ListKind::Resources | ListKind::ResourceTemplates => {
+            ListKind::Resources | ListKind::ResourceTemplates | ListKind::Instructions => {
                 !flags.contains(&NameFlag::Invisible)
             }
         }
@@ -229,7 +234,10 @@ impl Entry {
 pub fn suggested_scope(slug: &str, policy: &Policy, definition: &Definition) -> ScopeDeclaration {
     let harm = match definition.kind() {
         ListKind::Tools => harm::of_tool(definition),
-        ListKind::Resources | ListKind::ResourceTemplates | ListKind::Prompts => Harm::Read,
+        ListKind::Resources
+        | ListKind::ResourceTemplates
+        | ListKind::Prompts
+        | ListKind::Instructions => Harm::Read,
     };
     general_scope(slug, policy, harm)
 }

@@ -6,8 +6,8 @@ use wire::mcp::json::{Json, Object};
 
 use crate::fingerprint::is_same_unmarked;
 use crate::{
-    DEFINITION_BYTES_MAX, DefinitionChange, EntryState, ListKind, Policy, Severity,
-    definition_changes, fingerprint, is_comparable, judged_members, severity,
+    DEFINITION_BYTES_MAX, DefinitionChange, Entry, EntryState, ListKind, Policy, Requirement,
+    Severity, definition_changes, fingerprint, is_comparable, judged_members, severity,
 };
 
 /// The most elements that are read of one kind.
@@ -24,6 +24,8 @@ pub struct Inventory {
     pub resource_templates: Vec<Definition>,
     /// Of `prompts/list`.
     pub prompts: Vec<Definition>,
+    /// What the server says of itself when a client connects, also when that is nothing; empty when nobody looked.
+    pub instructions: Vec<Definition>,
     /// The lists that could not be read to their end: what is not among their elements may be there all the same.
     pub unread: BTreeSet<ListKind>,
 }
@@ -49,6 +51,9 @@ impl Inventory {
             return Err(InventoryTooLarge(kind));
         }
         let judged = page.into_iter().filter_map(|element| {
+            if kind == ListKind::Instructions {
+                return Some(Definition::of_instructions(element.description()));
+            }
             let members = judged_members(element.json());
             let members = members.map(|(name, value)| (name, value.clone()));
             Definition::read(kind, Json::Object(members.collect()))
@@ -66,12 +71,12 @@ impl Inventory {
     /// When there are more than 10,000 of a kind.
     pub fn from_object(object: &Object) -> Result<Self, InventoryTooLarge> {
         let mut inventory = Self::default();
-        for kind in ListKind::ALL {
+        for kind in ListKind::DEFINED {
             inventory.add_page(kind, object)?;
         }
         let unread = object.get(UNREAD).and_then(Json::as_array);
         for name in unread.into_iter().flatten().filter_map(Json::as_str) {
-            let mut kinds = ListKind::ALL.into_iter();
+            let mut kinds = ListKind::DEFINED.into_iter();
             inventory
                 .unread
                 .extend(kinds.find(|kind| kind.member() == name));
@@ -89,6 +94,12 @@ impl Inventory {
             .into_iter()
             .map(|kind| (kind.member(), Json::from(list(kind))));
         let mut object: Object = lists.collect();
+        if !self.instructions.is_empty() {
+            object.insert(
+                ListKind::Instructions.member(),
+                list(ListKind::Instructions),
+            );
+        }
         if !self.unread.is_empty() {
             let unread = self.unread.iter().map(|kind| Json::from(kind.member()));
             object.insert(UNREAD, unread.collect::<Vec<_>>());
@@ -99,7 +110,7 @@ impl Inventory {
     /// Leaves out the second half of the longest of its lists, which then counts as not read to its end; false when there is
     /// nothing left to leave out.
     pub fn shorten(&mut self) -> bool {
-        let longest = ListKind::ALL.into_iter().max_by_key(|kind| {
+        let longest = ListKind::DEFINED.into_iter().max_by_key(|kind| {
             let elements = self.of_kind(*kind).iter();
             elements
                 .map(|element| element.json().to_text().len())
@@ -117,7 +128,7 @@ impl Inventory {
     /// The same for the same elements, and another one for any others.
     pub fn digest(&self) -> Digest {
         let mut all = Vec::new();
-        for kind in ListKind::ALL {
+        for kind in ListKind::DEFINED {
             for element in self.of_kind(kind) {
                 all.extend(Digest::of(element.json().to_text()).as_bytes());
             }
@@ -134,6 +145,7 @@ impl Inventory {
             ListKind::Resources => &self.resources,
             ListKind::ResourceTemplates => &self.resource_templates,
             ListKind::Prompts => &self.prompts,
+            ListKind::Instructions => &self.instructions,
         }
     }
 
@@ -143,6 +155,7 @@ impl Inventory {
             ListKind::Resources => &mut self.resources,
             ListKind::ResourceTemplates => &mut self.resource_templates,
             ListKind::Prompts => &mut self.prompts,
+            ListKind::Instructions => &mut self.instructions,
         }
     }
 }
@@ -156,7 +169,8 @@ pub struct InventoryChanges {
     pub missing: Vec<(ListKind, String)>,
     /// Listed with another definition than when it was mapped.
     pub changed: Vec<Drifted>,
-    /// Of a fingerprint of an earlier release, which cannot be compared: accepted as it is listed, once.
+    /// Of a fingerprint of an earlier release, which cannot be compared, or of what no release looked at before: accepted as it
+    /// is now, once.
     pub adopted: Vec<(ListKind, String)>,
 }
 
@@ -198,17 +212,28 @@ pub fn merge_inventory(
     let mut policy = before.clone();
     let mut changes = InventoryChanges::default();
     let quarantine_from = policy.quarantine_from;
-    for kind in ListKind::ALL {
+    for kind in ListKind::DEFINED {
         let listed = inventory.of_kind(kind);
         let entries = policy.entries_mut(kind);
         for definition in listed {
             let identity = definition.identity();
             let Some(entry) = entries.get_mut(identity) else {
-                if !before.knows(kind, identity) {
+                if kind == ListKind::Instructions {
+                    // Nobody looked at them before: a server that gives none has an entry that says so.
+                    let entry = Entry::of(definition, Requirement::Public);
+                    entries.insert(identity.to_owned(), entry);
+                    if !definition.is_silent() {
+                        changes.adopted.push((kind, identity.to_owned()));
+                    }
+                } else if !before.knows(kind, identity) {
                     changes.new.push((kind, identity.to_owned()));
                 }
                 continue;
             };
+            // Who says nothing says nothing new.
+            if definition.is_silent() {
+                continue;
+            }
             let now = fingerprint(definition);
             let then = match &entry.fingerprint {
                 None => {
@@ -248,7 +273,7 @@ pub fn merge_inventory(
                 quarantined: !entry.state.is_accepted(),
             });
         }
-        if inventory.unread.contains(&kind) {
+        if inventory.unread.contains(&kind) || kind == ListKind::Instructions {
             continue;
         }
         changes.missing.extend(

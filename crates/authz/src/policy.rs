@@ -30,6 +30,10 @@ pub struct Policy {
     pub resource_templates: BTreeMap<String, Entry>,
     /// Prompts by name.
     pub prompts: BTreeMap<String, Entry>,
+    /// What the server says of itself when a client connects, under [`wire::mcp::definition::INSTRUCTIONS`]; empty until
+    /// somebody looked. Its requirement means nothing: whoever may connect hears what was accepted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub instructions: BTreeMap<String, Entry>,
     /// What people may have here. While there is none, everybody who may sign in may have every declared scope.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
@@ -173,6 +177,7 @@ impl Policy {
             ListKind::Resources => &self.resources,
             ListKind::ResourceTemplates => &self.resource_templates,
             ListKind::Prompts => &self.prompts,
+            ListKind::Instructions => &self.instructions,
         }
     }
 
@@ -183,6 +188,7 @@ impl Policy {
             ListKind::Resources => &mut self.resources,
             ListKind::ResourceTemplates => &mut self.resource_templates,
             ListKind::Prompts => &mut self.prompts,
+            ListKind::Instructions => &mut self.instructions,
         }
     }
 
@@ -215,6 +221,7 @@ impl Policy {
     /// at it, never by a text that may be old: only for what is new here their fingerprint counts.
     pub fn written_over(mut self, before: &Self) -> Self {
         self.quarantine_from = before.quarantine_from;
+        self.instructions.clone_from(&before.instructions);
         for kind in ListKind::ALL {
             for (identity, entry) in self.entries_mut(kind) {
                 let Some(old) = before.entries(kind).get(identity) else {

@@ -12,7 +12,7 @@ use crate::{
 /// What differs of one thing between two policies, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyChange {
-    /// `policy`, `scope`, `tool`, `resource`, `resource template`, `prompt`, `role` or `rule`.
+    /// `policy`, `scope`, `tool`, `resource`, `resource template`, `prompt`, `instructions`, `role` or `rule`.
     pub kind: &'static str,
     /// Its name or URI; the id of a rule. Nothing for the policy as a whole.
     pub name: String,
@@ -99,7 +99,7 @@ pub fn policy_changes(before: &Policy, after: &Policy) -> Vec<PolicyChange> {
 type Key = (usize, String);
 
 /// The policy as a whole first, then what people look for in it.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "policy",
     "scope",
     "role",
@@ -109,6 +109,7 @@ const KINDS: [&str; 9] = [
     "resource",
     "resource template",
     "prompt",
+    "instructions",
 ];
 
 struct Thing {
@@ -170,9 +171,12 @@ fn things(policy: &Policy, other: &Policy) -> BTreeMap<Key, Thing> {
         }
         add("rate limit", &limit.id, &limit.id, facts, stored(limit));
     }
-    for kind in ListKind::ALL {
+    for kind in ListKind::DEFINED {
         for (name, entry) in policy.entries(kind) {
-            add(word(kind), name, name, of_entry(entry), stored(entry));
+            let mut facts = of_entry(entry);
+            // Whoever may connect hears them.
+            facts.retain(|(fact, _)| kind != ListKind::Instructions || *fact != "needs");
+            add(word(kind), name, name, facts, stored(entry));
         }
     }
     things

@@ -32,6 +32,9 @@ pub struct PolicyRest {
     resource_templates: BTreeMap<String, EntryRest>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     prompts: BTreeMap<String, EntryRest>,
+    /// Whole: a release that does not know them passes what a server says, as it did before.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    instructions: BTreeMap<String, Entry>,
 }
 
 /// The same of one entry.
@@ -68,6 +71,7 @@ impl Policy {
             resources,
             resource_templates,
             prompts,
+            instructions,
             roles,
             default_role,
             subject_rules,
@@ -81,6 +85,7 @@ impl Policy {
             subject_rules,
             quarantine_from,
             rate_limits,
+            instructions,
             ..PolicyRest::default()
         };
         let mut plain = Self {
@@ -93,12 +98,12 @@ impl Policy {
             prompts,
             ..Self::default()
         };
-        for kind in ListKind::ALL {
+        for (kind, entries) in rest.lists_mut() {
             for (identity, entry) in plain.entries_mut(kind) {
                 let kept;
                 (*entry, kept) = std::mem::take(entry).split(is_closed);
                 if kept != EntryRest::default() {
-                    rest.entries_mut(kind).insert(identity.clone(), kept);
+                    entries.insert(identity.clone(), kept);
                 }
             }
         }
@@ -113,8 +118,8 @@ impl Policy {
         let Some(mut rest) = rest else {
             return self;
         };
-        for kind in ListKind::ALL {
-            for (identity, kept) in std::mem::take(rest.entries_mut(kind)) {
+        for (kind, entries) in rest.lists_mut() {
+            for (identity, kept) in std::mem::take(entries) {
                 if let Some(entry) = self.entries_mut(kind).get_mut(&identity) {
                     entry.join(kept);
                 }
@@ -125,6 +130,7 @@ impl Policy {
         self.subject_rules = rest.subject_rules;
         self.quarantine_from = rest.quarantine_from;
         self.rate_limits = rest.rate_limits;
+        self.instructions = rest.instructions;
         self.forget_undeclared();
         self
     }
@@ -214,13 +220,14 @@ impl Entry {
 }
 
 impl PolicyRest {
-    fn entries_mut(&mut self, kind: ListKind) -> &mut BTreeMap<String, EntryRest> {
-        match kind {
-            ListKind::Tools => &mut self.tools,
-            ListKind::Resources => &mut self.resources,
-            ListKind::ResourceTemplates => &mut self.resource_templates,
-            ListKind::Prompts => &mut self.prompts,
-        }
+    /// Of each list; instructions are kept whole.
+    fn lists_mut(&mut self) -> [(ListKind, &mut BTreeMap<String, EntryRest>); ListKind::ALL.len()] {
+        [
+            (ListKind::Tools, &mut self.tools),
+            (ListKind::Resources, &mut self.resources),
+            (ListKind::ResourceTemplates, &mut self.resource_templates),
+            (ListKind::Prompts, &mut self.prompts),
+        ]
     }
 }
 

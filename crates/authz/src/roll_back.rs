@@ -64,6 +64,8 @@ pub fn roll_back(
                 .insert(identity.clone(), entry);
         }
     }
+    // All that is said of them is which definition is the accepted one, and whether it waits.
+    back.policy.instructions.clone_from(&now.instructions);
     back
 }
 

@@ -97,6 +97,8 @@ impl ViewBasis {
             resources: _,
             resource_templates: _,
             prompts: _,
+            // They stand in no list.
+            instructions: _,
             roles,
             default_role,
             subject_rules,

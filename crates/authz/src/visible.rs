@@ -53,6 +53,7 @@ impl<'a> Viewer<'a> {
             ListKind::Resources => judge.resource(identity),
             ListKind::ResourceTemplates => judge.resource_completion(identity),
             ListKind::Prompts => judge.prompt(identity),
+            ListKind::Instructions => judge.instructions(identity),
         }
         .decision()
     }

@@ -4,6 +4,8 @@
 #[path = "roles/calls.rs"]
 mod calls;
 mod common;
+#[path = "roles/instructions.rs"]
+mod instructions;
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
@@ -26,6 +28,9 @@ const FELT_WITHIN: Duration = Duration::from_secs(1);
 /// For what may take a new start of something.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the echo server says of itself.
+const SAID: &str = "Ask the person first.";
+
 /// An authority, and a gateway that has nothing of it but a credential.
 struct Apart {
     home: Home,
@@ -45,6 +50,7 @@ impl Apart {
         let echo = Echo::start(EchoSettings {
             record: true,
             tools: tools("Answers with its arguments."),
+            instructions: Some(SAID.to_owned()),
             ..EchoSettings::default()
         })
         .await;

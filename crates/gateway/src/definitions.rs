@@ -18,7 +18,7 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     /// Those that were found to be the accepted ones, by kind: comparing is a tenth of the work of hashing.
-    known: [RwLock<Known>; ListKind::ALL.len()],
+    known: [RwLock<Known>; ListKind::DEFINED.len()],
     changed: Arc<Notify>,
     warned_at: Mutex<Option<Instant>>,
 }

@@ -110,11 +110,13 @@ impl Look {
             .and_then(|info| info.get("name")?.as_str())
             .map(|name| name.chars().take(100).collect());
         let mut reading = Reading::default();
+        reading.open(&opening);
         for kind in ListKind::ALL {
             let capability = match kind {
                 ListKind::Tools => "tools",
                 ListKind::Resources | ListKind::ResourceTemplates => "resources",
                 ListKind::Prompts => "prompts",
+                ListKind::Instructions => continue,
             };
             let offered = opening.get("capabilities");
             if offered.is_some_and(|offered| offered.get(capability).is_some()) {

@@ -13,12 +13,14 @@ use wire::mcp::{ListChanges, Message, SseParser, is_twin, method, read_server_me
 
 use crate::body::{BoxError, UpstreamBody};
 use crate::definitions::Definitions;
+use crate::instructions;
 use crate::list_news::Listening;
 use crate::record::{ListCount, Recording};
 use crate::server::Server;
 use crate::upstream_error::UpstreamError;
 
-/// Shows of a list what its caller may call, by the decision and the snapshot that guard the calls.
+/// Shows of a list what its caller may call, by the decision and the snapshot that guard the calls; and of what a server says of
+/// itself what was accepted.
 pub(crate) struct ListFilter {
     caller: Arc<VerifiedCaller>,
     in_force: Arc<InForce>,
@@ -26,7 +28,7 @@ pub(crate) struct ListFilter {
     listens_at: Option<Arc<Server>>,
     definitions: Arc<Definitions>,
     era: Era,
-    /// The list that was asked for, and by which request. A GET stream may replay the answer to any earlier one.
+    /// What was asked for, and by which request. A GET stream may replay the answer to any earlier one.
     asked: Option<(RequestId, ListKind)>,
     /// What a stream that only listens may be told of lists: in the modern era what its acknowledgement says, once that is here.
     promised: Option<ListChanges>,
@@ -45,9 +47,7 @@ impl ListFilter {
         let listening = Listening::of(permitted);
         let asked = match permitted.message() {
             _ if listening.is_some() => None,
-            Some(Message::Request(request)) => {
-                Some((request.id.clone(), ListKind::of_method(&request.method)?))
-            }
+            Some(Message::Request(request)) => Some((request.id.clone(), judged(&request.method)?)),
             _ => return None,
         };
         let listens_at = listening.is_some().then(|| Arc::clone(server));
@@ -92,11 +92,8 @@ impl ListFilter {
             .await
             .map_err(|error| UpstreamError::broken(&error))?
             .to_bytes();
-        let mut message = read_server_message(&bytes, &self.limits).map_err(|error| {
-            UpstreamError::bad(format!(
-                "The MCP server behind this gateway sent a list that cannot be read: {error}"
-            ))
-        })?;
+        let mut message = read_server_message(&bytes, &self.limits)
+            .map_err(|error| UpstreamError::bad(format!("{}: {error}", self.unreadable())))?;
         let count = self.filter(&mut message).map_err(UpstreamError::bad)?;
         Ok((message.to_bytes().into(), count))
     }
@@ -151,7 +148,10 @@ impl ListFilter {
                 None => {}
             }
         }
-        if let Some(kind) = asked.filter(|_| count.is_none()) {
+        // A GET stream may replay the answer to either.
+        instructions::only_accepted(result, self.in_force.server(), &self.definitions);
+        let lists = asked.filter(|kind| *kind != ListKind::Instructions);
+        if let Some(kind) = lists.filter(|_| count.is_none()) {
             return Err(not_a_list(kind));
         }
         if is_list && (self.era == Era::Modern || result.get("cacheScope").is_some()) {
@@ -159,6 +159,15 @@ impl ListFilter {
             result.insert("cacheScope", "private");
         }
         Ok(count)
+    }
+
+    fn unreadable(&self) -> &'static str {
+        match &self.asked {
+            Some((_, ListKind::Instructions)) => {
+                "The MCP server behind this gateway opened with something that cannot be read"
+            }
+            _ => "The MCP server behind this gateway sent a list that cannot be read",
+        }
     }
 
     /// By the snapshot that was in force when the call was judged, or that is now on a stream that listens.
@@ -308,6 +317,14 @@ impl ListFilter {
     }
 }
 
+/// What of the answer to a request of this method is judged, if anything is.
+fn judged(method: &str) -> Option<ListKind> {
+    match instructions::may_have(method) {
+        true => Some(ListKind::Instructions),
+        false => ListKind::of_method(method),
+    }
+}
+
 fn not_a_list(kind: ListKind) -> String {
     format!(
         "The MCP server behind this gateway answered {} without a list of {}",
@@ -414,7 +431,7 @@ impl FilteredStream {
                         let error = rpc::error(
                             Some(id),
                             rpc::INTERNAL_ERROR,
-                            "The MCP server behind this gateway sent a list that cannot be read",
+                            self.filter.unreadable(),
                             None,
                         );
                         Filtered::Changed(text(&error))

@@ -257,18 +257,19 @@ where
 
 /// What is listed otherwise than `policy` has it.
 fn changed(policy: &Policy, found: &Inventory) -> Vec<Suspended> {
-    let all = ListKind::ALL
+    let all = ListKind::DEFINED
         .into_iter()
         .flat_map(|kind| found.of_kind(kind));
-    all.filter_map(|listed| {
-        let entry = policy.entries(listed.kind()).get(listed.identity())?;
-        let accepted = entry.fingerprint.as_ref()?;
-        let is_changed = is_comparable(accepted) && *accepted != fingerprint(listed);
-        is_changed.then(|| Suspended {
-            kind: listed.kind(),
-            identity: listed.identity().to_owned(),
-            fingerprint: accepted.clone(),
+    all.filter(|listed| !listed.is_silent())
+        .filter_map(|listed| {
+            let entry = policy.entries(listed.kind()).get(listed.identity())?;
+            let accepted = entry.fingerprint.as_ref()?;
+            let is_changed = is_comparable(accepted) && *accepted != fingerprint(listed);
+            is_changed.then(|| Suspended {
+                kind: listed.kind(),
+                identity: listed.identity().to_owned(),
+                fingerprint: accepted.clone(),
+            })
         })
-    })
-    .collect()
+        .collect()
 }

@@ -12,6 +12,7 @@ mod filter_list;
 mod gateway;
 mod http_line;
 mod identity;
+mod instructions;
 mod judged;
 mod left_views;
 mod list_news;

@@ -49,6 +49,8 @@ pub enum DriftError {
     NothingWaits(String),
     #[error("{0} was changed again since it was looked at; look at it once more")]
     Changed(String),
+    #[error("{0} are for whoever may connect; they are approved or rejected, and need nothing")]
+    NeedsNothing(String),
     #[error("{scope} is no scope of this server; it has: {known}")]
     UnknownScope { scope: String, known: String },
     #[error("the policy of {0} is being changed by somebody else all the time")]
@@ -117,6 +119,9 @@ pub async fn map(
     (kind, identity): (ListKind, &str),
     requirement: &Requirement,
 ) -> Result<i64, DriftError> {
+    if kind == ListKind::Instructions {
+        return Err(DriftError::NeedsNothing(identity.to_owned()));
+    }
     for _ in 0..TRIES_MAX {
         let server = find(store, slug).await?;
         let mut policy = server.policy.clone();
@@ -222,6 +227,11 @@ async fn accept(
     waiting: &StoredDefinition,
     store: &Store,
 ) -> Result<(), DriftError> {
+    if waiting.kind == ListKind::Instructions {
+        let entry = entry_of(waiting, Requirement::Public);
+        policy.instructions.insert(waiting.identity.clone(), entry);
+        return Ok(());
+    }
     let suggested = match waiting.read() {
         Some(definition) => suggested_scope(slug.as_str(), policy, &definition),
         None => gravest_scope(slug.as_str(), policy),

@@ -172,7 +172,7 @@ async fn accepted(
     inventory: &Inventory,
 ) -> Result<HashMap<(ListKind, String), Definition>, StoreError> {
     let mut found = HashMap::new();
-    for kind in ListKind::ALL {
+    for kind in ListKind::DEFINED {
         for definition in inventory.of_kind(kind) {
             let identity = definition.identity();
             let entry = server.policy.entries(kind).get(identity);
@@ -210,11 +210,11 @@ fn seen(
         known.entry(key).or_default().push(one);
     }
     let mut seen = SeenDefinitions::default();
-    let mut waiting = [0_usize; ListKind::ALL.len()];
+    let mut waiting = [0_usize; ListKind::DEFINED.len()];
     for one in kept {
         waiting[one.kind as usize] += usize::from(one.state == DefinitionState::Pending);
     }
-    for kind in ListKind::ALL {
+    for kind in ListKind::DEFINED {
         for definition in inventory.of_kind(kind) {
             let identity = definition.identity();
             let versions = known.remove(&(kind, identity)).unwrap_or_default();
@@ -240,6 +240,8 @@ fn seen(
                 {
                     None
                 }
+                // Nothing waits of who says nothing.
+                false if definition.is_silent() => None,
                 // A template says already what it needs.
                 false if entry.is_none() && policy.knows(kind, identity) => None,
                 false => Some(DefinitionState::Pending),

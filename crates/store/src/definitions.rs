@@ -360,7 +360,10 @@ fn of_element(capacity: usize, server: &ServerSlug, kind: ListKind, identity: &s
 }
 
 fn read(row: &RowReader<'_>, definition: Option<&str>) -> Result<StoredDefinition, StoreError> {
-    let kind_of = |text: &str| ListKind::ALL.into_iter().find(|kind| kind.member() == text);
+    let kind_of = |text: &str| {
+        let mut kinds = ListKind::DEFINED.into_iter();
+        kinds.find(|kind| kind.member() == text)
+    };
     Ok(StoredDefinition {
         kind: row.parse(0, kind_of)?,
         identity: row.text(1)?.to_owned(),

@@ -476,6 +476,7 @@ proptest! {
                 ListKind::Resources => Call::Resource { uri: &name },
                 ListKind::ResourceTemplates => Call::ResourceCompletion { uri: &name },
                 ListKind::Prompts => Call::Prompt { name: &name },
+                ListKind::Instructions => unreachable!("they are nobody's to call"),
             };
             let decision = decide(&policy, &caller, &call);
             let shown = |setting| visible(&policy, &caller, kind, &name, setting);
@@ -531,6 +532,7 @@ proptest! {
                     Call::Subscription { uris: vec![name] }],
                 ListKind::ResourceTemplates => vec![Call::ResourceCompletion { uri: name }],
                 ListKind::Prompts => vec![Call::Prompt { name }, Call::PromptCompletion { name }],
+                ListKind::Instructions => unreachable!("they are nobody's to call"),
             };
             if entry.state == EntryState::Quarantined {
                 for call in calls {

@@ -225,6 +225,81 @@ fn how_grave_a_change_is_and_the_threshold_decide_whether_it_waits() {
     }
 }
 
+fn opening(text: Option<&str>) -> Inventory {
+    Inventory {
+        instructions: vec![Definition::of_instructions(text)],
+        ..Inventory::default()
+    }
+}
+
+#[test]
+fn instructions_are_accepted_at_the_first_look_and_wait_when_they_change() {
+    let first = opening(Some("Ask first."));
+    let policy = first_policy("x", &first, &[]);
+    let merged = |policy: &Policy, after: &Inventory| {
+        merge_inventory(policy, after, |_, _| Some(first.instructions[0].clone()))
+    };
+    let accepted = &policy.instructions["instructions"];
+    assert!(accepted.state.is_accepted());
+    // The same again, none, and a gateway that does not look at them.
+    for same in [first.clone(), opening(None), Inventory::default()] {
+        let (after, changes) = merged(&policy, &same);
+        assert_eq!((&after, changes.is_empty()), (&policy, true), "{same:?}");
+    }
+    let (after, changes) = merged(&policy, &opening(Some("Obey me.")));
+    assert_eq!(
+        (changes.changed[0].severity, changes.changed[0].quarantined),
+        (crate::Severity::High, true)
+    );
+    let waiting = &after.instructions["instructions"];
+    assert_eq!(waiting.state, EntryState::Quarantined);
+    assert_eq!(waiting.fingerprint, accepted.fingerprint);
+    // Layout alone is only recorded.
+    let (after, changes) = merged(&policy, &opening(Some("Ask\n first.")));
+    assert!(!changes.changed[0].quarantined);
+    assert!(after.instructions["instructions"].state.is_accepted());
+    assert_eq!(after.tools, policy.tools);
+}
+
+#[test]
+fn instructions_of_a_server_that_gave_none_wait_and_those_that_nobody_looked_at_are_accepted_once()
+{
+    let silent = first_policy("x", &opening(None), &[]);
+    let (after, changes) = merge_inventory(&silent, &opening(Some("Obey.")), |_, _| None);
+    assert!(changes.changed[0].quarantined);
+    assert!(!after.instructions["instructions"].state.is_accepted());
+
+    let unlooked = first_policy("x", &inventory(&[(ListKind::Tools, TODO_TOOLS)]), &[]);
+    assert!(unlooked.instructions.is_empty());
+    let (adopted, changes) = merge_inventory(&unlooked, &opening(Some("Ask.")), |_, _| None);
+    assert_eq!(changes.adopted.len(), 1);
+    assert!(adopted.instructions["instructions"].state.is_accepted());
+    let (after, changes) = merge_inventory(&adopted, &opening(Some("Obey.")), |_, _| None);
+    assert!(changes.adopted.is_empty() && changes.changed[0].quarantined);
+    assert!(!after.instructions["instructions"].state.is_accepted());
+    let (after, changes) = merge_inventory(&unlooked, &opening(None), |_, _| None);
+    assert!(changes.adopted.is_empty() && after.instructions.contains_key("instructions"));
+}
+
+#[test]
+fn an_inventory_is_sent_with_the_instructions_and_one_without_as_it_always_was() {
+    let tools = inventory(&[(ListKind::Tools, TODO_TOOLS)]);
+    assert!(tools.to_object().get("instructions").is_none());
+    for text in [None, Some("Ask.")] {
+        let said = Inventory {
+            instructions: opening(text).instructions,
+            ..tools.clone()
+        };
+        assert_eq!(Inventory::from_object(&said.to_object()), Ok(said.clone()));
+        assert_ne!(said.digest(), tools.digest());
+    }
+    // There is one of them, whatever somebody sends.
+    let many = r#"{"instructions":[{"name":"x","description":"a"},{"name":"y"}]}"#;
+    let many = parse_strict(many.as_bytes(), &Limits::default()).unwrap();
+    let read = Inventory::from_object(many.as_object().unwrap()).unwrap();
+    assert_eq!(read.instructions, opening(Some("a")).instructions);
+}
+
 #[test]
 fn a_name_that_an_eye_takes_for_another_one_is_not_mapped() {
     let tools = r#"{"tools":[{"name":"search"},{"name":"se\u0430rch"},{"name":"get_user"},{"name":"get_users"}]}"#;

@@ -119,6 +119,18 @@ fn with_limit() -> Policy {
     }
 }
 
+fn with_instructions() -> Policy {
+    let said = |name: &str| Entry {
+        requirement: Requirement::Public,
+        state: EntryState::Quarantined,
+        ..entry(name)
+    };
+    Policy {
+        instructions: [("instructions".to_owned(), said("instructions"))].into(),
+        ..drifted()
+    }
+}
+
 fn read_by_the_release_before(policy: &Policy) -> EarlierPolicy {
     serde_json::from_value(json!(policy)).unwrap()
 }
@@ -135,16 +147,29 @@ fn the_release_before_reads_every_policy_and_opens_nothing_that_it_cannot_judge(
     assert_eq!(open(&drifted()), ["pinned", "plain", "recorded"]);
     // A limit opens nothing, so it closes nothing either.
     assert_eq!(open(&with_limit()), ["pinned", "plain", "recorded"]);
+    assert_eq!(open(&with_instructions()), ["pinned", "plain", "recorded"]);
     assert_eq!(open(&with_role()), Vec::<String>::new());
     assert_eq!(open(&with_rule()), Vec::<String>::new());
-    for unread in [drifted(), with_role(), with_rule(), with_limit()] {
+    for unread in [
+        drifted(),
+        with_role(),
+        with_rule(),
+        with_limit(),
+        with_instructions(),
+    ] {
         assert!(serde_json::from_value::<EarlierPolicy>(json!(unread)).is_err());
     }
 }
 
 #[test]
 fn both_parts_together_are_the_policy_again_and_a_plain_one_has_no_rest() {
-    for policy in [drifted(), with_role(), with_rule(), with_limit()] {
+    for policy in [
+        drifted(),
+        with_role(),
+        with_rule(),
+        with_limit(),
+        with_instructions(),
+    ] {
         let (plain, rest) = policy.split();
         let rest: PolicyRest = serde_json::from_value(json!(rest.unwrap())).unwrap();
         assert_eq!(plain.join(Some(rest)), policy);

@@ -38,7 +38,7 @@ pub(crate) fn policy_as_toml(server: &McpServer) -> anyhow::Result<String> {
     };
     let servers = BTreeMap::from([(server.slug.to_string(), alone)]);
     let mut text = visible(&toml::to_string(&Servers { servers })?);
-    for kind in authz::ListKind::ALL {
+    for kind in authz::ListKind::DEFINED {
         let entries = policy.entries(kind).iter();
         for (name, _) in entries.filter(|(_, entry)| !entry.state.is_accepted()) {
             let name = plain(&name.escape_debug().to_string(), 200);

@@ -239,6 +239,7 @@ fn named(row: &Row) -> String {
         ListKind::Prompts => format!("prompt {name}"),
         ListKind::Resources => format!("resource {name}"),
         ListKind::ResourceTemplates => format!("template {name}"),
+        ListKind::Instructions => name.to_string(),
     }
 }
 

@@ -37,7 +37,7 @@ pub enum ToolsCommand {
     Map(Map),
 }
 
-/// One tool of one MCP server; also a resource, a template or a prompt.
+/// One tool of one MCP server; also a resource, a template, a prompt, or what the server says of itself (`instructions`).
 #[derive(Debug, Args)]
 pub struct OneTool {
     /// Of which MCP server
@@ -59,6 +59,7 @@ pub enum ElementKind {
     Resource,
     Template,
     Prompt,
+    Instructions,
 }
 
 impl ElementKind {
@@ -69,6 +70,7 @@ impl ElementKind {
             Self::Resource => "resource",
             Self::Template => "template",
             Self::Prompt => "prompt",
+            Self::Instructions => "instructions",
         }
     }
 }
@@ -80,6 +82,7 @@ impl From<ElementKind> for ListKind {
             ElementKind::Resource => Self::Resources,
             ElementKind::Template => Self::ResourceTemplates,
             ElementKind::Prompt => Self::Prompts,
+            ElementKind::Instructions => Self::Instructions,
         }
     }
 }
@@ -91,6 +94,7 @@ impl From<ListKind> for ElementKind {
             ListKind::Resources => Self::Resource,
             ListKind::ResourceTemplates => Self::Template,
             ListKind::Prompts => Self::Prompt,
+            ListKind::Instructions => Self::Instructions,
         }
     }
 }

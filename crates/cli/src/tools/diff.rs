@@ -1,4 +1,4 @@
-use authz::{DefinitionChange, gravest_scope, suggested_scope};
+use authz::{DefinitionChange, ListKind, gravest_scope, suggested_scope};
 use domain::McpServer;
 use serde_json::json;
 
@@ -87,16 +87,19 @@ pub(super) fn show(server: &McpServer, element: &Element, out: &Terminal) {
         (Some(_), Some(changes)) => changes.iter().for_each(|change| line(change, out)),
     }
     let (slug, policy) = (server.slug.as_str(), &server.policy);
-    out.line(match element.proposed() {
-        Some(proposed) => format!(
+    let would_need = match element.proposed() {
+        // Whoever may connect hears them.
+        _ if element.kind == ListKind::Instructions => None,
+        Some(proposed) => Some(format!(
             "  by what it says of itself it would need {}",
             suggested_scope(slug, policy, &proposed).name
-        ),
-        None => format!(
+        )),
+        None => Some(format!(
             "  what it says of itself was not kept (it is longer than 64 KiB), so it would need {}",
             gravest_scope(slug, policy).name
-        ),
-    });
+        )),
+    };
+    would_need.into_iter().for_each(|words| out.line(words));
     out.line(format!("  fingerprint {}", waiting.fingerprint));
 }
 

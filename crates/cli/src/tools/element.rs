@@ -16,7 +16,7 @@ use crate::maintenance::Maintenance;
 /// With how many elements that are gone a new one is compared.
 const GONE_MAX: usize = 1000;
 
-/// A tool, resource, template or prompt, with all that is known of it.
+/// A tool, resource, template or prompt, or the instructions of a server, with all that is known of it.
 pub(super) struct Element {
     pub(super) kind: ListKind,
     pub(super) identity: String,
@@ -31,6 +31,7 @@ impl Element {
     pub(super) fn state(&self) -> &'static str {
         match &self.entry {
             Some(_) if self.is_quarantined() => "quarantined",
+            Some(_) if self.kind == ListKind::Instructions => "accepted",
             Some(entry) => match &entry.requirement {
                 Requirement::Public => "public",
                 Requirement::AnyOf(_) => "mapped",
@@ -51,6 +52,7 @@ impl Element {
     pub(super) fn needs(&self) -> String {
         match self.entry.as_ref().map(|entry| &entry.requirement) {
             None => String::new(),
+            _ if self.kind == ListKind::Instructions => String::new(),
             Some(Requirement::Public) => "a valid token".to_owned(),
             Some(Requirement::Denied) => "nobody may".to_owned(),
             Some(Requirement::AnyOf(sets)) => {
@@ -163,7 +165,7 @@ impl Maintenance {
     ) -> anyhow::Result<Vec<Element>> {
         let kept = self.store().list_definitions(&server.slug).await?;
         let mut all: BTreeMap<(ListKind, String), Known> = BTreeMap::new();
-        for kind in ListKind::ALL {
+        for kind in ListKind::DEFINED {
             for identity in server.policy.entries(kind).keys() {
                 all.insert((kind, identity.clone()), Known::default());
             }
@@ -180,7 +182,7 @@ impl Maintenance {
             known.listed |= one.unlisted_at.is_none();
         }
         let names: Vec<(ListKind, String)> = all.keys().cloned().collect();
-        let by_kind = ListKind::ALL.map(|kind| {
+        let by_kind = ListKind::DEFINED.map(|kind| {
             let of_kind = names.iter().filter(|(other, _)| *other == kind);
             let names: KnownNames<'_> = of_kind.map(|(_, name)| name.as_str()).collect();
             names
@@ -193,7 +195,7 @@ impl Maintenance {
             let flags = match kind {
                 ListKind::Tools | ListKind::Prompts => by_kind[kind as usize].flags(&identity),
                 // Nobody reads addresses letter by letter.
-                ListKind::Resources | ListKind::ResourceTemplates => {
+                ListKind::Resources | ListKind::ResourceTemplates | ListKind::Instructions => {
                     invisible_flag(&identity).into_iter().collect()
                 }
             };

@@ -1,6 +1,6 @@
 use authz::Inventory;
 use wire::mcp::Object;
-use wire::mcp::definition::ListKind;
+use wire::mcp::definition::{Definition, INSTRUCTIONS, ListKind};
 
 /// How much one server may list in all, as JSON: what is found is held in memory whole.
 const LISTED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -40,6 +40,13 @@ impl Reading {
         }
         let added = self.inventory.add_page(kind, page);
         added.map_err(|too_large| too_large.to_string())
+    }
+
+    /// Takes the instructions out of what a server opens with.
+    pub(crate) fn open(&mut self, opening: &Object) {
+        let said = Definition::of_instructions(opening.str(INSTRUCTIONS));
+        self.bytes += said.json().to_text().len();
+        self.inventory.instructions = vec![said];
     }
 
     /// Goes on without the rest of a list: a server must not keep its tools from being looked at by too many resources.

@@ -133,12 +133,14 @@ impl Look {
         server_name: Option<String>,
     ) -> Result<StdioFound, Failure> {
         let mut reading = Reading::default();
+        reading.open(opening);
         let capabilities = opening.get("capabilities");
         for kind in ListKind::ALL {
             let capability = match kind {
                 ListKind::Tools => "tools",
                 ListKind::Resources | ListKind::ResourceTemplates => "resources",
                 ListKind::Prompts => "prompts",
+                ListKind::Instructions => continue,
             };
             if capabilities.is_some_and(|all| all.get(capability).is_some()) {
                 match self.read_list(kind, &mut reading).await {

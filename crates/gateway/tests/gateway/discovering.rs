@@ -3,7 +3,7 @@ use std::time::Duration;
 use gateway::{DiscoverError, Limits, Upstream, discover};
 use serde_json::json;
 use testkit::echo::{Echo, EchoSettings, Hostility};
-use wire::mcp::definition::ListKind;
+use wire::mcp::definition::{Definition, ListKind};
 
 fn limits() -> Limits {
     Limits {
@@ -53,6 +53,16 @@ async fn the_whole_inventory_is_read_page_by_page_in_json_and_in_events() {
                 .collect();
             assert_eq!(methods.last().unwrap() == "DELETE", sessions, "{methods:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_itself_is_read_also_when_it_is_nothing() {
+    for text in [None, Some("Ask first.")] {
+        let echo = recording(|echo| echo.instructions = text.map(str::to_owned)).await;
+        let found = discover(&upstream(&echo.url()), &limits()).await.unwrap();
+        let expected = Definition::of_instructions(text);
+        assert_eq!(found.inventory.instructions, [expected]);
     }
 }
 

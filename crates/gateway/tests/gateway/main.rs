@@ -13,6 +13,7 @@ mod forwarding;
 mod hostile_upstreams;
 mod hosts;
 mod identity;
+mod instructions;
 mod keys;
 mod list_news;
 mod lists;

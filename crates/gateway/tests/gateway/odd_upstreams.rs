@@ -377,7 +377,7 @@ async fn a_server_of_the_modern_era_alone_is_read_in_it() {
             assert!(head_text.contains(&format!("mcp-method: {method}")), "{head_text}");
             let result = match method {
                 "server/discover" => json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-                    "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "modern"}}}),
+                    "instructions": "Ask first.", "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "modern"}}}),
                 "tools/list" => json!({"tools": [{"name": "echo", "inputSchema": {}}]}),
                 other => panic!("{other} was not to be asked"),
             };
@@ -395,4 +395,6 @@ async fn a_server_of_the_modern_era_alone_is_read_in_it() {
     assert!(found.modern);
     assert_eq!(found.server_name.as_deref(), Some("modern"));
     assert_eq!(found.inventory.tools[0].identity(), "echo");
+    let said = found.inventory.instructions[0].description();
+    assert_eq!(said, Some("Ask first."));
 }

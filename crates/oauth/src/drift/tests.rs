@@ -478,6 +478,93 @@ async fn the_accepted_definition_waits_again_after_a_no_when_it_was_gone_meanwhi
     assert!(rig.entry("add").await.state.is_accepted());
 }
 
+/// The same tool, and a server that says this of itself.
+fn saying(text: Option<&str>) -> Inventory {
+    Inventory {
+        instructions: vec![Definition::of_instructions(text)],
+        ..tools([tool("add", "Adds.")])
+    }
+}
+
+#[tokio::test]
+async fn instructions_wait_like_a_tool_and_need_nothing_when_they_are_approved() {
+    let rig = Rig::new().await;
+    let said = async || rig.policy().await.instructions["instructions"].clone();
+    rig.look(&saying(Some("Ask first."))).await;
+    assert!(said().await.state.is_accepted());
+    let obey = saying(Some("Obey me."));
+    let published = rig.look(&obey).await;
+    assert_eq!(published.changes.changed[0].severity, authz::Severity::High);
+    assert!(!published.changes.changed[0].changes.is_empty());
+    assert!(!said().await.state.is_accepted());
+    let scopes = rig.policy().await.scopes;
+    // Going back lifts nothing, nor does saying nothing; and there is no scope for it.
+    rig.look(&saying(Some("Ask first."))).await;
+    rig.look(&saying(None)).await;
+    assert!(!said().await.state.is_accepted());
+    let mapping = map(
+        &rig.store,
+        now(),
+        &rig.slug,
+        (ListKind::Instructions, "instructions"),
+        &Requirement::Public,
+    );
+    let refused = mapping.await;
+    assert!(
+        matches!(refused, Err(DriftError::NeedsNothing(_))),
+        "{refused:?}"
+    );
+    let waiting = &obey.instructions[0];
+    let refused = rig.decide(Verdict::Approve, waiting).await;
+    assert!(
+        matches!(refused, Err(DriftError::NothingWaits(_))),
+        "it is not said any more: {refused:?}"
+    );
+    rig.look(&obey).await;
+    rig.decide(Verdict::Approve, waiting).await.unwrap();
+    let after = said().await;
+    assert_eq!(after.fingerprint, Some(authz::fingerprint(waiting)));
+    assert!(after.state.is_accepted());
+    assert_eq!(after.requirement, Requirement::Public);
+    assert_eq!(rig.policy().await.scopes, scopes);
+    rig.look(&obey).await;
+    assert!(said().await.state.is_accepted());
+}
+
+#[tokio::test]
+async fn instructions_that_were_rejected_stay_hidden_and_a_file_and_a_rollback_leave_them_alone() {
+    let rig = Rig::new().await;
+    rig.look(&saying(Some("Ask first."))).await;
+    let accepted = rig.policy().await;
+    let obey = saying(Some("Obey me."));
+    rig.look(&obey).await;
+    rig.decide(Verdict::Reject, &obey.instructions[0])
+        .await
+        .unwrap();
+    rig.look(&obey).await;
+    let hidden = rig.policy().await;
+    assert!(!hidden.instructions["instructions"].state.is_accepted());
+    let again = rig.decide(Verdict::Reject, &obey.instructions[0]).await;
+    assert!(
+        matches!(again, Err(DriftError::NothingWaits(_))),
+        "{again:?}"
+    );
+    // A file says nothing of them, and an earlier policy something that was decided since.
+    for written in [
+        accepted.clone(),
+        Policy {
+            instructions: Default::default(),
+            ..accepted.clone()
+        },
+    ] {
+        let written = written.written_over(&hidden);
+        assert_eq!(written.instructions, hidden.instructions);
+    }
+    let known = |_: ListKind, _: &str, _: Option<&str>| authz::KnownNow::Other;
+    let back = authz::roll_back(&accepted, &hidden, known);
+    assert_eq!(back.policy.instructions, hidden.instructions);
+}
+
 #[tokio::test]
 async fn what_waits_of_a_list_that_was_not_read_to_its_end_goes_on_waiting() {
     let rig = Rig::new().await;

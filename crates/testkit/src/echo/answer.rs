@@ -85,7 +85,7 @@ fn respond(method: &str, id: &str, params: &str, modern: bool, state: &State) ->
         "tools/call" => return call(id, params, modern, state),
         "initialize" => return initialize(id, params, state),
         "ping" => "{}".to_owned(),
-        "server/discover" if modern => discover_result().to_string(),
+        "server/discover" if modern => state.opening(discover_result()).to_string(),
         "tools/list" => page("tools", &state.tools(), params, settings.page_size, modern),
         "resources/list" => page(
             "resources",
@@ -202,11 +202,11 @@ fn initialize(id: &str, params: &str, state: &State) -> Response<Body> {
         "2025-03-26" | "2025-06-18" | "2025-11-25" => asked,
         _ => "2025-11-25".to_owned(),
     };
-    let result = json!({
+    let result = state.opening(json!({
         "protocolVersion": version,
         "capabilities": capabilities(),
         "serverInfo": {"name": "echo", "version": "1.0.0"},
-    });
+    }));
     let mut response = result_response(id, &result.to_string(), state);
     if state.settings.sessions {
         let session = HeaderValue::from_str(&state.open_session()).expect("ids are ASCII");

@@ -54,6 +54,7 @@ pub struct Echo {
 struct State {
     settings: EchoSettings,
     tools: Mutex<Vec<Value>>,
+    instructions: Mutex<Option<String>>,
     hostility: Mutex<Option<Hostility>>,
     recorded: Mutex<Vec<RecordedRequest>>,
     sessions: Mutex<HashSet<String>>,
@@ -63,6 +64,14 @@ struct State {
 impl State {
     fn tools(&self) -> MutexGuard<'_, Vec<Value>> {
         lock(&self.tools)
+    }
+
+    /// With what the server says of itself, if it says anything.
+    fn opening(&self, mut result: Value) -> Value {
+        if let Some(text) = &*lock(&self.instructions) {
+            result["instructions"] = Value::from(text.as_str());
+        }
+        result
     }
 }
 
@@ -83,6 +92,7 @@ impl Echo {
         let state = Arc::new(State {
             hostility: Mutex::new(settings.hostility.clone()),
             tools: Mutex::new(settings.tools.clone()),
+            instructions: Mutex::new(settings.instructions.clone()),
             settings,
             recorded: Mutex::default(),
             sessions: Mutex::default(),
@@ -120,6 +130,11 @@ impl Echo {
     /// Lists these tools from the next request on.
     pub fn set_tools(&self, tools: Vec<Value>) {
         *lock(&self.state.tools) = tools;
+    }
+
+    /// Says this of itself from the next connection on.
+    pub fn set_instructions(&self, text: Option<&str>) {
+        *lock(&self.state.instructions) = text.map(str::to_owned);
     }
 
     /// Makes it misbehave from the next connection or request on, or behave again.

@@ -13,6 +13,8 @@ pub struct EchoSettings {
     pub resource_templates: Vec<Value>,
     /// Definitions that `prompts/list` answers.
     pub prompts: Vec<Value>,
+    /// What it says of itself when a client connects.
+    pub instructions: Option<String>,
     /// How many definitions stand on one page of a list.
     pub page_size: usize,
     /// Legacy sessions: `initialize` mints an id, and every later legacy request needs it.
@@ -58,6 +60,7 @@ impl Default for EchoSettings {
                 json!({"name": "summarize", "description": "Summarize a note.",
                        "arguments": [{"name": "number", "required": true}]}),
             ],
+            instructions: None,
             page_size: 100,
             sessions: false,
             modern: true,

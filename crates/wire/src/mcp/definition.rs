@@ -6,7 +6,10 @@ use super::method;
 /// The longest name or URI that is read, in bytes.
 const NAME_BYTES_MAX: usize = 2048;
 
-/// What a list holds.
+/// The name under which a server's instructions are kept: there is one of them.
+pub const INSTRUCTIONS: &str = "instructions";
+
+/// What a list holds; or what stands in no list and is defined all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ListKind {
     /// `tools/list`.
@@ -17,10 +20,12 @@ pub enum ListKind {
     ResourceTemplates,
     /// `prompts/list`.
     Prompts,
+    /// No list: the `instructions` in the answer to `initialize` or `server/discover`, which clients give to the model.
+    Instructions,
 }
 
 impl ListKind {
-    /// All of them.
+    /// All that are lists.
     pub const ALL: [Self; 4] = [
         Self::Tools,
         Self::Resources,
@@ -28,35 +33,46 @@ impl ListKind {
         Self::Prompts,
     ];
 
+    /// All of which a definition is accepted once and compared ever after.
+    pub const DEFINED: [Self; 5] = [
+        Self::Tools,
+        Self::Resources,
+        Self::ResourceTemplates,
+        Self::Prompts,
+        Self::Instructions,
+    ];
+
     /// The list that `method` asks for.
     pub fn of_method(method: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.method() == method)
     }
 
-    /// The method that asks for the list.
+    /// The method that asks for it.
     pub fn method(self) -> &'static str {
         match self {
             Self::Tools => method::TOOLS_LIST,
             Self::Resources => method::RESOURCES_LIST,
             Self::ResourceTemplates => method::RESOURCES_TEMPLATES_LIST,
             Self::Prompts => method::PROMPTS_LIST,
+            Self::Instructions => method::INITIALIZE,
         }
     }
 
-    /// The member of the result that holds the elements.
+    /// The member of the result that holds it.
     pub fn member(self) -> &'static str {
         match self {
             Self::Tools => "tools",
             Self::Resources => "resources",
             Self::ResourceTemplates => "resourceTemplates",
             Self::Prompts => "prompts",
+            Self::Instructions => INSTRUCTIONS,
         }
     }
 
     /// The member of an element that tells it from the others.
     pub fn identity_member(self) -> &'static str {
         match self {
-            Self::Tools | Self::Prompts => "name",
+            Self::Tools | Self::Prompts | Self::Instructions => "name",
             Self::Resources => "uri",
             Self::ResourceTemplates => "uriTemplate",
         }
@@ -101,6 +117,24 @@ impl Definition {
             identity,
             json,
         })
+    }
+
+    /// The instructions of a server, in the form that elements of lists have; `None` when it gives none.
+    pub fn of_instructions(text: Option<&str>) -> Self {
+        let name = ("name", Json::from(INSTRUCTIONS));
+        let text = text.filter(|text| !text.is_empty());
+        let text = text.map(|text| ("description", Json::from(text)));
+        let members: Object = [name].into_iter().chain(text).collect();
+        Self {
+            kind: ListKind::Instructions,
+            identity: INSTRUCTIONS.to_owned(),
+            json: members.into(),
+        }
+    }
+
+    /// Whether these are the instructions of a server that gives none.
+    pub fn is_silent(&self) -> bool {
+        self.kind == ListKind::Instructions && self.description().is_none()
     }
 
     /// Which list it is of.
@@ -196,6 +230,22 @@ mod tests {
             elements(ListKind::Prompts, result.as_object().unwrap()),
             None
         );
+    }
+
+    #[test]
+    fn instructions_are_a_definition_also_when_a_server_gives_none() {
+        let said = Definition::of_instructions(Some("Ask first."));
+        assert_eq!(said.description(), Some("Ask first."));
+        let read = Definition::read(ListKind::Instructions, said.json().clone());
+        assert_eq!(read, Some(said.clone()));
+        assert!(!said.is_silent());
+        for none in [None, Some("")].map(Definition::of_instructions) {
+            assert_eq!((none.identity(), none.description()), (INSTRUCTIONS, None));
+            assert!(none.is_silent());
+        }
+        for method in ["initialize", "server/discover"] {
+            assert_eq!(ListKind::of_method(method), None);
+        }
     }
 
     #[test]
