@@ -5,7 +5,6 @@ use authz::{
     Entry, EntryState, ListKind, Policy, Requirement, ScopeDeclaration, gravest_scope,
     suggested_scope,
 };
-use base::Timestamp;
 use domain::{
     AuditEvent, AuditEventKind, DefinitionState, McpServer, ServerSlug, StoredDefinition,
 };
@@ -13,6 +12,8 @@ use store::{DecideOutcome, PublishOutcome, Store, StoreError};
 use wire::mcp::Json;
 use wire::mcp::definition::Definition;
 use wire::oauth::ScopeSet;
+
+use crate::Act;
 
 /// How often a policy that somebody else saved meanwhile is read again.
 const TRIES_MAX: usize = 5;
@@ -65,11 +66,12 @@ pub enum DriftError {
 /// When one of them is not what waits, or the store refuses.
 pub async fn decide(
     store: &Store,
-    now: Timestamp,
+    act: impl Into<Act>,
     slug: &ServerSlug,
     verdict: Verdict,
     looked_at: &[LookedAt],
 ) -> Result<i64, DriftError> {
+    let act = act.into();
     for _ in 0..TRIES_MAX {
         let server = find(store, slug).await?;
         let mut policy = server.policy.clone();
@@ -77,10 +79,10 @@ pub async fn decide(
         for one in looked_at {
             let waiting = waiting(store, slug, verdict, one).await?;
             decided.push(match verdict {
-                Verdict::Reject => waiting.decided(DefinitionState::Rejected, now),
+                Verdict::Reject => waiting.decided(DefinitionState::Rejected, act.at),
                 Verdict::Approve => {
                     accept(slug, &mut policy, &waiting, store).await?;
-                    waiting.decided(DefinitionState::Accepted, now)
+                    waiting.decided(DefinitionState::Accepted, act.at)
                 }
             });
         }
@@ -93,7 +95,7 @@ pub async fn decide(
             Verdict::Approve => "approved",
             Verdict::Reject => "rejected",
         };
-        let event = event(now, slug, format!("{word}: {}", names.join(", ")));
+        let event = event(&act, slug, format!("{word}: {}", names.join(", ")));
         match store
             .decide_definitions(slug, server.policy_revision, &policy, decided, event)
             .await?
@@ -114,7 +116,7 @@ pub async fn decide(
 /// When there is no such element, a scope is not declared, or the store refuses.
 pub async fn map(
     store: &Store,
-    now: Timestamp,
+    act: impl Into<Act>,
     slug: &ServerSlug,
     (kind, identity): (ListKind, &str),
     requirement: &Requirement,
@@ -122,6 +124,7 @@ pub async fn map(
     if kind == ListKind::Instructions {
         return Err(DriftError::NeedsNothing(identity.to_owned()));
     }
+    let act = act.into();
     for _ in 0..TRIES_MAX {
         let server = find(store, slug).await?;
         let mut policy = server.policy.clone();
@@ -137,7 +140,7 @@ pub async fn map(
             let entry = entry_of(&newest, requirement.clone());
             policy.entries_mut(kind).insert(identity.to_owned(), entry);
             if newest.state == DefinitionState::Pending {
-                decided.push(newest.decided(DefinitionState::Accepted, now));
+                decided.push(newest.decided(DefinitionState::Accepted, act.at));
             }
         }
         if let Some(entry) = policy.entries_mut(kind).get_mut(identity) {
@@ -145,7 +148,7 @@ pub async fn map(
             entry.pinned = true;
         }
         let named: String = identity.escape_debug().take(60).collect();
-        let event = event(now, slug, format!("mapped by hand: {named}"));
+        let event = event(&act, slug, format!("mapped by hand: {named}"));
         match store
             .decide_definitions(slug, server.policy_revision, &policy, decided, event)
             .await?
@@ -164,11 +167,12 @@ pub async fn map(
 /// When the server is gone, or the store refuses.
 pub async fn edit(
     store: &Store,
-    now: Timestamp,
+    act: impl Into<Act>,
     slug: &ServerSlug,
     detail: &str,
     change: impl Fn(&mut Policy) + Send,
 ) -> Result<i64, DriftError> {
+    let act = act.into();
     for _ in 0..TRIES_MAX {
         let server = find(store, slug).await?;
         let mut policy = server.policy.clone();
@@ -176,7 +180,7 @@ pub async fn edit(
         if policy == server.policy {
             return Ok(server.policy_revision);
         }
-        let event = event(now, slug, detail.to_owned());
+        let event = event(&act, slug, detail.to_owned());
         match store
             .publish_policy(slug, server.policy_revision, &policy, event)
             .await?
@@ -321,16 +325,8 @@ fn declared(policy: &Policy, requirement: &Requirement) -> Result<(), DriftError
     }
 }
 
-fn event(at: Timestamp, slug: &ServerSlug, detail: String) -> AuditEvent {
-    AuditEvent {
-        at,
-        kind: AuditEventKind::PolicyPublished,
-        server: Some(slug.clone()),
-        user: None,
-        client: None,
-        grant: None,
-        detail,
-    }
+fn event(act: &Act, slug: &ServerSlug, detail: String) -> AuditEvent {
+    act.event(AuditEventKind::PolicyPublished, Some(slug), detail)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 /// Whether other addresses of MCP servers lead here.
 pub mod aliases;
+mod act;
 mod answer;
 pub mod audit_seals;
 mod authority;
@@ -34,6 +35,8 @@ pub mod csrf;
 pub mod doors;
 pub mod drift;
 mod error;
+/// The tools, resources, templates and prompts of an MCP server, with all that is known of each.
+pub mod elements;
 mod find_client;
 mod grant;
 /// Clients that registered themselves and that nobody uses.
@@ -46,6 +49,8 @@ mod issue;
 /// Signing keys: rotation by plan, on a schedule, and in an emergency.
 pub mod keys;
 mod known_device;
+/// What stands between an MCP server and enforcing.
+pub mod launch;
 mod look_alike;
 mod loopback;
 mod master_key;
@@ -74,6 +79,8 @@ pub mod roles;
 pub mod roll_back;
 mod seal;
 mod server_context;
+/// The settings of an MCP server.
+pub mod server_settings;
 /// Authorization server metadata (RFC 8414).
 pub mod server_metadata;
 /// Static tokens for machines that cannot do OAuth.
@@ -97,6 +104,7 @@ mod visible_text;
 /// Clients that wait for an owner's decision.
 pub mod waiting_clients;
 
+pub use act::Act;
 pub use authority::{Authority, AuthoritySettings, OpenError};
 pub use authorization_request::{AuthorizationRequest, SealedRequest};
 pub use backup_key::{BACKUP_TAG_BYTES, BackupKey};

@@ -1,7 +1,8 @@
 use authz::{Policy, PolicyMistake};
-use base::Timestamp;
-use domain::{AuditEvent, AuditEventKind, McpServer};
+use domain::{AuditEventKind, McpServer};
 use store::{PublishOutcome, Store, StoreError};
+
+use crate::{Act, input_schemas};
 
 /// Why a policy was not published, in words for whoever wrote it.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,8 @@ pub enum PublishError {
     Stale,
     #[error("the MCP server was removed meanwhile")]
     Removed,
+    #[error("{0} is not changed with the policy; it is a setting of the MCP server")]
+    Setting(&'static str),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -28,7 +31,7 @@ fn lines(mistakes: &[PolicyMistake]) -> String {
 /// With everything that is wrong with it, when it was changed meanwhile, or the store fails.
 pub async fn publish(
     store: &Store,
-    now: Timestamp,
+    act: impl Into<Act>,
     server: &McpServer,
     policy: &Policy,
     detail: String,
@@ -37,15 +40,51 @@ pub async fn publish(
     if !mistakes.is_empty() {
         return Err(PublishError::Mistakes(mistakes));
     }
-    let event = AuditEvent {
-        at: now,
-        kind: AuditEventKind::PolicyPublished,
-        server: Some(server.slug.clone()),
-        user: None,
-        client: None,
-        grant: None,
-        detail,
-    };
+    put(store, act.into(), server, policy, detail).await
+}
+
+/// What would be published if somebody wrote `policy` in the place of the one that `server` has: the definitions of its
+/// elements, and what waits, stay as they are.
+///
+/// # Errors
+/// With everything that is wrong with it, or when the store fails.
+pub async fn written(
+    store: &Store,
+    server: &McpServer,
+    policy: Policy,
+) -> Result<Policy, PublishError> {
+    // Enforcing has a gate of its own (`launch`).
+    if policy.mode != server.policy.mode {
+        return Err(PublishError::Setting("mode"));
+    }
+    if policy.quarantine_from != server.policy.quarantine_from {
+        return Err(PublishError::Setting("quarantine_from"));
+    }
+    let policy = policy.written_over(&server.policy);
+    let tools = policy.tools.iter();
+    let of_arguments = tools
+        .filter(|(_, entry)| !entry.conditions.is_empty() || !entry.recorded_arguments.is_empty());
+    let of_arguments: Vec<&str> = of_arguments.map(|(name, _)| name.as_str()).collect();
+    let schemas = input_schemas(store, server, of_arguments).await?;
+    let mistakes = authz::check(&policy, |tool| schemas.get(tool));
+    match mistakes.is_empty() {
+        true => Ok(policy),
+        false => Err(PublishError::Mistakes(mistakes)),
+    }
+}
+
+/// Publishes what [`written`] made, if `server` still has the policy that it was made over.
+///
+/// # Errors
+/// When it was changed meanwhile, or the store fails.
+pub async fn put(
+    store: &Store,
+    act: Act,
+    server: &McpServer,
+    policy: &Policy,
+    detail: String,
+) -> Result<i64, PublishError> {
+    let event = act.event(AuditEventKind::PolicyPublished, Some(&server.slug), detail);
     let published = store
         .publish_policy(&server.slug, server.policy_revision, policy, event)
         .await?;

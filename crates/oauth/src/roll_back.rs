@@ -3,13 +3,10 @@
 use std::collections::HashMap;
 
 use authz::{KnownNow, ListKind, Policy, PolicyMistake, RolledBack, RuleWho};
-use base::Timestamp;
-use domain::{
-    AuditEvent, AuditEventKind, ClientId, DefinitionState, McpServer, StoredDefinition, UserId,
-};
+use domain::{AuditEventKind, ClientId, DefinitionState, McpServer, StoredDefinition, UserId};
 use store::{RollBack, RollBackOutcome, Store, StoreError};
 
-use crate::input_schemas;
+use crate::{Act, input_schemas};
 
 /// Why a policy is not rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +73,7 @@ pub async fn plan(
     let back = rolled_back(store, server, &earlier).await?;
     let tools = back.policy.tools.iter();
     let with_conditions = tools.filter(|(_, entry)| !entry.conditions.is_empty());
-    let with_conditions = with_conditions.map(|(name, _)| name.as_str());
+    let with_conditions: Vec<&str> = with_conditions.map(|(name, _)| name.as_str()).collect();
     // By the definition of each that would be the accepted one.
     let then = McpServer {
         policy: back.policy.clone(),
@@ -103,19 +100,13 @@ pub async fn plan(
 /// When one of that happened, or the store fails.
 pub async fn publish(
     store: &Store,
-    now: Timestamp,
+    act: impl Into<Act>,
     server: &McpServer,
     planned: PlannedRollBack,
 ) -> Result<i64, RollBackError> {
-    let event = AuditEvent {
-        at: now,
-        kind: AuditEventKind::PolicyPublished,
-        server: Some(server.slug.clone()),
-        user: None,
-        client: None,
-        grant: None,
-        detail: format!("rolled back to revision {}", planned.of_revision),
-    };
+    let act = act.into();
+    let detail = format!("rolled back to revision {}", planned.of_revision);
+    let event = act.event(AuditEventKind::PolicyPublished, Some(&server.slug), detail);
     let outcome = store
         .roll_back_policy(RollBack {
             server: server.slug.clone(),

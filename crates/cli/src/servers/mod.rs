@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 
 use base::{Clock as _, SystemClock};
 use domain::{
-    AuditEvent, AuditEventKind, McpServer, MetadataDocumentTrust, NativeSchemes, RegistrationMode,
-    ServerSettings, ServerSettingsChange, ServerSlug, Upstream,
+    McpServer, MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettings,
+    ServerSettingsChange, ServerSlug, Upstream,
 };
+use oauth::server_settings::{self, SettingsMistake};
 use store::SettingsChanged;
 
 use crate::failure::usage;
@@ -29,9 +30,6 @@ use document::{document, unreadable_document};
 
 /// Claude Code refreshes before each request when a token lives for less.
 const ACCESS_TOKEN_COMFORTABLE: u64 = 600;
-const ACCESS_TOKEN_MIN: u64 = 60;
-const ACCESS_TOKEN_MAX: u64 = 24 * 3600;
-const REFRESH_TOKEN_MIN: u64 = 3600;
 
 impl Maintenance {
     /// Runs `portcullis servers`.
@@ -118,19 +116,8 @@ impl Maintenance {
         if change == ServerSettingsChange::default() {
             return Ok(());
         }
-        let event = AuditEvent {
-            at: SystemClock.now(),
-            kind: AuditEventKind::ServerChanged,
-            server: Some(server.slug.clone()),
-            user: None,
-            client: None,
-            grant: None,
-            detail: String::new(),
-        };
-        let changed = self
-            .store()
-            .change_server_settings(&server.slug, change, event)
-            .await?;
+        let (store, now) = (self.store(), SystemClock.now());
+        let changed = server_settings::change(store, now, &server.slug, change).await?;
         match changed {
             SettingsChanged::Unknown => Err(usage(format!("{} is gone", server.slug))),
             SettingsChanged::Unchanged => {
@@ -161,30 +148,25 @@ impl Maintenance {
 /// # Errors
 /// Names the flag.
 pub(crate) fn check(change: &ServerSettingsChange, before: &ServerSettings) -> anyhow::Result<()> {
+    let Err(mistake) = server_settings::check(change, before) else {
+        return Ok(());
+    };
     let after = change.of(before);
-    if change.access_token_seconds.is_some()
-        && !(ACCESS_TOKEN_MIN..=ACCESS_TOKEN_MAX).contains(&after.access_token_seconds)
-    {
-        return Err(usage("--access-token: between 1m and 1d"));
-    }
-    if change.refresh_token_seconds.is_some() && after.refresh_token_seconds < REFRESH_TOKEN_MIN {
-        return Err(usage("--refresh-token: at least 1h"));
-    }
-    if after.family_seconds < after.refresh_token_seconds {
-        return Err(usage(format!(
+    let period = |seconds| Period::of(seconds).to_string();
+    Err(usage(match mistake {
+        SettingsMistake::AccessToken => "--access-token: between 1m and 1d".to_owned(),
+        SettingsMistake::RefreshToken => "--refresh-token: at least 1h".to_owned(),
+        SettingsMistake::FamilyBelowRefreshToken => format!(
             "--family {}: shorter than --refresh-token {}, which could then never lie unused for so long",
-            Period::of(after.family_seconds),
-            Period::of(after.refresh_token_seconds)
-        )));
-    }
-    if after.refresh_token_seconds < after.access_token_seconds {
-        return Err(usage(format!(
+            period(after.family_seconds),
+            period(after.refresh_token_seconds)
+        ),
+        SettingsMistake::RefreshBelowAccessToken => format!(
             "--refresh-token {}: shorter than --access-token {}",
-            Period::of(after.refresh_token_seconds),
-            Period::of(after.access_token_seconds)
-        )));
-    }
-    Ok(())
+            period(after.refresh_token_seconds),
+            period(after.access_token_seconds)
+        ),
+    }))
 }
 
 fn show(server: &McpServer, out: &Terminal) {

@@ -1,10 +1,10 @@
 use authz::{NameFlag, Requirement};
 use base::{Clock as _, SystemClock};
 use oauth::drift::{self, DriftError, LookedAt, Verdict};
+use oauth::elements::{self, Element};
 
 use super::command::{Approve, Map, OneTool};
 use super::diff;
-use super::element::Element;
 use crate::confirm::agreed;
 use crate::failure::usage;
 use crate::maintenance::Maintenance;
@@ -51,7 +51,7 @@ impl Maintenance {
             }
             (None, _) => {
                 let mut waiting = Vec::new();
-                for element in self.elements(&server).await? {
+                for element in elements::list(self.store(), &server, None).await? {
                     let Some(one) = element.waiting() else {
                         continue;
                     };

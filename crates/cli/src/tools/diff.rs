@@ -1,9 +1,9 @@
 use authz::{DefinitionChange, ListKind, gravest_scope, suggested_scope};
 use domain::McpServer;
+use oauth::elements::Element;
 use serde_json::json;
 
 use super::command::{ElementKind, OneTool};
-use super::element::Element;
 use crate::maintenance::Maintenance;
 use crate::terminal::Terminal;
 

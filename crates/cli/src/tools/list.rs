@@ -1,9 +1,9 @@
 use authz::{GoneElements, ListKind, Requirement, Severity};
 use domain::ServerSlug;
+use oauth::elements::{self, Element};
 use serde_json::{Value, json};
 use wire::oauth::ScopeSet;
 
-use super::element::Element;
 use crate::maintenance::{Maintenance, table};
 use crate::terminal::{Terminal, plain};
 
@@ -15,8 +15,8 @@ impl Maintenance {
         out: &Terminal,
     ) -> anyhow::Result<()> {
         let server = self.server(Some(slug), "SERVER").await?;
-        let elements = self.elements(&server).await?;
-        let gone = self.gone(&server, &elements).await?;
+        let elements = elements::list(self.store(), &server, None).await?;
+        let gone = elements::gone(self.store(), &server, &elements).await?;
         let gone = GoneElements::of(&gone);
         let renamed_from = |one: &Element| {
             let new = one.entry.is_none().then(|| one.proposed()).flatten()?;

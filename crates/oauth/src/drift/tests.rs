@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use authz::{Condition, Inventory, Operator};
+use base::Timestamp;
 use domain::{OtherAddresses, ServerSettings, Upstream};
 use store::{DatabaseUrl, StoreOptions};
 use wire::oauth::Scope;
@@ -36,7 +37,7 @@ impl Rig {
             policy_revision: 1,
             created_at: now(),
         };
-        let added = event(now(), &slug, String::new());
+        let added = event(&now().into(), &slug, String::new());
         store.insert_server(&server, added).await.unwrap();
         Self {
             _folder: folder,
