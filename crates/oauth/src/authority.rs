@@ -10,6 +10,7 @@ use domain::{FormerOrigin, KeyPurpose, McpServer, ServerSlug};
 use store::{ServersApart, Store, StoreError};
 use wire::oauth::JwkSet;
 
+use crate::administration;
 use crate::client_id_metadata::{ClientDocuments, OutgoingSettings};
 use crate::keys::{self, RotateError};
 use crate::loopback::is_loopback;
@@ -30,6 +31,8 @@ pub struct Authority(Arc<Inner>);
 pub struct AuthoritySettings {
     /// Its origin, without a slash at the end, such as `http://localhost:4180`.
     pub public_url: String,
+    /// The origin of the dashboard and the admin API, when that is another one.
+    pub admin_url: Option<String>,
     /// The origins that it had before it moved.
     pub former_origins: Vec<FormerOrigin>,
     /// Distinguishes the cookies of several authorities on one host: cookies ignore ports.
@@ -68,6 +71,7 @@ struct Inner {
     signing_keys: ArcSwap<SigningKeys>,
     servers: ArcSwap<HashMap<String, Arc<ServerContext>>>,
     closed: ArcSwap<Vec<McpServer>>,
+    administration: Option<Arc<ServerContext>>,
     client_documents: ClientDocuments,
     passwords: PoolOwner,
     throttle: Throttle,
@@ -101,7 +105,9 @@ impl Authority {
             Arc::clone(&clock),
             Arc::clone(&random),
         )?;
+        let administration = administration(&settings, &store, clock.now()).await?;
         let authority = Self(Arc::new(Inner {
+            administration,
             client_documents,
             passwords: PasswordPool::start(settings.hash_threads),
             settings,
@@ -162,6 +168,19 @@ impl Authority {
         self.0.servers.load().get(slug).cloned()
     }
 
+    /// The admin API; nothing when an MCP server of an earlier release has its slug.
+    pub fn administration(&self) -> Option<&Arc<ServerContext>> {
+        self.0.administration.as_ref()
+    }
+
+    /// What the slug of an issuer names: an MCP server, or the admin API.
+    pub fn issuer_of(&self, slug: &str) -> Option<Arc<ServerContext>> {
+        self.server(slug).or_else(|| {
+            let administration = self.administration();
+            administration.filter(|own| own.slug() == slug).cloned()
+        })
+    }
+
     /// Every MCP server.
     pub fn servers(&self) -> Arc<HashMap<String, Arc<ServerContext>>> {
         self.0.servers.load_full()
@@ -200,6 +219,12 @@ impl Authority {
     /// The origin, without a slash at the end.
     pub fn public_url(&self) -> &str {
         &self.0.settings.public_url
+    }
+
+    /// The origin of the dashboard and the admin API.
+    pub fn admin_url(&self) -> &str {
+        let settings = &self.0.settings;
+        settings.admin_url.as_ref().unwrap_or(&settings.public_url)
     }
 
     /// The origins that it had before it moved.
@@ -318,6 +343,25 @@ impl Authority {
     pub(crate) fn registrations(&self) -> &Registrations {
         &self.0.registrations
     }
+}
+
+/// The admin API, with what hangs on it.
+async fn administration(
+    settings: &AuthoritySettings,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Option<Arc<ServerContext>>, StoreError> {
+    if !administration::ensure(store, now).await? {
+        tracing::error!(
+            slug = administration::SLUG,
+            "an MCP server has the slug of the admin API, which is therefore closed; commands do all that it does"
+        );
+        return Ok(None);
+    }
+    let origin = settings.admin_url.as_ref().unwrap_or(&settings.public_url);
+    let server = administration::server(origin);
+    let context = ServerContext::new(server, &settings.public_url, &settings.former_origins);
+    Ok(Some(Arc::new(context)))
 }
 
 impl std::fmt::Debug for Authority {

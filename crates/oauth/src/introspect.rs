@@ -96,7 +96,11 @@ fn own_token(
 }
 
 /// Whether what the token came of still holds: the grant, its client, and the person when there is one.
-fn stands(grant: &FoundGrant, claims: &AccessTokenClaims, server: &ServerContext) -> bool {
+pub(crate) fn stands(
+    grant: &FoundGrant,
+    claims: &AccessTokenClaims,
+    server: &ServerContext,
+) -> bool {
     let subject_is_machine = grant.subject == grant.client.as_str();
     let client_stands = grant.client_is_live || is_kept_elsewhere(&grant.client);
     !grant.ended

@@ -250,7 +250,11 @@ fn longest_token(servers: &[McpServer]) -> u64 {
     let lifetimes = servers
         .iter()
         .map(|server| server.settings.access_token_seconds);
-    lifetimes.max().unwrap_or(0)
+    // Those for the admin API are signed with the same key.
+    lifetimes
+        .max()
+        .unwrap_or(0)
+        .max(crate::administration::ACCESS_TOKEN_SECONDS)
 }
 
 async fn add(

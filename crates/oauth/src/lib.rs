@@ -4,9 +4,13 @@
 //! Every function takes the [`Authority`] first and the request second, and answers with plain data or an [`Error`].
 //! What is secret comes back in a type that does not print itself.
 
+mod act;
+/// The admin API as a protected resource of the authority itself.
+pub mod administration;
+/// Who uses the admin API.
+pub mod administrator;
 /// Whether other addresses of MCP servers lead here.
 pub mod aliases;
-mod act;
 mod answer;
 pub mod audit_seals;
 mod authority;
@@ -34,11 +38,13 @@ pub mod csrf;
 #[doc(hidden)]
 pub mod doors;
 pub mod drift;
-mod error;
 /// The tools, resources, templates and prompts of an MCP server, with all that is known of each.
 pub mod elements;
+mod error;
 mod find_client;
 mod grant;
+/// The end of a grant that somebody else decides.
+pub mod grants;
 /// Clients that registered themselves and that nobody uses.
 pub mod idle_clients;
 mod input_schemas;
@@ -79,10 +85,10 @@ pub mod roles;
 pub mod roll_back;
 mod seal;
 mod server_context;
-/// The settings of an MCP server.
-pub mod server_settings;
 /// Authorization server metadata (RFC 8414).
 pub mod server_metadata;
+/// The settings of an MCP server.
+pub mod server_settings;
 /// Static tokens for machines that cannot do OAuth.
 pub mod service_tokens;
 /// Login sessions.

@@ -22,12 +22,14 @@ pub(crate) fn acceptable(
     for text in asked {
         let judged = RedirectUri::parse(text)
             .map_err(|error| error.to_string())
-            .and_then(
-                |uri| match problem(authority, schemes, application_type, &uri) {
+            .and_then(|uri| {
+                match problem(authority, schemes, application_type, &uri)
+                    .or_else(|| administration_problem(server, &uri))
+                {
                     Some(problem) => Err(problem),
                     None => Ok(uri),
-                },
-            );
+                }
+            });
         match judged {
             Ok(uri) if accepted.contains(&uri) => {}
             Ok(uri) => accepted.push(uri),
@@ -68,6 +70,16 @@ fn problem(
         RedirectUriKind::Loopback => None,
         RedirectUriKind::PrivateUseScheme => scheme_problem(schemes, uri),
     }
+}
+
+/// Whoever gets a code of an owner's could do whatever owners can: of those that nobody added, only programs on the owner's own
+/// machine may.
+fn administration_problem(server: &ServerContext, uri: &RedirectUri) -> Option<String> {
+    let refused = server.is_administration() && uri.kind() != RedirectUriKind::Loopback;
+    refused.then(|| {
+        "clients of the admin API may only return to the person's own machine; an owner adds others with `portcullis clients add`"
+            .to_owned()
+    })
 }
 
 /// Spec: RFC 8252 section 7.1 wants a scheme to be a reverse domain name; of the known clients hardly one does.

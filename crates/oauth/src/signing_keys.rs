@@ -102,6 +102,11 @@ pub(crate) fn in_turn(
 }
 
 impl SigningKeys {
+    /// Those of access tokens, ready to verify.
+    pub fn access_verifying(&self) -> &VerifyingKeys {
+        &self.access_verifying
+    }
+
     /// Opens `records`, or gives `before` back when they are the same.
     pub fn open(
         sealer: &KeySealer,

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authz::{CallerFacts, Grantable, ScopeWithheld};
-use domain::{ClientId, ClientRegistration, WithheldReason, WithheldScope};
+use domain::{ClientId, ClientRegistration, UserId, WithheldReason, WithheldScope};
 use store::{PersonStanding, StoreError};
 use wire::oauth::ScopeSet;
 
-use crate::{Authority, Error, ServerContext};
+use crate::{Authority, Error, ServerContext, administration};
 
 /// The most ids of one kind that stand in a token.
 const IDS_MAX: usize = 64;
@@ -62,7 +62,10 @@ impl Standing {
         }
         let named = policy.named_groups();
         standing.revision = given.revision;
-        standing.roles = given.roles;
+        standing.roles = match server.is_administration() {
+            true => roles_of_owner(authority, subject).await?,
+            false => given.roles,
+        };
         standing.roles.retain(|id| policy.role(id).is_some());
         standing.roles.truncate(IDS_MAX);
         standing.groups = given.groups;
@@ -128,6 +131,14 @@ async fn newer(
         Error::temporarily_unavailable(again, "the policy was changed at this moment")
     })?;
     Ok(Some(loaded))
+}
+
+/// What a person is at the admin API at this moment: never what they were once.
+async fn roles_of_owner(authority: &Authority, subject: &str) -> Result<Vec<String>, StoreError> {
+    let id = UserId::from_text(subject);
+    let person = authority.store().find_user(&id).await?;
+    let person = person.filter(|person| person.disabled_at.is_none());
+    Ok(person.map_or_else(Vec::new, |person| administration::roles_of(person.role)))
 }
 
 /// Whether the client did not register itself.

@@ -33,6 +33,8 @@ pub(crate) enum Key {
     RegistrationKind(Digest),
     /// Questions of one MCP server about its tokens.
     Introspection(String),
+    /// Requests to the admin API under one grant.
+    Administration(String),
 }
 
 /// An IPv4 address, or the /64 of an IPv6 one: whoever has one address of a /64 has all of them.

@@ -171,7 +171,10 @@ pub async fn delete(
 }
 
 /// When the last access token that any MCP server's settings may have allowed has expired.
-async fn tokens_ended_at(store: &Store, now: Timestamp) -> Result<Timestamp, StoreError> {
+pub(crate) async fn tokens_ended_at(
+    store: &Store,
+    now: Timestamp,
+) -> Result<Timestamp, StoreError> {
     let servers = store.list_servers_apart().await?.all();
     Ok(tokens_remembered_until(&servers, now))
 }

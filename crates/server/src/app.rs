@@ -160,9 +160,14 @@ impl App {
         }
     }
 
-    /// The MCP server `slug`.
+    /// The MCP server `slug`, or the admin API.
     pub(crate) fn server(&self, slug: &str) -> Option<Arc<ServerContext>> {
-        self.authority.server(slug)
+        self.authority.issuer_of(slug)
+    }
+
+    /// The origin of the dashboard and the admin API.
+    pub(crate) fn admin_origin(&self) -> &str {
+        self.authority.admin_url()
     }
 
     /// Who is signed in with this browser.

@@ -53,11 +53,20 @@ pub(crate) async fn read_form(headers: &HeaderMap, body: Body) -> Result<Bytes, 
 
 /// Reads a JSON body. Without a `Content-Type` it is taken for JSON.
 pub(crate) async fn read_json(headers: &HeaderMap, body: Body) -> Result<Bytes, BodyRefusal> {
+    read_json_of(headers, body, BODY_BYTES_MAX).await
+}
+
+/// The same of another size.
+pub(crate) async fn read_json_of(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Bytes, BodyRefusal> {
     const JSON: &str = "application/json";
     if media_type(headers).is_some_and(|found| !found.eq_ignore_ascii_case(JSON)) {
         return Err(BodyRefusal::WrongType(JSON));
     }
-    read(headers, body, BODY_BYTES_MAX).await
+    read(headers, body, bytes_max).await
 }
 
 /// Reads a JSON body of a gateway's, which is larger than a stranger's.

@@ -36,7 +36,11 @@ impl FromRequestParts<AppState> for InOwnServer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, Response> {
-        let found = find(parts, app).await;
+        let found = find(parts, app).await.and_then(|found| {
+            // The admin API has no gateways.
+            let is_server = !found.is_administration();
+            is_server.then_some(found).ok_or(Missing::Unknown)
+        });
         found.map(Self).map_err(|missing| match missing {
             Missing::Unknown => respond::not_found(),
             Missing::Closed(_) => {

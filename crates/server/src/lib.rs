@@ -3,6 +3,7 @@
 //! Handlers decode a request, call one function of `oauth`, and put the answer into a response; nothing is decided
 //! here. [`router`] is the whole of it.
 
+mod admin;
 mod app;
 mod body;
 mod cookie_weight;

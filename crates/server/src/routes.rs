@@ -5,6 +5,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
+use crate::admin;
 use crate::app::AppState;
 use crate::gateways::{activity, alias_nonce, feed, manifest};
 use crate::oauth::{alias_proof, authorize, introspect, metadata, register, revoke, token};
@@ -34,20 +35,22 @@ pub enum Side {
     Whole,
     /// The public one, beside one for the dashboard.
     Public,
-    /// The one for the dashboard: pages alone, nothing for clients.
+    /// The one for the dashboard: pages and the admin API, nothing for clients.
     Admin,
 }
 
 /// What the authority answers at one listener. Addresses of the MCP servers themselves belong to the gateway.
 pub fn router(app: AppState, side: Side) -> Router {
     let router = match side {
-        Side::Whole => for_programs().merge(pages(consent().merge(dashboard()))),
+        Side::Whole => for_programs()
+            .merge(administration(&app))
+            .merge(pages(consent().merge(dashboard()))),
         // Who signs in by themselves is sent to the dashboard; here that is the page of their own.
         Side::Public => {
             let own = get(async || respond::see_other(tokens::PATH));
             for_programs().merge(pages(consent().route("/admin", own)))
         }
-        Side::Admin => pages(dashboard()),
+        Side::Admin => administration(&app).merge(pages(dashboard())),
     };
     let router = router
         .fallback(nothing)
@@ -107,6 +110,15 @@ fn for_programs() -> Router<AppState> {
         .route("/servers/{slug}/activity", post(activity::post))
         .method_not_allowed_fallback(wrong_method);
     for_all.merge(for_servers)
+}
+
+/// What owners do with programs. Browsers get no word of it: pages elsewhere have no business here.
+fn administration(app: &AppState) -> Router<AppState> {
+    let metadata = Router::new()
+        .route(admin::METADATA_PATH, get(admin::metadata))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(open_to_all_origins));
+    metadata.merge(admin::routes(app))
 }
 
 /// Saying yes to a client.

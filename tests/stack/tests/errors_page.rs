@@ -79,6 +79,8 @@ const REFUSALS: &[(&str, &str, Code, usize)] = &[
     ),
     ("gateway/src/", "self.refusal_for(", Code::Argument(3), 4),
     ("server/src/", "problem(", Code::Argument(1), 2),
+    ("server/src/admin/", "Problem::new(", Code::Argument(1), 2),
+    ("server/src/admin/", "Self::new(", Code::Argument(1), 2),
 ];
 
 /// Which code a refusal has.

@@ -3,12 +3,12 @@ use serde::{Deserialize, Serialize};
 
 use super::values::{ListenAddress, Origin};
 
-/// Where the dashboard answers.
+/// Where the dashboard and the admin API answer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Addresses apart from the public ones. With them, the dashboard is answered there alone. Without them, it is at
-    /// `{public_url}/admin`.
+    /// Addresses apart from the public ones. With them, the dashboard and the admin API are answered there alone. Without them, they
+    /// are at `{public_url}/admin`.
     pub listen: Vec<ListenAddress>,
     /// The origin under which browsers reach these addresses. Needed when the first of them is not on loopback.
     pub url: Option<Origin>,

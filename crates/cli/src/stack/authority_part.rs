@@ -45,6 +45,8 @@ pub struct OwnAuthority {
 /// What the parts of a node have in common.
 pub struct Surroundings<'a> {
     pub public_url: &'a str,
+    /// The origin of the dashboard, when that is another one.
+    pub admin_url: Option<&'a str>,
     pub limits: &'a NodeLimits,
     pub clock: &'a Arc<dyn Clock>,
     pub random: &'a Arc<dyn Random>,
@@ -90,6 +92,7 @@ impl AuthorityPart {
         let authority = Authority::open(
             AuthoritySettings {
                 public_url: around.public_url.to_owned(),
+                admin_url: around.admin_url.map(str::to_owned),
                 former_origins: store.former_origins().await?,
                 authority_id: own.authority_id,
                 hash_threads: around.limits.hash_threads,

@@ -145,6 +145,7 @@ impl Node {
         telling.spawn(handshake::follow(seen, settings.terminal.clone()));
         let around = Surroundings {
             public_url: &settings.public_url,
+            admin_url: settings.admin.as_ref().map(|admin| admin.url.as_str()),
             limits: &settings.limits,
             clock,
             random,

@@ -149,7 +149,7 @@ impl From<CreateServiceTokenError> for NotMade {
 async fn make(app: &App, form: &Parameters<'_>, signed_in: &SignedIn) -> Result<String, NotMade> {
     let server = form
         .get("server")
-        .and_then(|slug| app.server(slug))
+        .and_then(|slug| app.authority.server(slug))
         .ok_or("There is no such server.")?;
     let name = form.get("name").unwrap_or_default().trim();
     if name.is_empty() || name.chars().count() > NAME_CHARACTERS_MAX {

@@ -990,6 +990,7 @@ async fn what_was_kept_is_there_after_a_restart_while_the_host_is_away() {
     let again = oauth::Authority::open(
         oauth::AuthoritySettings {
             public_url: PUBLIC_URL.to_owned(),
+            admin_url: None,
             former_origins: Vec::new(),
             authority_id: "test".into(),
             hash_threads: 1,

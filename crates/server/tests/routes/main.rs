@@ -1,6 +1,7 @@
 //! The authority as a client, a browser and an attacker see it: one file per route.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod audit;
 mod authorize;
 mod authorize_attacks;

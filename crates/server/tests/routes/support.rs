@@ -110,6 +110,7 @@ impl World {
         let authority = Authority::open(
             AuthoritySettings {
                 public_url: public_url.to_owned(),
+                admin_url: None,
                 former_origins: Vec::new(),
                 authority_id: "test".into(),
                 hash_threads: 1,

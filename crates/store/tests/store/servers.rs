@@ -417,3 +417,33 @@ async fn what_is_forgotten_makes_room_and_what_waits_is_not_forgotten() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_reserved_slug_is_on_no_list_can_be_no_servers_and_has_clients() {
+    on_every_store(|store| async move {
+        let own = ServerSlug::parse("own").unwrap();
+        assert!(store.reserve_slug(&own, at(1)).await.unwrap());
+        assert!(store.reserve_slug(&own, at(2)).await.unwrap());
+        assert!(store.list_servers().await.unwrap().is_empty());
+        assert!(store.find_server(&own).await.unwrap().is_none());
+        let added = || event(AuditEventKind::ServerAdded);
+        assert_eq!(
+            store.insert_server(&server("own"), added()).await,
+            Err(StoreError::Conflict("a server with this slug"))
+        );
+        let client = client(&server("own"));
+        let event_of_client = event(AuditEventKind::ClientAdded);
+        store
+            .insert_client(&client, None, event_of_client)
+            .await
+            .unwrap();
+        store.purge_expired(at(253_402_000_000), 100).await.unwrap();
+        assert!(store.find_client(&own, &client.id).await.unwrap().is_some());
+        // What a server has is not reserved.
+        let todo = server("todo");
+        store.insert_server(&todo, added()).await.unwrap();
+        assert!(!store.reserve_slug(&todo.slug, at(1)).await.unwrap());
+        assert!(store.find_server(&todo.slug).await.unwrap().is_some());
+    })
+    .await;
+}

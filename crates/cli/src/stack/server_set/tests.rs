@@ -33,6 +33,7 @@ impl World {
         let authority = Authority::open(
             AuthoritySettings {
                 public_url: PUBLIC_URL.into(),
+                admin_url: None,
                 former_origins: Vec::new(),
                 authority_id: "test".into(),
                 hash_threads: 1,
