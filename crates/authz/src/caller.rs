@@ -9,6 +9,8 @@ pub struct Caller {
     pub client: String,
     /// Whether an admin registered this client. What registered itself is believed nothing but its id.
     pub client_vouched: bool,
+    /// Whether another authorization server knows the client, and not ours: then an https address as its id proves nothing.
+    pub client_of_other_issuer: bool,
     /// The `grant_id`.
     pub grant: String,
     /// The scopes of the token, as granted; implied ones are added by `decide`.
@@ -31,6 +33,8 @@ pub struct CallerFacts<'a> {
     pub client: &'a str,
     /// See [`Caller::client_vouched`].
     pub client_vouched: bool,
+    /// See [`Caller::client_of_other_issuer`].
+    pub client_of_other_issuer: bool,
     /// See [`Caller::roles`].
     pub roles: &'a [String],
     /// See [`Caller::groups`].
@@ -44,6 +48,7 @@ impl Caller {
             subject: &self.subject,
             client: &self.client,
             client_vouched: self.client_vouched,
+            client_of_other_issuer: self.client_of_other_issuer,
             roles: &self.roles,
             groups: &self.groups,
         }
@@ -58,6 +63,12 @@ impl CallerFacts<'_> {
 
     /// Whether somebody stands behind the client: an admin, or the host of its document.
     pub(crate) fn is_vouched_for(&self) -> bool {
-        self.client_vouched || self.client.starts_with("https://")
+        self.client_vouched || self.proven_address().is_some()
+    }
+
+    /// The client's id, when it is the address of a document that was fetched from there.
+    pub(crate) fn proven_address(&self) -> Option<&str> {
+        let is_proven = !self.client_of_other_issuer && self.client.starts_with("https://");
+        is_proven.then_some(self.client)
     }
 }

@@ -81,7 +81,10 @@ pub use roll_back::{KnownNow, Returning, RolledBack, roll_back};
 pub use snapshot::{FeedSnapshot, Revocations, ServerSnapshot};
 pub use step_up::challenge_scopes;
 pub use subject_rule::{RuleClient, RuleEffect, RuleWhat, RuleWho, SubjectRule};
-pub use verify::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
+pub use verify::{
+    Expected, TokenForm, TokenRefusal, VerifiedToken, verify_access_token, verify_both,
+    verify_introspection, verify_token_of_other_issuer,
+};
 pub use verifying_keys::{CLIENT_KEYS_MAX, VerifyingKeys};
 pub use view::{View, ViewBasis};
 pub use visible::{ListStepUp, Viewer, visible};

@@ -91,7 +91,8 @@ impl SubjectRule {
             RuleClient::Any => true,
             RuleClient::Id(client) => client == facts.client,
             RuleClient::VerifiedHost(host) => {
-                verified_host(facts.client).is_some_and(|verified| is_host_of(host, &verified))
+                let verified = facts.proven_address().and_then(verified_host);
+                verified.is_some_and(|verified| is_host_of(host, &verified))
             }
             RuleClient::Unverified => !facts.is_vouched_for(),
         }

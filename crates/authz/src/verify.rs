@@ -1,3 +1,5 @@
+mod other_issuer;
+
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,6 +11,10 @@ use wire::oauth::{AccessTokenClaims, Scope};
 
 use crate::Caller;
 use crate::verifying_keys::{Algorithm, VerifyingKeys};
+
+pub use other_issuer::{
+    TokenForm, verify_both, verify_introspection, verify_token_of_other_issuer,
+};
 
 /// The longest token that is read, in bytes: a header line of 16 KiB is more than any server lets through.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -74,6 +80,12 @@ pub enum TokenRefusal {
     /// Bound to a key, presented without proof of it (RFC 9449 section 7.2).
     #[error("the access token is sender-constrained and was presented as a bearer token")]
     SenderConstrained,
+    /// Its issuer was asked and says that it is no good (RFC 7662 section 2.2).
+    #[error("the issuer says that the access token is not active")]
+    Inactive,
+    /// What its issuer says about it is not what stands in it.
+    #[error("the issuer says another {0:?} of the access token than stands in it")]
+    Contradicted(&'static str),
 }
 
 impl TokenRefusal {
@@ -91,16 +103,19 @@ impl TokenRefusal {
             Self::Expired => "The access token has expired",
             Self::NotYetValid(_) => "The access token is not valid yet",
             Self::SenderConstrained => "The access token is bound to a key and needs its proof",
+            Self::Inactive => "The access token is unknown, expired or revoked",
+            Self::Contradicted(_) => "The access token is not what its issuer says of it",
         }
     }
 }
 
-/// The claims of a token whose signature, issuer, audience and time were found good. Only
-/// [`verify_access_token`] makes one.
+/// The claims of a token whose signature, issuer, audience and time were found good, or of which its issuer says so. Only
+/// [`verify_access_token`] and its neighbours make one.
 #[derive(Clone)]
 pub struct VerifiedToken {
     claims: Arc<AccessTokenClaims>,
-    key_id: Arc<str>,
+    key_id: Option<Arc<str>>,
+    of_other_issuer: bool,
 }
 
 impl VerifiedToken {
@@ -109,9 +124,9 @@ impl VerifiedToken {
         now < expires(self.claims.exp, leeway)
     }
 
-    /// The key that signed it, for when that key is withdrawn.
-    pub fn key_id(&self) -> &str {
-        &self.key_id
+    /// The key that signed it, for when that key is withdrawn; none when its issuer was asked instead.
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
     }
 
     /// Who calls. Nothing in a token proves that a client steps up, so the caller says it does not.
@@ -120,6 +135,7 @@ impl VerifiedToken {
             subject: self.claims.sub.clone(),
             client: self.claims.client_id.clone(),
             client_vouched: self.claims.client_vouched,
+            client_of_other_issuer: self.of_other_issuer,
             grant: self.claims.grant_id.clone(),
             scopes: self.claims.scope.clone(),
             roles: self.claims.roles.clone(),
@@ -154,25 +170,7 @@ pub fn verify_access_token(
     token: &str,
     expected: &Expected<'_>,
 ) -> Result<VerifiedToken, TokenRefusal> {
-    if token.len() > TOKEN_BYTES_MAX {
-        return Err(TokenRefusal::NotCompact);
-    }
-    let (signed, signature) = token.rsplit_once('.').ok_or(TokenRefusal::NotCompact)?;
-    let (header, payload) = signed.split_once('.').ok_or(TokenRefusal::NotCompact)?;
-    let header = json_part(header, "header")?;
-    let payload_bytes = base64url_decode(payload).ok_or(TokenRefusal::NotCompact)?;
-    let signature = base64url_decode(signature).ok_or(TokenRefusal::NotCompact)?;
-
-    let (algorithm, key_id) = read_header(&header)?;
-    let key = expected
-        .keys
-        .find(key_id, algorithm)
-        .ok_or(TokenRefusal::UnknownKey)?;
-    key.key
-        .verify_sig(signed.as_bytes(), &signature)
-        .map_err(|_| TokenRefusal::BadSignature)?;
-
-    let claims = json_object(&payload_bytes, "payload")?;
+    let (claims, key_id) = signed_claims(token, expected.keys, is_access_token)?;
     let leeway = expected.leeway.min(LEEWAY_MAX);
     if text(&claims, "iss")? != expected.issuer {
         return Err(TokenRefusal::WrongIssuer);
@@ -184,7 +182,8 @@ pub fn verify_access_token(
     let claims = read_claims(&claims, expected.now.after(leeway))?;
     let token = VerifiedToken {
         claims: Arc::new(claims),
-        key_id: Arc::clone(&key.id),
+        key_id: Some(key_id),
+        of_other_issuer: false,
     };
     if !token.is_live(expected.now, leeway) {
         return Err(TokenRefusal::Expired);
@@ -192,12 +191,44 @@ pub fn verify_access_token(
     Ok(token)
 }
 
-/// The algorithm and the key id, once nothing else in the header asks for special treatment.
-fn read_header(header: &Object) -> Result<(Algorithm, &str), TokenRefusal> {
-    let typ = header.str("typ").ok_or(TokenRefusal::WrongType)?;
-    if !typ.eq_ignore_ascii_case("at+jwt") && !typ.eq_ignore_ascii_case("application/at+jwt") {
+/// The claims, and the id of the key whose signature is good. Nothing of the claims is checked.
+fn signed_claims(
+    token: &str,
+    keys: &VerifyingKeys,
+    is_right_type: impl Fn(&Object) -> bool,
+) -> Result<(Object, Arc<str>), TokenRefusal> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(TokenRefusal::NotCompact);
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or(TokenRefusal::NotCompact)?;
+    let (header, payload) = signed.split_once('.').ok_or(TokenRefusal::NotCompact)?;
+    let header = json_part(header, "header")?;
+    let payload_bytes = base64url_decode(payload).ok_or(TokenRefusal::NotCompact)?;
+    let signature = base64url_decode(signature).ok_or(TokenRefusal::NotCompact)?;
+
+    if !is_right_type(&header) {
         return Err(TokenRefusal::WrongType);
     }
+    let (algorithm, key_id) = read_header(&header)?;
+    let key = keys
+        .find(key_id, algorithm)
+        .ok_or(TokenRefusal::UnknownKey)?;
+    key.key
+        .verify_sig(signed.as_bytes(), &signature)
+        .map_err(|_| TokenRefusal::BadSignature)?;
+    let claims = json_object(&payload_bytes, "payload")?;
+    Ok((claims, Arc::clone(&key.id)))
+}
+
+/// RFC 9068 section 4.
+fn is_access_token(header: &Object) -> bool {
+    header.str("typ").is_some_and(|typ| {
+        typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
+    })
+}
+
+/// The algorithm and the key id, once nothing else in the header asks for special treatment.
+fn read_header(header: &Object) -> Result<(Algorithm, &str), TokenRefusal> {
     // No extension is understood here, and no key comes from the token itself.
     for name in ["crit", "jwk", "jku", "x5u", "x5c", "zip", "enc", "b64"] {
         if header.get(name).is_some() {

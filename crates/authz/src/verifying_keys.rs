@@ -45,6 +45,7 @@ pub struct VerifyingKeys {
     keys: Arc<[VerifyingKey]>,
 }
 
+#[derive(Clone)]
 pub(crate) struct VerifyingKey {
     pub(crate) id: Arc<str>,
     algorithm: Algorithm,
@@ -78,6 +79,17 @@ impl VerifyingKeys {
             }
         }
         Self { keys: keys.into() }
+    }
+
+    /// Those of them whose algorithm, as JOSE calls it, is one of `algorithms`.
+    pub fn only(&self, algorithms: &[String]) -> Self {
+        let named = |key: &&VerifyingKey| {
+            let mut names = algorithms.iter();
+            names.any(|name| Algorithm::from_name(name) == Some(key.algorithm))
+        };
+        Self {
+            keys: self.keys.iter().filter(named).cloned().collect(),
+        }
     }
 
     /// How many keys can verify.

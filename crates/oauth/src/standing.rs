@@ -80,6 +80,7 @@ impl Standing {
             subject: &self.subject,
             client: &self.client,
             client_vouched: self.client_vouched,
+            client_of_other_issuer: false,
             roles: &self.roles,
             groups: &self.groups,
         };

@@ -5,6 +5,7 @@ use authz::{Expected, TokenRefusal, VerifiedToken, verify_access_token};
 use base::{Digest, Timestamp};
 use http::{HeaderMap, header};
 
+use crate::asked_once::Unanswered;
 use crate::challenge::unauthenticated;
 use crate::opaque_tokens::is_service_token;
 use crate::resource_metadata::AskedAddress;
@@ -21,7 +22,8 @@ impl ProtectedServer {
     /// service token is exchanged first.
     ///
     /// # Errors
-    /// 401 with one challenge, for the address that was asked; 503 when a service token cannot be looked up now.
+    /// 401 with one challenge, for the address that was asked; 503 when a service token cannot be looked up now, or another issuer
+    /// cannot be asked.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -56,10 +58,27 @@ impl ProtectedServer {
         let kept = in_force
             .tokens
             .find(&digest, now)
-            .filter(|kept| kept.token().is_live(now, LEEWAY) && !in_force.revoked(kept));
-        let caller = match kept {
-            Some(kept) => kept,
-            None => {
+            .filter(|kept| kept.token().is_live(now, LEEWAY) && !in_force.revoked(kept))
+            .filter(|kept| kept.is_fresh(now));
+        let caller = match (kept, self.other_issuer()) {
+            (Some(kept), _) => kept,
+            (None, Some(issuer)) => {
+                let verified = issuer
+                    .verify(token, digest, in_force.server(), now, LEEWAY)
+                    .await;
+                let caller = verified.map_err(|unverified| match unverified {
+                    Unanswered::Refused(refusal) => refused(
+                        (&refusal).into(),
+                        refusal.description(),
+                        refusal.to_string(),
+                    ),
+                    Unanswered::Unavailable(reason) => self.unavailable(reason),
+                })?;
+                let caller = Arc::new(caller);
+                in_force.tokens.insert(digest, Arc::clone(&caller), now);
+                caller
+            }
+            (None, None) => {
                 let exchanged = self.exchanged(token, digest, now).await;
                 let exchanged = exchanged.map_err(|refusal| match refusal {
                     OpaqueRefusal::Invalid => refused(

@@ -8,6 +8,7 @@ use authz::{
 use base::Timestamp;
 
 use crate::mcp_session::SessionBinding;
+use crate::other_issuer::OtherIssuer;
 use crate::policy_feed::{FeedGap, PolicyFeed};
 use crate::token_cache::TokenCache;
 use crate::{Principal, VerifiedCaller};
@@ -24,6 +25,7 @@ pub struct InForce {
     pub(crate) tokens: Arc<TokenCache>,
     digests: Option<ArgumentDigests>,
     view_basis: Arc<OnceLock<ViewBasis>>,
+    other_issuer: Option<Arc<OtherIssuer>>,
 }
 
 impl InForce {
@@ -34,8 +36,12 @@ impl InForce {
 
     /// Whether `caller`'s token was revoked, or the key that signed it withdrawn.
     pub fn revoked(&self, caller: &VerifiedCaller) -> bool {
-        authz::revoked(&self.server.revocations, caller.token())
-            || !self.keys.contains(caller.token().key_id())
+        let signed_by_a_key_in_force = || match (caller.token().key_id(), &self.other_issuer) {
+            (None, _) => true,
+            (Some(id), Some(issuer)) => issuer.has_key(id),
+            (Some(id), None) => self.keys.contains(id),
+        };
+        authz::revoked(&self.server.revocations, caller.token()) || !signed_by_a_key_in_force()
     }
 
     /// Makes digests of arguments for the records of calls, when the authority gave a key for them.
@@ -79,6 +85,7 @@ pub(crate) struct ServerFeed {
     feed: PolicyFeed,
     prepared: ArcSwapOption<InForce>,
     suspended: ArcSwap<Vec<Suspended>>,
+    other_issuer: Option<Arc<OtherIssuer>>,
 }
 
 impl ServerFeed {
@@ -88,7 +95,17 @@ impl ServerFeed {
             feed,
             prepared: ArcSwapOption::empty(),
             suspended: ArcSwap::default(),
+            other_issuer: None,
         }
+    }
+
+    /// Its tokens are from somebody else. To be said before the first use.
+    pub(crate) fn set_other_issuer(&mut self, issuer: Arc<OtherIssuer>) {
+        self.other_issuer = Some(issuer);
+    }
+
+    pub(crate) fn other_issuer(&self) -> Option<&OtherIssuer> {
+        self.other_issuer.as_deref()
     }
 
     pub(crate) fn slug(&self) -> &str {
@@ -124,8 +141,12 @@ impl ServerFeed {
             return Ok(Arc::clone(before));
         }
         let server = feed.servers.get(&self.slug).ok_or(FeedGap::UnknownServer)?;
-        let server = quarantined(server, &suspended);
-        let prepared = prepare(server, feed.clone(), suspended, before.as_deref());
+        let mut server = quarantined(server, &suspended);
+        if let Some(issuer) = &self.other_issuer {
+            issuer.take_over(Arc::make_mut(&mut server));
+        }
+        let mut prepared = prepare(server, feed.clone(), suspended, before.as_deref());
+        prepared.other_issuer.clone_from(&self.other_issuer);
         let prepared = Arc::new(prepared);
         self.prepared.store(Some(Arc::clone(&prepared)));
         Ok(prepared)
@@ -145,6 +166,8 @@ fn prepare(
         server.keys.keys.starts_with(&before.server.keys.keys)
             && before.server.issuer == server.issuer
             && before.server.resource == server.resource
+            // Another issuer's tokens have the roles of the policy that they were read under.
+            && (before.other_issuer.is_none() || before.server.policy.roles == server.policy.roles)
     });
     let same_sessions = before
         .filter(|before| before.server.session_mac_key.expose() == server.session_mac_key.expose());
@@ -166,6 +189,7 @@ fn prepare(
             |before| Arc::clone(&before.sessions),
         ),
         digests: ArgumentDigests::new(server.argument_digest_key.expose()),
+        other_issuer: None,
         feed,
         server,
         suspended,

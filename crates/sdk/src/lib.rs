@@ -5,6 +5,7 @@
 mod addresses;
 mod alias_place;
 mod asked_host;
+mod asked_once;
 mod authenticate;
 mod authority_client;
 mod authorize;
@@ -18,6 +19,7 @@ mod layer;
 mod manifest;
 mod mcp_session;
 mod opaque_tokens;
+mod other_issuer;
 mod permitted;
 mod policy_feed;
 mod principal;
@@ -44,6 +46,10 @@ pub use in_force::{InForce, Suspended};
 pub use introspection::Introspection;
 pub use layer::{Protect, ProtectLayer};
 pub use opaque_tokens::{Exchanging, OpaqueRefusal, OpaqueTokens};
+pub use other_issuer::{
+    Answering, HttpIssuer, HttpIssuerSettings, IssuerClient, IssuerSource, OtherIssuer,
+    OtherIssuerSettings, Validation,
+};
 pub use permitted::Permitted;
 pub use policy_feed::{FeedGap, FeedPublisher, PolicyFeed, policy_feed};
 pub use principal::Principal;

@@ -1,11 +1,11 @@
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Digest, Timestamp, base64url_decode};
-use tokio::sync::OnceCell;
+
+use crate::asked_once::{AskedOnce, Unanswered};
 
 /// What a service token begins with.
 const PREFIX: &str = "pct_";
@@ -13,15 +13,6 @@ const PREFIX: &str = "pct_";
 const SECRET_BYTES: usize = 32;
 /// How long a token that is no good is refused without asking again.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
-/// How many of those are remembered.
-const REFUSED_MAX: usize = 4096;
-/// How many tokens that were good once are remembered: their owners are not made to wait for strangers.
-const KNOWN_MAX: usize = 4096;
-/// How many tokens that were never good here are asked about in a second, and how many at once after a quiet time. After
-/// a restart everybody is a stranger: a fleet of machines that comes back together is let in at once.
-const STRANGERS_PER_SECOND: i64 = 100;
-const STRANGERS_AT_ONCE: i64 = 1000;
-
 /// Turns service tokens, which machines hold that cannot do OAuth, into access tokens. Whoever knows the authority
 /// implements it.
 pub trait OpaqueTokens: fmt::Debug + Send + Sync {
@@ -43,22 +34,11 @@ pub enum OpaqueRefusal {
     Unavailable(String),
 }
 
-/// One MCP server's way to its service tokens: each is asked about once at a time, bad ones rarely, strangers slowly.
-/// The access tokens themselves are kept by [`TokenCache`](crate::token_cache::TokenCache), like all others.
+/// One MCP server's way to its service tokens.
 pub(crate) struct OpaqueExchange {
     source: Arc<dyn OpaqueTokens>,
     slug: String,
-    state: Mutex<State>,
-}
-
-type Flight = Arc<OnceCell<Result<String, OpaqueRefusal>>>;
-
-#[derive(Default)]
-struct State {
-    flights: HashMap<Digest, Flight>,
-    refused: HashMap<Digest, Timestamp>,
-    known: HashSet<Digest>,
-    strangers: Budget,
+    asked: AskedOnce<String, ()>,
 }
 
 /// Whether `token` has the shape of a service token. Anything else is never asked about.
@@ -73,7 +53,7 @@ impl OpaqueExchange {
         Self {
             source,
             slug: slug.to_owned(),
-            state: Mutex::default(),
+            asked: AskedOnce::new(REFUSED_FOR),
         }
     }
 
@@ -84,101 +64,18 @@ impl OpaqueExchange {
         digest: Digest,
         now: Timestamp,
     ) -> Result<String, OpaqueRefusal> {
-        let aboard = Aboard {
-            flight: Some(self.board(digest, now)?),
-            exchange: self,
-            digest,
+        let ask = || async {
+            let exchanged = self.source.exchange(&self.slug, token).await;
+            exchanged.map_err(|refusal| match refusal {
+                OpaqueRefusal::Invalid => Unanswered::Refused(()),
+                OpaqueRefusal::Unavailable(reason) => Unanswered::Unavailable(reason),
+            })
         };
-        let flight = aboard.flight.as_ref().expect("taken by the drop alone");
-        let outcome = flight
-            .get_or_init(|| self.source.exchange(&self.slug, token))
-            .await
-            .clone();
-        self.land(digest, flight, &outcome, now);
-        outcome
-    }
-
-    /// The flight for this token: one that is under way, or a new one when it may begin.
-    fn board(&self, digest: Digest, now: Timestamp) -> Result<Flight, OpaqueRefusal> {
-        let mut state = self.state();
-        // One that lies further ahead is of a clock that was set back since.
-        let is_refused = |until: &Timestamp| now < *until && *until <= now.after(REFUSED_FOR);
-        if state.refused.get(&digest).is_some_and(is_refused) {
-            return Err(OpaqueRefusal::Invalid);
-        }
-        if let Some(flight) = state.flights.get(&digest) {
-            return Ok(Arc::clone(flight));
-        }
-        if !state.known.contains(&digest) && !state.strangers.take(now) {
-            return Err(OpaqueRefusal::Unavailable(
-                "too many unknown service tokens are being tried".to_owned(),
-            ));
-        }
-        let flight = Flight::default();
-        state.flights.insert(digest, Arc::clone(&flight));
-        Ok(flight)
-    }
-
-    fn land(
-        &self,
-        digest: Digest,
-        flight: &Flight,
-        outcome: &Result<String, OpaqueRefusal>,
-        now: Timestamp,
-    ) {
-        let mut state = self.state();
-        // Everybody on board lands; the first one clears the runway.
-        let is_first = state
-            .flights
-            .get(&digest)
-            .is_some_and(|known| Arc::ptr_eq(known, flight));
-        if !is_first {
-            return;
-        }
-        state.flights.remove(&digest);
-        match outcome {
-            Ok(_) => {
-                if state.known.len() >= KNOWN_MAX
-                    && let Some(any) = state.known.iter().next().copied()
-                {
-                    state.known.remove(&any);
-                }
-                state.known.insert(digest);
-            }
-            Err(OpaqueRefusal::Invalid) => {
-                state.known.remove(&digest);
-                if state.refused.len() >= REFUSED_MAX {
-                    state.refused.retain(|_, until| now < *until);
-                }
-                if state.refused.len() < REFUSED_MAX {
-                    state.refused.insert(digest, now.after(REFUSED_FOR));
-                }
-            }
-            Err(OpaqueRefusal::Unavailable(_)) => {}
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One who waits for a flight. Who gives up does not land; the last one takes the flight off the list.
-struct Aboard<'a> {
-    exchange: &'a OpaqueExchange,
-    digest: Digest,
-    flight: Option<Flight>,
-}
-
-impl Drop for Aboard<'_> {
-    fn drop(&mut self) {
-        let mut state = self.exchange.state();
-        // Nobody boards while the list is locked: the flight that is left is the one on the list.
-        drop(self.flight.take());
-        let flight = state.flights.get(&self.digest);
-        if flight.is_some_and(|flight| Arc::strong_count(flight) == 1) {
-            state.flights.remove(&self.digest);
-        }
+        let asked = self.asked.ask(digest, now, ask).await;
+        asked.map_err(|unanswered| match unanswered {
+            Unanswered::Refused(()) => OpaqueRefusal::Invalid,
+            Unanswered::Unavailable(reason) => OpaqueRefusal::Unavailable(reason),
+        })
     }
 }
 
@@ -190,28 +87,6 @@ impl fmt::Debug for OpaqueExchange {
             .field("source", &self.source)
             .field("slug", &self.slug)
             .finish_non_exhaustive()
-    }
-}
-
-/// A bucket that fills with time, counted in milliseconds' worth of tokens.
-#[derive(Debug, Default)]
-struct Budget {
-    /// The moment at which the bucket was empty, as far as it has been drawn from.
-    empty_at: Timestamp,
-}
-
-impl Budget {
-    fn take(&mut self, now: Timestamp) -> bool {
-        let one_ms = 1000 / STRANGERS_PER_SECOND;
-        let full = now.unix_ms() - STRANGERS_AT_ONCE * one_ms;
-        // Ahead of now only when the clock was set back.
-        self.empty_at = self.empty_at.min(now);
-        let next = self.empty_at.unix_ms().max(full) + one_ms;
-        if next > now.unix_ms() {
-            return false;
-        }
-        self.empty_at = Timestamp::from_unix_ms(next);
-        true
     }
 }
 
@@ -312,13 +187,13 @@ mod tests {
         for number in 1..=20 {
             assert!(give_up(number).await.is_err());
         }
-        assert_eq!(exchange.state().flights.len(), 0);
+        assert_eq!(exchange.asked.flights(), 0);
         let text = token(0);
         let waiting = exchange.exchange(&text, Digest::of(&text), at(10));
         let (answer, given_up) = tokio::join!(waiting, give_up(0));
         assert!(given_up.is_err());
         assert_eq!(answer.unwrap(), "jwt");
-        assert_eq!(exchange.state().flights.len(), 0);
+        assert_eq!(exchange.asked.flights(), 0);
         assert_eq!(source.asked.load(Ordering::SeqCst), 21);
         assert!(!format!("{exchange:?}").contains("jwt"));
     }

@@ -10,7 +10,7 @@ use crate::policy_feed::PolicyFeed;
 use crate::rate_counts::RateCounts;
 use crate::resource_metadata::AskedAddress;
 use crate::resource_path::ResourcePath;
-use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, Refusal, RefusalCause};
+use crate::{Addresses, HostRefusal, InForce, OpaqueTokens, OtherIssuer, Refusal, RefusalCause};
 
 /// One MCP server as enforcement sees it. The steps of a call are its methods, in the order in which they are to be
 /// taken: [`asked`](Self::asked), [`in_force`](Self::in_force), [`authenticate`](Self::authenticate),
@@ -65,8 +65,22 @@ impl ProtectedServer {
 
     /// Takes service tokens too, which `source` turns into access tokens.
     pub fn with_opaque_tokens(mut self, source: Arc<dyn OpaqueTokens>) -> Self {
-        self.opaque = Some(OpaqueExchange::new(self.feed.slug(), source));
+        if self.feed.other_issuer().is_none() {
+            self.opaque = Some(OpaqueExchange::new(self.feed.slug(), source));
+        }
         self
+    }
+
+    /// Takes the tokens of `issuer` in the place of those of the authority, which are refused then, service tokens included. Its
+    /// metadata names that issuer.
+    pub fn with_other_issuer(mut self, issuer: Arc<OtherIssuer>) -> Self {
+        self.feed.set_other_issuer(issuer);
+        self.opaque = None;
+        self
+    }
+
+    pub(crate) fn other_issuer(&self) -> Option<&OtherIssuer> {
+        self.feed.other_issuer()
     }
 
     /// The address that was asked, when `path` is this server's, in either slash form; nothing else is normalised.

@@ -16,6 +16,7 @@ pub enum RefusalCause {
     BoundToken,
     RevokedToken,
     UnknownServiceToken,
+    InactiveToken,
     InsufficientScope,
     Unmapped,
     Quarantined,
@@ -44,7 +45,7 @@ pub enum RefusalCause {
 
 impl RefusalCause {
     /// Every cause there is.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::NoToken,
         Self::MalformedToken,
         Self::BadSignature,
@@ -55,6 +56,7 @@ impl RefusalCause {
         Self::BoundToken,
         Self::RevokedToken,
         Self::UnknownServiceToken,
+        Self::InactiveToken,
         Self::InsufficientScope,
         Self::Unmapped,
         Self::Quarantined,
@@ -93,7 +95,8 @@ impl RefusalCause {
             | Self::NotYetValidToken
             | Self::BoundToken
             | Self::RevokedToken
-            | Self::UnknownServiceToken => RefusalKind::Unauthenticated,
+            | Self::UnknownServiceToken
+            | Self::InactiveToken => RefusalKind::Unauthenticated,
             Self::InsufficientScope => RefusalKind::NeedsScope,
             Self::Unmapped
             | Self::Quarantined
@@ -133,6 +136,7 @@ impl RefusalCause {
             Self::BoundToken => "bound_token",
             Self::RevokedToken => "revoked_token",
             Self::UnknownServiceToken => "unknown_service_token",
+            Self::InactiveToken => "inactive_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::Unmapped => "unmapped",
             Self::Quarantined => "quarantined",
@@ -177,6 +181,7 @@ impl From<&TokenRefusal> for RefusalCause {
             TokenRefusal::Expired => Self::ExpiredToken,
             TokenRefusal::NotYetValid(_) => Self::NotYetValidToken,
             TokenRefusal::SenderConstrained => Self::BoundToken,
+            TokenRefusal::Inactive | TokenRefusal::Contradicted(_) => Self::InactiveToken,
         }
     }
 }

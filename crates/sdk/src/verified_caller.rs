@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use authz::{Caller, VerifiedToken};
@@ -6,6 +7,9 @@ use base::Timestamp;
 use http::HeaderValue;
 
 use crate::Principal;
+
+/// How long after its issuer was asked an answer may go on. A stream is not asked about again; its client comes back.
+const ANSWER_AFTER_ASKING_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A caller whose token was verified, with what is derived from it once and used by each of its calls.
 #[derive(Debug)]
@@ -15,6 +19,14 @@ pub struct VerifiedCaller {
     principal: Principal,
     grant: Arc<str>,
     derived: ArcSwapOption<DerivedHeader>,
+    asked: Option<Asked>,
+}
+
+/// When the issuer said that the token is good, and until when that counts.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Timestamp,
+    until: Timestamp,
 }
 
 #[derive(Debug)]
@@ -37,7 +49,23 @@ impl VerifiedCaller {
             derived: ArcSwapOption::empty(),
             caller,
             token,
+            asked: None,
         }
+    }
+
+    /// One of whom the issuer said at this moment that the token is good; it is asked again after `kept_for`.
+    pub(crate) fn asked_about(token: VerifiedToken, at: Timestamp, kept_for: Duration) -> Self {
+        let until = at.after(kept_for);
+        Self {
+            asked: Some(Asked { at, until }),
+            ..Self::new(token)
+        }
+    }
+
+    /// Whether it need not be asked about now. A clock that was set back makes it need that.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.asked
+            .is_none_or(|asked| asked.at <= now && now < asked.until)
     }
 
     /// The claims of the token. The token itself is not kept.
@@ -60,9 +88,12 @@ impl VerifiedCaller {
         &self.grant
     }
 
-    /// When the token ends.
+    /// When the token ends; five minutes after its issuer was asked at the latest.
     pub fn expires_at(&self) -> Timestamp {
-        Timestamp::from_unix_seconds(self.token.exp)
+        let end = Timestamp::from_unix_seconds(self.token.exp);
+        self.asked.map_or(end, |asked| {
+            end.min(asked.at.after(ANSWER_AFTER_ASKING_MAX))
+        })
     }
 
     /// A header that is derived from the token and costs a signature by the key `key_id`: made by `make` when that key

@@ -9,6 +9,7 @@ const FACTS: CallerFacts<'static> = CallerFacts {
     subject: "usr_alice",
     client: "cli_1",
     client_vouched: false,
+    client_of_other_issuer: false,
     roles: &[],
     groups: &[],
 };
