@@ -14,7 +14,7 @@ use crate::drift::LookedAt;
 /// With how many elements that are gone a new one is compared.
 const GONE_MAX: usize = 1000;
 
-/// A tool, resource, template or prompt, with all that is known of it.
+/// A tool, resource, template or prompt, or the instructions of a server, with all that is known of it.
 #[derive(Debug)]
 pub struct Element {
     /// Of which list.
@@ -172,7 +172,7 @@ pub async fn list(
 ) -> Result<Vec<Element>, StoreError> {
     let kept = store.list_definitions(&server.slug).await?;
     let mut all: BTreeMap<(ListKind, String), Known> = BTreeMap::new();
-    for kind in ListKind::ALL {
+    for kind in ListKind::DEFINED {
         for identity in server.policy.entries(kind).keys() {
             all.insert((kind, identity.clone()), Known::default());
         }
@@ -189,7 +189,7 @@ pub async fn list(
         known.listed |= one.unlisted_at.is_none();
     }
     let names: Vec<(ListKind, String)> = all.keys().cloned().collect();
-    let by_kind = ListKind::ALL.map(|kind| {
+    let by_kind = ListKind::DEFINED.map(|kind| {
         let of_kind = names.iter().filter(|(other, _)| *other == kind);
         let names: KnownNames<'_> = of_kind.map(|(_, name)| name.as_str()).collect();
         names
@@ -202,7 +202,7 @@ pub async fn list(
         let flags = match kind {
             ListKind::Tools | ListKind::Prompts => by_kind[kind as usize].flags(&identity),
             // Nobody reads addresses letter by letter.
-            ListKind::Resources | ListKind::ResourceTemplates => {
+            ListKind::Resources | ListKind::ResourceTemplates | ListKind::Instructions => {
                 invisible_flag(&identity).into_iter().collect()
             }
         };

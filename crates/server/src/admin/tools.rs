@@ -178,9 +178,9 @@ fn behind(text: &str) -> Result<(ListKind, String), Problem> {
 }
 
 fn kind(text: &str, field: &'static str) -> Result<ListKind, Problem> {
-    let mut all = ListKind::ALL.into_iter();
+    let mut all = ListKind::DEFINED.into_iter();
     all.find(|kind| kind.member() == text).ok_or_else(|| {
-        let known = ListKind::ALL.map(ListKind::member).join(", ");
+        let known = ListKind::DEFINED.map(ListKind::member).join(", ");
         Problem::at(field, format!("the kind is one of: {known}"))
     })
 }
