@@ -279,6 +279,7 @@ impl From<DriftError> for Problem {
         match error {
             DriftError::Store(error) => error.into(),
             DriftError::Gone(_) => Self::not_found(error.to_string()),
+            DriftError::NeedsNothing(_) => Self::at("kind", error.to_string()),
             DriftError::UnknownScope { .. } => Self::at("requirement", error.to_string()),
             DriftError::NothingWaits(_) | DriftError::Changed(_) | DriftError::Contended(_) => {
                 Self::conflict(error.to_string())
