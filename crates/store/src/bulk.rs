@@ -7,8 +7,7 @@ use crate::StoreError;
 use crate::conn::{execute, fetch_all};
 use crate::values::Args;
 
-/// How many rows one statement may carry. Few sizes, so that few statements are prepared, and none large: the
-/// driver looks each placeholder up by its number, which costs the square of their count.
+/// How many rows one statement may carry. Few sizes, so that few statements are prepared, and none large.
 const SIZES: [usize; 5] = [16, 8, 4, 2, 1];
 
 /// A statement over a list of rows of values, so that the jobs of a group can share it.
@@ -19,6 +18,9 @@ pub(crate) struct BulkStatement {
     /// What follows the rows.
     tail: &'static str,
     texts: [OnceLock<&'static str>; SIZES.len()],
+    /// For SQLite, where a placeholder that has a number is looked up by it among all others: that costs the square of their
+    /// count. These have none.
+    texts_without_numbers: [OnceLock<&'static str>; SIZES.len()],
 }
 
 impl BulkStatement {
@@ -28,21 +30,34 @@ impl BulkStatement {
             columns,
             tail,
             texts: [const { OnceLock::new() }; SIZES.len()],
+            texts_without_numbers: [const { OnceLock::new() }; SIZES.len()],
         }
     }
 
     /// The statement for one row.
     pub(crate) fn one(&self) -> &'static str {
-        self.text(SIZES.len() - 1)
+        self.text(SIZES.len() - 1, true)
+    }
+
+    /// As the database behind `connection` reads it best.
+    fn text_for(&self, size: usize, connection: &AnyConnection) -> &'static str {
+        self.text(size, connection.backend_name() != "SQLite")
     }
 
     /// The statement for `SIZES[size]` rows; written once per process, so it may live as long as that.
-    fn text(&self, size: usize) -> &'static str {
-        self.texts[size].get_or_init(|| {
+    fn text(&self, size: usize, with_numbers: bool) -> &'static str {
+        let texts = match with_numbers {
+            true => &self.texts,
+            false => &self.texts_without_numbers,
+        };
+        texts[size].get_or_init(|| {
             let mut text = self.head.to_owned();
             for row in 0..SIZES[size] {
                 text.push_str(if row == 0 { " (" } else { ", (" });
-                push_placeholders(&mut text, row * self.columns, self.columns);
+                match with_numbers {
+                    true => push_placeholders(&mut text, row * self.columns, self.columns),
+                    false => text.push_str(&vec!["?"; self.columns].join(", ")),
+                }
                 text.push(')');
             }
             text.push_str(self.tail);
@@ -59,7 +74,8 @@ impl BulkStatement {
         for (size, &count) in SIZES.iter().enumerate() {
             while rows.len() >= count {
                 let args = Args::joined(rows.by_ref().take(count), count * self.columns);
-                execute(connection, self.text(size), args.finish()?).await?;
+                let text = self.text_for(size, connection);
+                execute(connection, text, args.finish()?).await?;
             }
         }
         Ok(())
@@ -76,7 +92,8 @@ impl BulkStatement {
         for (size, &count) in SIZES.iter().enumerate() {
             while rows.len() >= count {
                 let args = Args::joined(rows.by_ref().take(count), count * self.columns);
-                found.extend(fetch_all(connection, self.text(size), args.finish()?).await?);
+                let text = self.text_for(size, connection);
+                found.extend(fetch_all(connection, text, args.finish()?).await?);
             }
         }
         Ok(found)

@@ -135,6 +135,7 @@ async fn open(folder: &TempDir) -> (Authority, String, UserId) {
     let authority = Authority::open(
         AuthoritySettings {
             public_url: "http://localhost:4180".into(),
+            admin_url: None,
             former_origins: Vec::new(),
             authority_id: "fuzz".into(),
             hash_threads: 1,
