@@ -296,6 +296,8 @@ async fn secured(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    mod http_2;
+
     use super::*;
     use http_body_util::Full;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

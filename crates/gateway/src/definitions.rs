@@ -3,8 +3,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use authz::{DEFINITION_BYTES_MAX, Entry, ListKind, fingerprint, is_comparable, judged_members};
+use http::HeaderMap;
 use tokio::sync::Notify;
 use wire::mcp::definition::Definition;
+use wire::mcp::headers::HeaderRefusal;
+use wire::mcp::param_header::{MirroredParam, check_param_headers, mirrored_params};
 use wire::mcp::{Json, Object};
 
 /// How many definitions of one kind are remembered; as many as an inventory holds.
@@ -36,6 +39,8 @@ struct Accepted {
     judged: Object,
     /// How long that is, as JSON.
     bytes: usize,
+    /// The arguments that stand in headers too, of a tool.
+    mirrored: Vec<MirroredParam>,
 }
 
 impl Known {
@@ -65,8 +70,11 @@ impl Known {
             *self = Self::default();
         }
         self.bytes += bytes;
+        let schema = judged.get("inputSchema");
         let accepted = Accepted {
             fingerprint: expected.to_owned(),
+            // Marks that break a rule mark nothing.
+            mirrored: schema.and_then(mirrored_params).unwrap_or_default(),
             judged,
             bytes,
         };
@@ -100,6 +108,28 @@ impl Definitions {
             known.remember(identity, expected, element);
         }
         is_accepted
+    }
+
+    /// Holds the headers of a call of `tool` against its arguments, where the accepted definition of it was seen here.
+    ///
+    /// # Errors
+    /// The first header that does not say what its argument says.
+    pub(crate) fn check_params(
+        &self,
+        tool: &str,
+        entry: &Entry,
+        headers: &HeaderMap,
+        arguments: Option<&Object>,
+    ) -> Result<(), HeaderRefusal> {
+        let known = self.known[ListKind::Tools as usize]
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        match known.by_identity.get(tool) {
+            Some(known) if entry.fingerprint.as_ref() == Some(&known.fingerprint) => {
+                check_param_headers(headers, &known.mirrored, arguments)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the log is told that a list is not as it was accepted: everybody who lists would tell it.

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Limited};
 use sdk::{Era, InForce, Permitted, VerifiedCaller};
 use wire::mcp::json::{Json, Limits, Object};
 use wire::mcp::message::{Outcome, RequestId};
+use wire::mcp::param_header::mirrored_params;
 use wire::mcp::{ListChanges, Message, SseParser, is_twin, method, read_server_message, rpc};
 
 use crate::body::{BoxError, UpstreamBody};
@@ -193,6 +194,20 @@ impl ListFilter {
             && kind.identity(element).is_some_and(|identity| {
                 viewer.sees(kind, identity) && self.is_as_accepted(kind, identity, element, drifted)
             })
+            && self.has_valid_marks(kind, element)
+    }
+
+    /// A tool of which an argument is to stand in a header that cannot be is no tool to clients of the era that has such headers
+    /// (MCP 2026-07-28, Streamable HTTP, "Schema Extension").
+    fn has_valid_marks(&self, kind: ListKind, element: &Json) -> bool {
+        let is_concerned = kind == ListKind::Tools
+            && self.era == Era::Modern
+            && self.in_force.server().policy.enforced();
+        let mut schema = element
+            .get("inputSchema")
+            .filter(|_| is_concerned)
+            .into_iter();
+        schema.all(|schema| mirrored_params(schema).is_some())
     }
 
     /// An element that is not defined as it was accepted is hidden at once, before anybody judged how grave that is, and the

@@ -17,6 +17,7 @@ mod judged;
 mod left_views;
 mod list_news;
 pub mod metric;
+mod mirrored;
 mod record;
 mod recorder;
 mod reply;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use sdk::{Era, Permitted, Refusal, RefusalCause, RpcRefusal};
+use wire::mcp::headers::HeaderRefusal;
 use wire::mcp::{Message, method, rpc};
 
 use crate::answer::{Vetted, headers_for_caller, mark_json, mark_stream};
@@ -162,6 +163,27 @@ impl Inner {
             &words,
         )
         .retry_after(1)
+    }
+
+    /// 400: somebody on the way may have gone by a header that says something else than the body.
+    pub(crate) fn header_refused(&self, error: &HeaderRefusal, permitted: &Permitted) -> Refusal {
+        let id = match permitted.message() {
+            Some(Message::Request(request)) => Some(&request.id),
+            _ => None,
+        };
+        Refusal::rpc(
+            &*self.random,
+            RpcRefusal {
+                cause: RefusalCause::MalformedMessage,
+                status: StatusCode::BAD_REQUEST,
+                id,
+                code: error.rpc_code(),
+                message: &error.to_string(),
+                data: None,
+                // The caller knows its own arguments; the log is not told of them.
+                reason: "a header does not say what its argument says".to_owned(),
+            },
+        )
     }
 
     /// 503: this call could not be recorded.

@@ -18,6 +18,7 @@ use crate::crowd::Crowd;
 use crate::definitions::Changes;
 use crate::identity::IdentitySigner;
 use crate::metric::ServerMetric;
+use crate::mirrored;
 use crate::record::Recording;
 use crate::recorder::Recorder;
 use crate::server::Server;
@@ -78,6 +79,11 @@ impl Inner {
             Err(refusal) => return recorded(refusal, recording),
         };
         recording.permitted(&permitted);
+        if let Err(error) = mirrored::check(&permitted, &server.definitions) {
+            let refusal = self.header_refused(&error, &permitted);
+            server.protected.not_made(permitted);
+            return recorded(refusal, recording);
+        }
         let Some(place) = self
             .crowd
             .enter(permitted.caller().principal(), server.metric.open())

@@ -113,6 +113,26 @@ async fn an_unknown_host_is_421_and_names_the_setting_and_a_malformed_one_is_400
     assert!(!foreign.to_lowercase().contains("www-authenticate"));
     let own = format!("Host: 127.0.0.1:{}\r\n", rig.port);
     assert!(ask(&own.repeat(2)).await.starts_with("HTTP/1.1 400"));
+    // Some readers see our own host in each of these, and others do not.
+    let here = format!("127.0.0.1:{}", rig.port);
+    for host in [
+        format!("{here}/"),
+        format!("{here}?evil.example"),
+        format!("{here}#evil.example"),
+        format!("evil.example@{here}"),
+        format!("{here}@evil.example"),
+        format!("{here} evil.example"),
+        format!("{here},evil.example"),
+        format!("{here}\\evil.example"),
+        format!("http://{here}"),
+        format!("127.0.0.1.:{}", rig.port),
+        format!("[::ffff:127.0.0.1]:{}", rig.port),
+        format!("2130706433:{}", rig.port),
+    ] {
+        let answer = ask(&format!("Host: {host}\r\n")).await;
+        let refused = answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.1 421");
+        assert!(refused, "{host}: {answer}");
+    }
     assert!(ask("").await.starts_with("HTTP/1.1 400"));
     assert!(ask(&own).await.starts_with("HTTP/1.1 401"));
 }

@@ -17,6 +17,7 @@ mod instructions;
 mod keys;
 mod list_news;
 mod lists;
+mod mirrored_arguments;
 mod near_misses;
 mod odd_upstreams;
 mod parsers;

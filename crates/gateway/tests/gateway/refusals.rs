@@ -135,7 +135,19 @@ async fn a_token_counts_only_in_one_authorization_header() {
     let cookie = format!("Cookie: access_token={token}\r\n");
     assert_eq!(status(&path, &cookie).await, "401");
     assert_eq!(status(&path, "Authorization: Basic YTpi\r\n").await, "401");
-    assert_eq!(status(&path, "Authorization: Bearer\r\n").await, "401");
+    for value in [
+        "Bearer".to_owned(),
+        format!("Bearer {token}, Bearer {token}"),
+        format!("Bearer {token},"),
+        format!("Bearer {token} x"),
+        format!("Bearer{token}"),
+        format!("Bearer\t{token}"),
+        format!("\"Bearer {token}\""),
+        token.clone(),
+    ] {
+        let line = format!("Authorization: {value}\r\n");
+        assert_eq!(status(&path, &line).await, "401", "{value}");
+    }
 }
 
 #[tokio::test]

@@ -101,6 +101,83 @@ fn what_is_secret_is_made_by_the_operating_system_alone() {
     assert!(has_word(&made_here, "SystemRandom"));
 }
 
+/// What a library exports for looking into a token is used to trust it.
+#[test]
+fn no_library_of_ours_reads_an_access_token_without_verifying_it() {
+    let mut with_claims = Vec::new();
+    let mut decoding = Vec::new();
+    for (path, text) in shipped() {
+        let path = path.strip_prefix(root().join("crates")).unwrap();
+        let mut libraries = ["base", "wire", "authz", "egress", "sdk"].into_iter();
+        if !libraries.any(|library| path.starts_with(library)) {
+            continue;
+        }
+        let path = path.to_string_lossy().into_owned();
+        let functions = text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            let line = line.strip_prefix("pub ")?;
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            line.strip_prefix("fn ")
+        });
+        for function in functions {
+            let name = function.split(['(', '<']).next().unwrap();
+            for word in [
+                "unverified",
+                "insecure",
+                "decode_token",
+                "decode_jwt",
+                "peek",
+            ] {
+                assert!(!name.contains(word), "{path}: {name}");
+            }
+        }
+        if has_word(&text, "AccessTokenClaims") {
+            with_claims.push(path.clone());
+        }
+        if has_word(&text, "base64url_decode") {
+            decoding.push(path);
+        }
+    }
+    with_claims.sort();
+    assert_eq!(
+        with_claims,
+        [
+            "authz/src/verify.rs",
+            "wire/src/oauth/claims.rs",
+            "wire/src/oauth/mod.rs",
+        ]
+    );
+    // Whoever joins this list says here what is read there.
+    decoding.sort();
+    assert_eq!(
+        decoding,
+        [
+            // What a client proves itself with; what it claims is called so until it is proven.
+            "authz/src/client_assertion.rs",
+            // The ids of grants.
+            "authz/src/revoked_grants.rs",
+            // Keys that gateways are sent.
+            "authz/src/snapshot.rs",
+            "authz/src/verify.rs",
+            // Numbers of keys.
+            "authz/src/verifying_keys.rs",
+            "base/src/digest.rs",
+            "base/src/lib.rs",
+            // The tag of a session id.
+            "sdk/src/mcp_session.rs",
+            // How long a service token is.
+            "sdk/src/opaque_tokens.rs",
+        ]
+    );
+    // The one function that makes claims of a token.
+    let verify = std::fs::read_to_string(root().join("crates/authz/src/verify.rs")).unwrap();
+    let public = verify
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub fn "));
+    let public: Vec<&str> = public.map(|line| line.split('(').next().unwrap()).collect();
+    assert_eq!(public, ["verify_access_token"]);
+}
+
 /// Maps are those of the standard library, whose hashes have a key of this process. One is not, and says why.
 #[test]
 fn no_map_is_hashed_so_that_a_stranger_can_choose_collisions() {
