@@ -5,7 +5,9 @@ use crate::condition::Outcome;
 use crate::rule::{Judgement, No, judge};
 use crate::standing::Standing;
 use crate::uri_template;
-use crate::{Call, Caller, Condition, Decision, DenialReason, Entry, Policy, SubjectRule};
+use crate::{
+    Call, Caller, Condition, Decision, DenialReason, Entry, Policy, Requirement, SubjectRule,
+};
 
 /// Says whether `caller` may do `call`. Total, pure, and the default is no.
 ///
@@ -36,6 +38,13 @@ pub fn decide(policy: &Policy, caller: &Caller, call: &Call<'_>) -> Decision {
             rule: "default: deny".to_owned(),
         },
     }
+}
+
+/// Says whether `caller` may do something that needs all of `scopes` and stands in no list: a route of a plain HTTP API, or a
+/// part of what a tool does.
+pub fn decide_scopes(policy: &Policy, caller: &Caller, scopes: &ScopeSet) -> Decision {
+    let requirement = Requirement::AnyOf(vec![scopes.clone()]);
+    Judge::of(policy, caller).scopes(&requirement).decision()
 }
 
 /// Whether a rule denies `caller` everything, whatever they call.
@@ -144,6 +153,14 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Of what only code asks for.
+    fn scopes(&self, requirement: &'a Requirement) -> Ruling<'a> {
+        match self.standing.denied_all() {
+            Some(rule) => Ruling::denied_by("scope", rule),
+            None => self.requirement("scope", "in code", requirement, false),
+        }
+    }
+
     /// Of what no entry speaks of.
     fn unless_denied_all(&self, what: &str, whose: &str) -> Ruling<'a> {
         match self.standing.denied_all() {
@@ -183,8 +200,18 @@ impl<'a> Judge<'a> {
                 rule: format!("{kind} {name}: quarantined"),
             };
         }
+        self.requirement(kind, name, &entry.requirement, for_this_tool)
+    }
+
+    fn requirement(
+        &self,
+        kind: &str,
+        name: &str,
+        requirement: &'a Requirement,
+        for_this_tool: bool,
+    ) -> Ruling<'a> {
         let held = &self.caller.scopes;
-        let judgement = judge(&self.standing, held, &entry.requirement, for_this_tool);
+        let judgement = judge(&self.standing, held, requirement, for_this_tool);
         let rule = match &judgement {
             Judgement::Met(scopes) if scopes.is_empty() => format!("{kind} {name}: a valid token"),
             Judgement::Met(scopes) | Judgement::Needs(scopes) => format!("{kind} {name}: {scopes}"),

@@ -52,7 +52,7 @@ pub use client_assertion::{
     UnverifiedAssertion, VerifiedAssertion, read_assertion, verify_client_assertion,
 };
 pub use condition::{Condition, Operator};
-pub use decide::{decide, is_denied_everything};
+pub use decide::{decide, decide_scopes, is_denied_everything};
 pub use decision::{Decision, DenialReason};
 pub use decision_changes::{Answer, DecisionChange, Reach, Seen, answer, decision_changes};
 pub use decision_table::{DecisionRow, DecisionTable, decision_table};

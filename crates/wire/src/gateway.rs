@@ -145,7 +145,16 @@ pub struct ManifestAnswer {
     /// Whether the same should be told again soon, since not all of it was kept.
     #[serde(default)]
     pub again: bool,
+    /// Scopes that the MCP server said it enforces in its code, and that its policy does not declare: nobody can have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undeclared_scopes: Vec<String>,
 }
+
+/// The most scopes that one manifest says its MCP server enforces.
+pub const ENFORCED_SCOPES_MAX: usize = 64;
+
+/// The most tools of which one manifest says which scopes they need.
+pub const SUGGESTED_TOOLS_MAX: usize = 1000;
 
 /// What the id of a key begins with that a gateway made: no key of an authority does.
 pub const IDENTITY_KEY_ID: &str = "gwk_";

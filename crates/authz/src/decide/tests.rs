@@ -623,3 +623,30 @@ fn another_spelling_of_a_resource_needs_what_the_resource_needs() {
         assert!(decided(uri).is_allowed(), "{uri}");
     }
 }
+
+#[test]
+fn what_only_code_asks_for_is_judged_as_a_tool_that_needs_the_same() {
+    let mut policy = policy();
+    for needed in ["todo:read", "todo:delete", "todo:unheard"] {
+        policy.tools.insert("probe".into(), any_of(&[needed]));
+        for held in ["", "todo:read", "todo:write", "todo:delete", "todo:unheard"] {
+            let caller = caller(held);
+            let of_tool = decide(
+                &policy,
+                &caller,
+                &Call::Tool {
+                    name: "probe",
+                    arguments: None,
+                },
+            );
+            let of_code = decide_scopes(&policy, &caller, &scopes(needed));
+            assert_eq!(shown(&of_tool), shown(&of_code), "{needed} with {held:?}");
+        }
+    }
+    let denied = serde_json::json!([{
+        "id": "rul_1", "effect": "deny", "who": "anyone", "client": "any", "what": "all", "note": ""
+    }]);
+    policy.subject_rules = serde_json::from_value(denied).unwrap();
+    let decision = decide_scopes(&policy, &caller("todo:read"), &scopes("todo:read"));
+    assert!(!decision.is_allowed());
+}

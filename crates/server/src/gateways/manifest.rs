@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use ::oauth::{Error, inventory};
-use authz::{Inventory, ListKind, VerifyingKeys};
+use authz::{Inventory, ListKind, Policy, VerifyingKeys};
 use axum::extract::{Request, State};
 use axum::response::Response;
+use domain::McpServer;
 use http::StatusCode;
 use serde_json::json;
 use wire::gateway::{IDENTITY_KEY_ID, MANIFEST_BYTES_MAX, ManifestAnswer};
@@ -11,6 +12,7 @@ use wire::mcp::json::{Limits, Object, parse_strict};
 use wire::oauth::{Jwk, JwkSet};
 
 use super::feed::{authenticated, step};
+use super::own_scopes::OwnScopes;
 use super::read_json;
 use crate::app::AppState;
 use crate::in_server::InOwnServer;
@@ -26,7 +28,7 @@ const KEYS_MAX: i64 = 64;
 const KEY_ID_BYTES_MAX: usize = 64;
 
 /// `POST /servers/{slug}/manifest`: what the upstream offers, as a gateway sees it, and the key with which it signs
-/// `Portcullis-Identity`; either or both.
+/// `Portcullis-Identity`; either or both. A server that protects itself also says which scopes its code enforces.
 pub(crate) async fn post(
     State(app): State<AppState>,
     InOwnServer(server): InOwnServer,
@@ -74,7 +76,8 @@ pub(crate) async fn post(
                 "inventory must be an object of lists",
             ))
         })?;
-        answer = publish(&app, &server.server.slug, found)
+        let own = OwnScopes::read(manifest).map_err(refuse)?;
+        answer = publish(&app, &server.server, found, &own)
             .await
             .map_err(refuse)?;
     }
@@ -83,19 +86,36 @@ pub(crate) async fn post(
 
 async fn publish(
     app: &AppState,
-    slug: &domain::ServerSlug,
+    server: &McpServer,
     found: &Object,
+    own: &OwnScopes,
 ) -> Result<ManifestAnswer, Error> {
+    let slug = &server.slug;
     let found = Inventory::from_object(found).map_err(|error| {
         Error::invalid_request("inventory lists more than is read").because(error)
     })?;
     let (store, now) = (app.authority.store(), app.authority.now());
-    let published = inventory::publish(store, now, slug, &found, &[], |_, _| {})
+    // Of a later one a server maps nothing by itself: somebody looks at what is new.
+    let tools = match server.policy.is_blank() {
+        true => own.of_tools(&found),
+        false => Vec::new(),
+    };
+    let declare = |_: &McpServer, policy: &mut Policy| own.declare(policy);
+    let published = inventory::publish(store, now, slug, &found, &tools, declare)
         .await
         .map_err(|error| match error {
             inventory::InventoryError::Store(error) => error.into(),
             error => Error::temporarily_unavailable(Duration::from_secs(5), error),
         })?;
+    let undeclared_scopes = own.undeclared(&published.policy);
+    if !undeclared_scopes.is_empty() {
+        tracing::warn!(
+            server = %slug,
+            scopes = undeclared_scopes.join(" "),
+            "an MCP server enforces scopes that its policy does not declare, so nobody can have them; declare them with \
+             `portcullis export` and `portcullis apply`"
+        );
+    }
     let names = |list: Vec<(ListKind, String)>| list.into_iter().map(|(_, name)| name).collect();
     Ok(ManifestAnswer {
         tools: found.tools.len(),
@@ -105,6 +125,7 @@ async fn publish(
             .collect(),
         revision: published.revision,
         again: published.again,
+        undeclared_scopes,
     })
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod alias_nonce;
 pub(crate) mod board;
 pub(crate) mod feed;
 pub(crate) mod manifest;
+mod own_scopes;
 
 use ::oauth::Error;
 use axum::body::Body;

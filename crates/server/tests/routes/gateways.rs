@@ -121,6 +121,31 @@ async fn an_inventory_maps_nothing_new_by_itself_and_says_what_is_hidden() {
 }
 
 #[tokio::test]
+async fn a_server_that_protects_itself_hears_which_of_its_scopes_nobody_can_have() {
+    let world = World::new().await;
+    let credential = world.credential("todo").await;
+    let path = "/servers/todo/manifest";
+    let declared = world.authority.server("todo").unwrap();
+    let declared = declared.server.policy.scopes[0].name.to_string();
+    let mut body = json!({
+        "inventory": {"tools": [{"name": "launch", "inputSchema": {"type": "object"}}]},
+        "scopes": {"todo:extra": "More"},
+        "tools": {"launch": declared},
+    });
+    body["scopes"][&declared] = json!("");
+    let answer = post(&world, path, &credential, &body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert_eq!(answer.json()["undeclared_scopes"], json!(["todo:extra"]));
+    // It has a policy, and what is new is for a person to map.
+    assert_eq!(answer.json()["hidden"], json!(["launch"]));
+    let server = world.authority.server("todo").unwrap();
+    assert!(!server.server.policy.tools.contains_key("launch"));
+    body["scopes"] = json!(["todo:extra"]);
+    let answer = post(&world, path, &credential, &body).await;
+    answer.assert_error(400, "invalid_request", "scopes must be an object");
+}
+
+#[tokio::test]
 async fn sixty_four_gateways_of_a_server_have_keys_and_the_next_is_refused() {
     let world = World::new().await;
     let todo = world.credential("todo").await;
