@@ -2,15 +2,10 @@
 
 use authz::{ListKind, QuarantineFrom, ServerSnapshot};
 use wire::mcp::definition::{Definition, INSTRUCTIONS};
+use wire::mcp::is_twin;
 use wire::mcp::json::{Json, Object};
-use wire::mcp::{is_twin, method};
 
 use crate::definitions::Definitions;
-
-/// Whether the answer to `asked` may have instructions.
-pub(crate) fn may_have(asked: &str) -> bool {
-    matches!(asked, method::INITIALIZE | method::SERVER_DISCOVER)
-}
 
 /// Leaves the instructions in `result` only while they are the accepted ones. Others are taken out before anybody judged how
 /// grave that is, and the upstream is looked at again. In observe mode, or where changes are only recorded, they stay.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use base::{CorrelationId, Timestamp};
 use http::request::Parts;
 use http::{StatusCode, header};
-use sdk::{InForce, Permitted, Refusal, RefusalCause, RefusalKind, VerifiedCaller};
+use sdk::{InForce, ListCount, Permitted, Refusal, RefusalCause, RefusalKind, VerifiedCaller};
 use wire::mcp::{Json, Message, method};
 
 use crate::judged::Judged;
@@ -66,15 +66,6 @@ pub struct CallRecorded {
     pub correlation_id: Option<String>,
     /// For a filtered list: how much of it was shown.
     pub list: Option<ListCount>,
-}
-
-/// How much of a list was shown to its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListCount {
-    /// How many entries were shown.
-    pub shown: usize,
-    /// How many the upstream sent.
-    pub total: usize,
 }
 
 /// How a call ended.

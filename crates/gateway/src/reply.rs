@@ -11,7 +11,7 @@ use wire::mcp::{Message, method, rpc};
 use crate::answer::{Vetted, headers_for_caller, mark_json, mark_stream};
 use crate::body::{BoxBody, full};
 use crate::crowd::Place;
-use crate::filter_list::{FilteredStream, ListFilter};
+use crate::filter_list::{ListFilter, filtered_stream};
 use crate::list_news::ListWatch;
 use crate::record::Recording;
 use crate::server::Server;
@@ -61,11 +61,10 @@ impl Inner {
             recording.answered(head.status);
             let inner = match filter {
                 None => LivingInner::Plain(body.coalesce()),
-                Some(filter) => LivingInner::Filtered(Box::new(FilteredStream::new(
-                    body.coalesce(),
-                    filter,
-                    recording,
-                ))),
+                Some(filter) => {
+                    let stream = filtered_stream(body.coalesce(), filter, recording);
+                    LivingInner::Filtered(Box::new(stream))
+                }
             };
             let kind = Kind::Events(self.limits.keep_alive_after);
             LivingBody::new(inner, self.life(server, permitted, place), kind).boxed_unsync()

@@ -172,7 +172,7 @@ impl LivingBody {
     fn news(&mut self) -> Option<Frame<Bytes>> {
         let promised = match &self.inner {
             Inner::Plain(_) => return None,
-            Inner::Filtered(stream) => stream.promised()?,
+            Inner::Filtered(stream) => stream.filter().promised()?,
         };
         let news = self.news.as_ref().filter(|_| self.between_events)?;
         let events = news.take(promised)?;
@@ -200,7 +200,7 @@ impl LivingBody {
         self.news = None;
         match &mut self.inner {
             Inner::Plain(body) => body.close_when_abandoned(),
-            Inner::Filtered(body) => body.close_when_abandoned(),
+            Inner::Filtered(body) => body.inner_mut().close_when_abandoned(),
         }
         Poll::Ready(
             (self.kind == Kind::Json)

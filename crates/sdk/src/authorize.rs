@@ -23,6 +23,12 @@ const CREDENTIALS: [HeaderName; 6] = [
     HeaderName::from_static("portcullis-identity"),
 ];
 
+pub(crate) fn strip_credentials(headers: &mut HeaderMap) {
+    for credential in &CREDENTIALS {
+        headers.remove(credential);
+    }
+}
+
 /// The longest name that is repeated to its caller, in characters.
 const NAME_CHARS_MAX: usize = 256;
 
@@ -45,10 +51,10 @@ impl ProtectedServer {
             mut headers,
             era,
             message,
+            uri,
+            extensions,
         } = call;
-        for credential in &CREDENTIALS {
-            headers.remove(credential);
-        }
+        strip_credentials(&mut headers);
         self.unwrap_session(&mut headers, era, &caller, &in_force)?;
         let mut counted = Vec::new();
         let (rule, observed) = match &message {
@@ -93,6 +99,8 @@ impl ProtectedServer {
             rule,
             observed,
             counted,
+            uri,
+            extensions,
         })
     }
 
@@ -217,7 +225,7 @@ impl ProtectedServer {
     }
 }
 
-fn cause_of(decision: &Decision) -> RefusalCause {
+pub(crate) fn cause_of(decision: &Decision) -> RefusalCause {
     match decision {
         Decision::NeedsScope { .. } => RefusalCause::InsufficientScope,
         Decision::Denied { reason, .. } => (*reason).into(),
@@ -226,7 +234,7 @@ fn cause_of(decision: &Decision) -> RefusalCause {
     }
 }
 
-fn reason_of(decision: &Decision) -> String {
+pub(crate) fn reason_of(decision: &Decision) -> String {
     match decision {
         Decision::Allowed { rule } => rule.clone(),
         Decision::NeedsScope { required, rule } => format!("needs {required} ({rule})"),

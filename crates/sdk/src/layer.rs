@@ -3,15 +3,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use tower_layer::Layer;
 use tower_service::Service;
-use wire::mcp::Era;
-use wire::mcp::headers::MCP_SESSION_ID;
 
+use crate::answer::{Answering, BoxBody, BoxError};
+use crate::door::Door;
 use crate::read_call::method_not_allowed;
 use crate::resource_metadata::{AskedAddress, WELL_KNOWN_PATH, resource_metadata};
 use crate::{
@@ -19,24 +19,29 @@ use crate::{
     wrong_host,
 };
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// Protects a tower service that is an MCP server: everything that reaches it was authenticated and judged.
+/// Protects a tower service that is an MCP server: everything that reaches it was authenticated and judged, and its lists show
+/// each caller what that caller may call.
 ///
-/// What the service answers goes out as it is, but for the session id. It has the [`VerifiedCaller`](crate::VerifiedCaller)
-/// of each call and is itself to list only what that caller may call, to say on a listening stream that a list changed when the
-/// [`view`](crate::InForce::view) of its caller is another one, and to end it when the token ends.
-/// The gateway does both for a server that knows nothing of callers.
+/// The service finds the [`VerifiedCaller`](crate::VerifiedCaller) of each call among its extensions. What it answers goes out
+/// as it is, but for the session id, which is bound to its caller, and for lists, in JSON and in event streams, which are
+/// filtered by the decision that guards the calls. Streams end with the token. To say on a listening stream that a list changed
+/// when the [`view`](crate::InForce::view) of its caller is another one is up to the service; the gateway does it for a server
+/// that knows nothing of callers.
 #[derive(Debug, Clone)]
 pub struct ProtectLayer {
-    server: Arc<ProtectedServer>,
+    door: Door,
 }
 
 impl ProtectLayer {
     /// Protects as `server` says.
     pub fn new(server: Arc<ProtectedServer>) -> Self {
-        Self { server }
+        Self {
+            door: Door::of(server),
+        }
+    }
+
+    pub(crate) fn with(door: Door) -> Self {
+        Self { door }
     }
 }
 
@@ -45,7 +50,7 @@ impl<S> Layer<S> for ProtectLayer {
 
     fn layer(&self, inner: S) -> Protect<S> {
         Protect {
-            server: Arc::clone(&self.server),
+            door: self.door.clone(),
             inner,
         }
     }
@@ -54,7 +59,7 @@ impl<S> Layer<S> for ProtectLayer {
 /// A protected service. The inner one finds the [`VerifiedCaller`](crate::VerifiedCaller) among a request's extensions.
 #[derive(Debug, Clone)]
 pub struct Protect<S> {
-    server: Arc<ProtectedServer>,
+    door: Door,
     inner: S,
 }
 
@@ -76,40 +81,24 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let server = Arc::clone(&self.server);
+        let door = self.door.clone();
         // The one that was polled ready is the one to call.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         Box::pin(async move {
             let has_origin = request.headers().contains_key(header::ORIGIN);
-            let mut response = match admit(&server, request).await {
-                Ok(permitted) => {
-                    let era = permitted.era();
-                    let caller = Arc::clone(permitted.caller());
-                    let in_force = Arc::clone(permitted.in_force());
-                    let mut response = inner.call(permitted.into_request()).await?;
-                    let own = response.headers_mut().remove(&MCP_SESSION_ID);
-                    let outward = own
-                        .as_ref()
-                        .filter(|_| era == Era::Legacy)
-                        .and_then(|own| own.to_str().ok())
-                        .and_then(|own| in_force.outward_session(caller.principal(), own))
-                        .and_then(|outward| HeaderValue::try_from(outward).ok());
-                    if let Some(outward) = outward {
-                        response.headers_mut().insert(&MCP_SESSION_ID, outward);
-                    }
-                    response.map(|body| body.map_err(Into::into).boxed_unsync())
+            let mut response = match admit(&door, request).await {
+                Ok((permitted, asked)) => {
+                    let answering = Answering::of(&permitted, asked);
+                    let mut request = permitted.into_request();
+                    let call = Arc::clone(answering.call());
+                    request.extensions_mut().insert(call);
+                    let response = inner.call(request).await?;
+                    let answered = answering.answer(response, &door).await;
+                    answered.unwrap_or_else(refused)
                 }
                 Err(Unadmitted::Answered(response)) => response.map(boxed),
-                Err(Unadmitted::Refused(refusal)) => {
-                    tracing::info!(
-                        correlation_id = %refusal.correlation_id(),
-                        status = refusal.status().as_u16(),
-                        "refused: {}",
-                        refusal.reason()
-                    );
-                    refusal.into_response().map(boxed)
-                }
+                Err(Unadmitted::Refused(refusal)) => refused(refusal),
             };
             allow_reading(has_origin, response.headers_mut());
             Ok(response)
@@ -117,7 +106,18 @@ where
     }
 }
 
-enum Unadmitted {
+/// The answer of a refusal; its reason goes to the log.
+pub(crate) fn refused(refusal: Refusal) -> Response<BoxBody> {
+    tracing::info!(
+        correlation_id = %refusal.correlation_id(),
+        status = refusal.status().as_u16(),
+        "refused: {}",
+        refusal.reason()
+    );
+    refusal.into_response().map(boxed)
+}
+
+pub(crate) enum Unadmitted {
     Answered(Response<Full<Bytes>>),
     Refused(Refusal),
 }
@@ -129,30 +129,20 @@ impl From<Refusal> for Unadmitted {
 }
 
 /// The steps of a call, in order.
-async fn admit<B>(server: &ProtectedServer, request: Request<B>) -> Result<Permitted, Unadmitted>
+async fn admit<B>(door: &Door, request: Request<B>) -> Result<(Permitted, AskedAddress), Unadmitted>
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    let server = &*door.server;
     let (parts, body) = request.into_parts();
-    let random = &*server.random;
-    let origin = server
-        .addresses
-        .declared_origin(&parts)
-        .map_err(|refusal| wrong_host(random, &server.addresses, &refusal))?;
-    let path = parts.uri.path();
-    if let Some(asked) = path
-        .strip_prefix(WELL_KNOWN_PATH)
-        .and_then(|suffix| server.asked_metadata(origin, suffix))
-    {
-        return Err(Unadmitted::Answered(metadata(server, &parts, &asked)?));
+    let origin = asked_origin(server, &parts)?;
+    if let Some(answer) = well_known(server, origin, &parts) {
+        return Err(Unadmitted::Answered(answer?));
     }
-    let Some(asked) = server.asked(origin, path) else {
+    let Some(asked) = server.asked(origin, parts.uri.path()) else {
         return Err(not_found(server).into());
     };
-    server
-        .addresses
-        .check_origin(&parts.headers)
-        .map_err(|origin| foreign_origin(random, &origin))?;
+    check_page(server, &parts)?;
     if let Some(answer) = preflight(&parts) {
         return Err(Unadmitted::Answered(answer));
     }
@@ -160,23 +150,40 @@ where
         return Err(method_not_allowed(server).into());
     }
     let now = server.now();
-    let in_force = server.in_force(now)?;
-    let caller = server
-        .authenticate(&parts.headers, &asked, &in_force, now)
-        .await?;
+    let (caller, in_force) = door.authenticate(&parts.headers, &asked, now).await?;
     let call = server.read_call(parts, body).await?;
-    Ok(server.authorize(caller, in_force, &asked, call)?)
+    let permitted = server.authorize(caller, in_force, &asked, call)?;
+    Ok((permitted, asked))
 }
 
-fn metadata(
+/// The declared origin that a request asks for.
+pub(crate) fn asked_origin<'s>(
+    server: &'s ProtectedServer,
+    request: &Parts,
+) -> Result<&'s Arc<str>, Refusal> {
+    let addresses = &*server.addresses;
+    let asked = addresses.declared_origin(request);
+    asked.map_err(|refusal| wrong_host(&*server.random, addresses, &refusal))
+}
+
+/// Whether the page that sends it, if a page does, may do so.
+pub(crate) fn check_page(server: &ProtectedServer, request: &Parts) -> Result<(), Refusal> {
+    let checked = server.addresses.check_origin(&request.headers);
+    checked.map_err(|origin| foreign_origin(&*server.random, &origin))
+}
+
+/// The answer to a request for the well-known document, if it is one.
+pub(crate) fn well_known(
     server: &ProtectedServer,
-    request: &http::request::Parts,
-    asked: &AskedAddress,
-) -> Result<Response<Full<Bytes>>, Refusal> {
-    if let Some(answer) = preflight(request) {
-        return Ok(answer);
-    }
-    server.metadata_response(&request.method, asked)
+    origin: &Arc<str>,
+    request: &Parts,
+) -> Option<Result<Response<Full<Bytes>>, Refusal>> {
+    let suffix = request.uri.path().strip_prefix(WELL_KNOWN_PATH)?;
+    let asked = server.asked_metadata(origin, suffix)?;
+    Some(match preflight(request) {
+        Some(answer) => Ok(answer),
+        None => server.metadata_response(&request.method, &asked),
+    })
 }
 
 impl ProtectedServer {
@@ -233,7 +240,7 @@ impl ProtectedServer {
     }
 }
 
-fn not_found(server: &ProtectedServer) -> Refusal {
+pub(crate) fn not_found(server: &ProtectedServer) -> Refusal {
     Refusal::oauth(
         &*server.random,
         RefusalCause::NotFound,
@@ -243,6 +250,6 @@ fn not_found(server: &ProtectedServer) -> Refusal {
     )
 }
 
-fn boxed(body: Full<Bytes>) -> BoxBody {
+pub(crate) fn boxed(body: Full<Bytes>) -> BoxBody {
     body.map_err(|never| match never {}).boxed_unsync()
 }

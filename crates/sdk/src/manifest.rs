@@ -1,11 +1,14 @@
 use authz::Inventory;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wire::gateway::{ActivityReport, MANIFEST_BYTES_MAX, ManifestAnswer};
+use wire::gateway::{
+    ActivityReport, ENFORCED_SCOPES_MAX, MANIFEST_BYTES_MAX, ManifestAnswer, SUGGESTED_TOOLS_MAX,
+};
 use wire::mcp::json::{Json, Object};
 use wire::oauth::Jwk;
 
 use crate::authority_client::{AuthorityError, OwnServer};
+use crate::own_manifest::OwnScopes;
 
 /// What an MCP server, or a gateway for it, tells its authority.
 impl OwnServer {
@@ -17,7 +20,18 @@ impl OwnServer {
         &self,
         inventory: &Inventory,
     ) -> Result<ManifestAnswer, AuthorityError> {
-        let body = manifest(inventory, MANIFEST_BYTES_MAX);
+        let body = manifest(inventory, None, MANIFEST_BYTES_MAX);
+        read(self.post_json("manifest", body.into()).await?)
+    }
+
+    /// The same of a server in this program, and which scopes it enforces: the authority answers with those that it does not
+    /// have.
+    pub(crate) async fn publish_own_lists(
+        &self,
+        inventory: &Inventory,
+        scopes: &OwnScopes,
+    ) -> Result<ManifestAnswer, AuthorityError> {
+        let body = manifest(inventory, Some(scopes), MANIFEST_BYTES_MAX);
         read(self.post_json("manifest", body.into()).await?)
     }
 
@@ -42,10 +56,20 @@ impl OwnServer {
 }
 
 /// As much of it as an authority takes.
-fn manifest(inventory: &Inventory, bytes_max: usize) -> String {
+fn manifest(inventory: &Inventory, scopes: Option<&OwnScopes>, bytes_max: usize) -> String {
     let write = |inventory: &Inventory| {
         let inventory = Json::from(inventory.to_object());
-        let manifest: Object = [("inventory", inventory)].into_iter().collect();
+        let mut manifest: Object = [("inventory", inventory)].into_iter().collect();
+        if let Some(own) = scopes {
+            manifest.insert(
+                "scopes",
+                Object::from_iter(own.titles().take(ENFORCED_SCOPES_MAX)),
+            );
+            manifest.insert(
+                "tools",
+                Object::from_iter(own.tools().take(SUGGESTED_TOOLS_MAX)),
+            );
+        }
         Json::from(manifest).to_string()
     };
     let mut body = write(inventory);
@@ -86,7 +110,7 @@ mod tests {
             ..Inventory::default()
         };
         let parsed = |bytes_max: usize| {
-            let body = manifest(&whole, bytes_max);
+            let body = manifest(&whole, None, bytes_max);
             assert!(body.len() <= bytes_max);
             let limits = wire::mcp::Limits::default();
             let read = wire::mcp::parse_strict(body.as_bytes(), &limits);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 use wire::mcp::{Era, Message};
 
@@ -25,6 +25,9 @@ pub struct Permitted {
     pub(crate) observed: Option<(RefusalCause, String)>,
     /// Under the rate limits.
     pub(crate) counted: Vec<Counted>,
+    /// For a server inside the same program, which may have routes of its own.
+    pub(crate) uri: Uri,
+    pub(crate) extensions: Extensions,
 }
 
 impl Permitted {
@@ -82,6 +85,8 @@ impl Permitted {
     pub fn into_request(self) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body));
         *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.extensions_mut() = self.extensions;
         *request.headers_mut() = self.headers;
         let headers = request.headers_mut();
         headers.remove(header::TRANSFER_ENCODING);

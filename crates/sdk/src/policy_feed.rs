@@ -46,6 +46,12 @@ impl FeedPublisher {
         self.sender.send_replace(Some(snapshot));
     }
 
+    /// Replaces the snapshot by one that never becomes stale: it is this program's own.
+    pub(crate) fn publish_lasting(&self, snapshot: Arc<FeedSnapshot>) {
+        self.last_contact.made_for_ever();
+        self.sender.send_replace(Some(snapshot));
+    }
+
     /// Says that the authority was asked and that nothing has changed. Without it a snapshot is stale after five minutes.
     pub fn contact(&self) {
         self.last_contact.made(self.clock.now());
@@ -65,6 +71,11 @@ impl Contact {
     fn made(&self, now: Timestamp) {
         self.passed_ms.store(self.passed_ms(), Ordering::Relaxed);
         self.at.store(now.unix_ms(), Ordering::Relaxed);
+    }
+
+    fn made_for_ever(&self) {
+        self.passed_ms.store(u64::MAX, Ordering::Relaxed);
+        self.at.store(i64::MAX, Ordering::Relaxed);
     }
 
     /// How long ago, by the clock that says more.
@@ -154,6 +165,18 @@ mod tests {
         assert!(feed.current(clock.now()).is_ok());
         let set_back = clock.now().before(DAY);
         assert!(feed.current(set_back).is_ok(), "it was heard of just now");
+    }
+
+    #[test]
+    fn what_is_this_program_s_own_never_becomes_stale() {
+        let clock = MovableClock::default();
+        let (publisher, feed) = policy_feed(Arc::new(clock.clone()));
+        publisher.publish_lasting(Arc::default());
+        clock.advance(DAY * 1000);
+        assert!(feed.current(clock.now()).is_ok());
+        publisher.publish(Arc::default());
+        clock.advance(DAY);
+        assert!(feed.current(clock.now()).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use wire::mcp::headers::{HeaderRefusal, protocol_version};
@@ -21,6 +21,9 @@ pub struct ReadCall {
     pub(crate) headers: HeaderMap,
     pub(crate) era: Era,
     pub(crate) message: Option<Message>,
+    /// For a server inside the same program.
+    pub(crate) uri: Uri,
+    pub(crate) extensions: Extensions,
 }
 
 impl ReadCall {
@@ -45,7 +48,11 @@ impl ProtectedServer {
         B: Body<Data = Bytes> + Unpin,
     {
         let Parts {
-            method, headers, ..
+            method,
+            headers,
+            uri,
+            extensions,
+            ..
         } = request;
         if method == Method::GET || method == Method::DELETE {
             return Ok(ReadCall {
@@ -53,6 +60,8 @@ impl ProtectedServer {
                 headers,
                 era: Era::Legacy,
                 message: None,
+                uri,
+                extensions,
             });
         }
         if method != Method::POST {
@@ -98,6 +107,8 @@ impl ProtectedServer {
             headers,
             era,
             message: Some(message),
+            uri,
+            extensions,
         })
     }
 

@@ -88,7 +88,8 @@ fn the_table_in_architecture_md_is_the_truth_that_cargo_knows() {
     for (name, uses) in &actual {
         let (floor, allowed) = &plan[name];
         let everything = allowed.contains("everything above");
-        for (used, kind) in uses {
+        // A crate's own tests may ask it for more features than others do.
+        for (used, kind) in uses.iter().filter(|(used, _)| used != name) {
             let (used_floor, _) = &plan[used];
             if kind.as_deref() == Some("dev") {
                 // Tests may use the test kit; anything else of theirs has to be below as well.
@@ -122,6 +123,7 @@ fn only_cli_has_a_binary_and_only_store_and_todo_speak_sql() {
     };
     for name in actual().keys() {
         let text = manifest(name);
+        let text = text.split("[dev-dependencies]").next().unwrap();
         assert_eq!(text.contains("[[bin]]"), name == "cli", "{name}");
         assert!(
             !text.contains("sqlx") || ["store", "todo"].contains(&name.as_str()),
