@@ -99,6 +99,8 @@ where
                 ListKind::Tools => "tools",
                 ListKind::Resources | ListKind::ResourceTemplates => "resources",
                 ListKind::Prompts => "prompts",
+                // What it says of itself is no list.
+                ListKind::Instructions => continue,
             };
             if !offered.is_some_and(|offered| offered.get(capability).is_some()) {
                 continue;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Reads "`file` name, name; `file`, all of it" and says what of it is missing. A file is under `crates/` or `tests/`.
+/// Reads "`file` name, name; `file`, all of it" and says what of it is missing. A file is under `crates/`, `tests/` or `examples/`.
 pub fn missing(cell: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let mut named = false;
@@ -45,7 +45,8 @@ pub fn root() -> PathBuf {
 }
 
 fn path_of(file: &str) -> PathBuf {
-    match file.starts_with("tests/") || file.starts_with("xtask/") {
+    let outside = ["tests/", "xtask/", "examples/"];
+    match outside.iter().any(|folder| file.starts_with(folder)) {
         true => root().join(file),
         false => root().join("crates").join(file),
     }
