@@ -18,6 +18,8 @@ pub(crate) struct Routes {
     /// By what `Host` says, in lower case.
     pub(super) hosts: HashMap<Box<[u8]>, Host>,
     pub(super) servers: HashMap<Arc<str>, Arc<Server>>,
+    /// First segments of the authority's own paths.
+    pub(super) reserved: Box<[String]>,
 }
 
 /// What is at one host.
@@ -49,7 +51,7 @@ pub(crate) enum Route {
     Metadata(Arc<Server>, AskedAddress),
     /// Nothing of ours; at the authority's own host perhaps something of the authority's.
     Nothing {
-        /// Whether it was asked for there, and is no metadata.
+        /// Whether it was asked for there, and is no metadata but of what the authority itself protects.
         may_be_authority: bool,
     },
     /// Another host, or none.
@@ -76,9 +78,20 @@ impl Routes {
                 }
             }
             None => Route::Nothing {
-                may_be_authority: host.is_authority && !is_metadata_path(uri.path()),
+                may_be_authority: host.is_authority
+                    && (!is_metadata_path(uri.path()) || self.is_own_metadata(uri.path())),
             },
         }
+    }
+
+    /// Whether it is the metadata of something at one of the authority's own paths, such as its admin API.
+    fn is_own_metadata(&self, path: &str) -> bool {
+        let suffix = path.strip_prefix(WELL_KNOWN_PATH);
+        let first = suffix.and_then(|suffix| suffix.split('/').nth(1));
+        first.is_some_and(|first| {
+            let mut reserved = self.reserved.iter();
+            !first.is_empty() && reserved.any(|segment| segment == first)
+        })
     }
 
     pub(crate) fn server(&self, slug: &str) -> Option<&Arc<Server>> {

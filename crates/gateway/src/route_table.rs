@@ -108,6 +108,7 @@ impl Routes {
         Ok(Self {
             hosts,
             servers: by_slug,
+            reserved: reserved.into(),
         })
     }
 }

@@ -130,6 +130,10 @@ async fn the_authority_keeps_what_is_not_a_server_s_at_its_own_origin() {
         (&own, &format!("{WELL_KNOWN}/mcp/c"), true),
         (&own, &format!("{WELL_KNOWN}/mcp/nosuch"), true),
         (&own, WELL_KNOWN, true),
+        (&own, &format!("{WELL_KNOWN}/administrator"), true),
+        // What the authority itself protects.
+        (&own, &format!("{WELL_KNOWN}/admin/api/v1"), false),
+        ("a.example", &format!("{WELL_KNOWN}/admin/api/v1"), true),
         (&own, "/mcp/a", false),
         (&own, "/mcp", false),
         (&own, "/servers/c/token", false),
