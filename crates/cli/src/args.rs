@@ -12,11 +12,14 @@ use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
 use crate::config::{ConfigCommand, Role};
 use crate::file::{ApplyArguments, PlanArguments};
+use crate::grants::GrantsCommand;
 use crate::keys::Schedule;
 use crate::mail::MailCommand;
 use crate::moving::MoveArguments;
 use crate::people::PeopleCommand;
-use crate::policy::{GroupsCommand, LimitsCommand, PolicyCommand, RolesCommand, RulesCommand};
+use crate::policy::{
+    GroupsCommand, LimitsCommand, PolicyCommand, RolesCommand, RulesCommand, ScopesCommand,
+};
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
@@ -99,6 +102,11 @@ pub enum Command {
         #[command(subcommand)]
         command: ServersCommand,
     },
+    /// The scopes that an MCP server declares
+    Scopes {
+        #[command(subcommand)]
+        command: ScopesCommand,
+    },
     /// What people may have at an MCP server, by role
     Roles {
         #[command(subcommand)]
@@ -141,6 +149,13 @@ pub enum Command {
         #[command(subcommand)]
         command: ServiceTokensCommand,
     },
+    /// What people approved and machines were given, as long as it is in force
+    Grants {
+        #[command(subcommand)]
+        command: GrantsCommand,
+    },
+    /// An access token for the admin API, signing in with the browser when needed
+    Token(TokenArguments),
     /// The keys that sign tokens
     Keys {
         #[command(subcommand)]
@@ -151,7 +166,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ActivityCommand,
     },
-    /// Whether the audit log is as it was written
+    /// What happened, and whether the log of it is as it was written
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
@@ -286,6 +301,28 @@ pub struct ClientArguments {
     /// Print the answer as JSON
     #[arg(long)]
     pub raw: bool,
+}
+
+/// What `token` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis token                        to look at things
+  portcullis token --write                to change them as well
+  curl -H \"Authorization: Bearer $(portcullis token)\" http://localhost:4180/admin/api/v1/servers")]
+pub struct TokenArguments {
+    /// The address of the admin API [default: that of this data directory's authority]
+    #[arg(long, value_name = "URL", value_parser = parse_mcp_url)]
+    pub url: Option<Url>,
+    /// Also to change things
+    #[arg(long)]
+    pub write: bool,
+    /// Print the address to open instead of opening the browser
+    #[arg(long)]
+    pub no_open: bool,
+    /// Sign in again, whatever token is kept
+    #[arg(long)]
+    pub sign_in: bool,
 }
 
 /// What `tools` takes.

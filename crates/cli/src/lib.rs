@@ -22,6 +22,7 @@ mod data_dir;
 mod failure;
 mod file;
 mod forwarded;
+mod grants;
 mod handshake;
 mod header_file;
 mod id_list;
@@ -299,6 +300,33 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             maintenance.close().await;
             ended?;
         }
+        Command::Scopes { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.scopes(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Grants { command } => {
+            let maintenance = Maintenance::open(place(&global)?).await?;
+            let ended = maintenance.grants(command, &out).await;
+            maintenance.close().await;
+            ended?;
+        }
+        Command::Token(asked) => {
+            let url = match &asked.url {
+                Some(url) => url.clone(),
+                None => own_admin_url(&global).await?,
+            };
+            let asked = ClientArguments {
+                url: Some(url),
+                no_open: asked.no_open,
+                sign_in: asked.sign_in,
+                scope: asked.write.then(|| oauth::administration::WRITE.to_owned()),
+                raw: false,
+            };
+            let (settings, url) = client(&global, &asked).await?;
+            client::run_token(settings, url, &out).await?;
+        }
         Command::Roles { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.roles(command, &out).await;
@@ -461,6 +489,22 @@ async fn client(
         },
         url,
     ))
+}
+
+/// The admin API of the authority here.
+async fn own_admin_url(global: &GlobalArguments) -> anyhow::Result<Url> {
+    let config = configured(global)?;
+    let origin = match config.and_then(|config| config.admin.map(|admin| admin.url.to_string())) {
+        Some(url) => url,
+        None => {
+            let maintenance = Maintenance::open(place(global)?).await?;
+            let url = maintenance.public_url().await;
+            maintenance.close().await;
+            url?
+        }
+    };
+    let path = oauth::administration::PATH;
+    Url::parse(&format!("{origin}{path}")).with_context(|| format!("{origin}{path}"))
 }
 
 async fn only_mcp_url(global: &GlobalArguments, must_run: bool) -> anyhow::Result<Url> {

@@ -126,6 +126,31 @@ impl Authorized {
         bail!("{} keeps asking for another token", self.url)
     }
 
+    /// An access token with which the address answers, with at least the scopes `wanted`.
+    ///
+    /// # Errors
+    /// As [`Authorized::send`], and when the address refuses otherwise.
+    pub async fn token(&mut self, wanted: &ScopeSet) -> anyhow::Result<String> {
+        for is_second in [false, true] {
+            let answer = self
+                .send(Method::GET, &HeaderMap::new(), Bytes::new())
+                .await?;
+            if !answer.status().is_success() {
+                bail!("{} answers {}", self.url, answer.status());
+            }
+            if wanted.is_subset(&self.held()) {
+                let token = self.fresh_token().await?;
+                return token.with_context(|| format!("{} asks for no token", self.url));
+            }
+            if is_second {
+                break;
+            }
+            let more = wanted.union(&self.held());
+            self.sign_in(&ReadChallenge::default(), &more, true).await?;
+        }
+        bail!("this needs the scopes {wanted}, which were not given in the browser")
+    }
+
     fn held(&self) -> ScopeSet {
         let scope = self
             .saved

@@ -121,6 +121,18 @@ pub async fn run_tools(
     Ok(())
 }
 
+/// Runs `portcullis token`: nothing but the token, so that it can be put into a command.
+///
+/// # Errors
+/// When none can be had.
+pub async fn run_token(settings: ClientSettings, url: Url, out: &Terminal) -> anyhow::Result<()> {
+    let tokens = TokenFile::new(settings.token_file.clone());
+    let wanted = settings.scope.clone().unwrap_or_default();
+    let mut authorized = Authorized::new(settings, HttpClient::new()?, tokens, url)?;
+    out.line(authorized.token(&wanted).await?);
+    Ok(())
+}
+
 /// Runs `portcullis call`. Says whether the tool succeeded.
 ///
 /// # Errors

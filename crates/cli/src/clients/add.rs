@@ -49,7 +49,7 @@ impl Maintenance {
             .iter()
             .map(|uri| uri.as_str().to_owned())
             .collect();
-        let server = self.server(add.server.as_ref(), "--server").await?;
+        let server = self.server_of_clients(add.server.as_ref()).await?;
         let new = NewClient {
             name,
             redirect_uris: &texts,

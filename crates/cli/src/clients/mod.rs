@@ -9,7 +9,9 @@ mod show;
 pub(crate) use add::public_keys;
 pub use command::ClientsCommand;
 
-use domain::{Client, ClientId, ClientTrust, McpServer, TrustDecision};
+use base::{Clock as _, SystemClock};
+use domain::{Client, ClientId, ClientTrust, McpServer, ServerSlug, TrustDecision};
+use oauth::administration;
 use oauth::client_decision::ClientDecision;
 
 use crate::failure::usage;
@@ -70,6 +72,17 @@ impl Maintenance {
         }
     }
 
+    /// The MCP server that was named, or the admin API, whose clients are added here as well.
+    async fn server_of_clients(&self, slug: Option<&ServerSlug>) -> anyhow::Result<McpServer> {
+        if slug.is_none_or(|slug| slug.as_str() != administration::SLUG) {
+            return self.server(slug, "--server").await;
+        }
+        match administration::ensure(self.store(), SystemClock.now()).await? {
+            true => Ok(administration::server(&self.public_url().await?)),
+            false => self.server(slug, "--server").await,
+        }
+    }
+
     /// A registered client has one MCP server and is found at it. One with a metadata document may come to each.
     async fn one_client(&self, one: OneClient) -> anyhow::Result<Found> {
         let id = ClientId::from_text(one.id.as_str());
@@ -84,7 +97,9 @@ impl Maintenance {
                 id,
             });
         }
-        for server in self.store().list_servers_apart().await?.all() {
+        let mut servers = self.store().list_servers_apart().await?.all();
+        servers.push(administration::server(&self.public_url().await?));
+        for server in servers {
             if one.server.as_ref().is_some_and(|slug| *slug != server.slug) {
                 continue;
             }

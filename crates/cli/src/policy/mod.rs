@@ -1,4 +1,4 @@
-//! `portcullis roles`, `groups`, `rules`, `limits` and `policy`: who may have what at an MCP server, how often, and who could
+//! `portcullis scopes`, `roles`, `groups`, `rules`, `limits` and `policy`: who may have what at an MCP server, how often, and who could
 //! before.
 
 mod command;
@@ -11,6 +11,7 @@ mod reach;
 mod replay;
 mod roles;
 mod rules;
+mod scopes;
 mod standings;
 mod table;
 mod through;
@@ -25,6 +26,7 @@ pub use self::limits::LimitsCommand;
 pub(crate) use self::reach::Reached;
 pub use self::roles::RolesCommand;
 pub use self::rules::RulesCommand;
+pub use self::scopes::ScopesCommand;
 pub(crate) use self::standings::Standings;
 use crate::failure::usage;
 use crate::maintenance::Maintenance;

@@ -1,4 +1,6 @@
-//! `portcullis audit`: whether the audit log is as it was written.
+//! `portcullis audit`: what happened, and whether the log of it is as it was written.
+
+mod events;
 
 use std::time::Duration;
 
@@ -9,12 +11,29 @@ use oauth::KeySealer;
 use oauth::audit_seals::{AuditSealer, LATE, LookOver, Looked, LookedOver};
 use store::audit_event_time;
 
+use crate::audit::events::WantedEvents;
 use crate::maintenance::{Maintenance, date};
 use crate::master_key::MasterKeySource;
 use crate::terminal::Terminal;
 
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
+    /// List the newest events: what was done, by whom, through which client
+    List {
+        #[command(flatten)]
+        wanted: Box<WantedEvents>,
+        /// As many of the newest, up to 1000
+        #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Print them as a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print events as JSON lines, the oldest first
+    Export {
+        #[command(flatten)]
+        wanted: Box<WantedEvents>,
+    },
     /// Hold the audit log against its seals: names each event that was changed, taken out or put in by hand
     Verify {
         /// What `audit head` printed once: shows also whether the end of the log was cut off
@@ -54,6 +73,12 @@ impl Maintenance {
         out: &Terminal,
     ) -> anyhow::Result<()> {
         match command {
+            AuditCommand::List {
+                wanted,
+                limit,
+                json,
+            } => self.list_events(*wanted, limit.into(), json, out).await,
+            AuditCommand::Export { wanted } => self.export_events(*wanted, out).await,
             AuditCommand::Head => {
                 let newest = self.store().list_newest_audit_seals(1).await?;
                 let seal = newest.first().context(
