@@ -1,5 +1,6 @@
 //! `portcullis serve`: a node in production.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use anyhow::Context as _;
 use base::{OsRandom, SystemClock};
 use domain::WhenFull;
 use oauth::CertificateSealer;
+use sdk::{IssuerSource, OtherIssuer};
 use serde_json::json;
 use store::ActivityQueue;
 use tokio::net::TcpListener;
@@ -200,6 +202,7 @@ async fn start(
             traces: config.traces.endpoint.is_some(),
             proxies: proxies(config),
             role,
+            issuers: other_issuers(config),
             limits: limits(&config.limits, config),
             terminal: Terminal::log(),
             clock: Arc::new(SystemClock),
@@ -278,6 +281,15 @@ fn remote(elsewhere: &Elsewhere) -> RemoteAuthority {
         ca_file: elsewhere.ca_file.clone(),
         servers: elsewhere.servers.clone(),
     }
+}
+
+fn other_issuers(config: &Valid) -> HashMap<String, Arc<OtherIssuer>> {
+    let issuers = config.issuers.iter().map(|place| {
+        let source = Arc::clone(&place.source) as Arc<dyn IssuerSource>;
+        let issuer = OtherIssuer::new(place.settings.clone(), source);
+        (place.slug.to_string(), Arc::new(issuer))
+    });
+    issuers.collect()
 }
 
 fn limits(limits: &Limits, config: &Valid) -> NodeLimits {

@@ -49,6 +49,7 @@ async fn main() {
                 pkcs8: Secret::new(key.to_pkcs8v1().unwrap().as_ref().to_vec()),
             },
             opaque_tokens: None,
+            other_issuers: std::collections::HashMap::new(),
             limits: Limits::default(),
         },
         feed,

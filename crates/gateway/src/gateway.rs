@@ -68,6 +68,7 @@ impl Gateway {
             allowed_origins: settings.allowed_origins,
             feeds: feeds.into(),
             opaque_tokens: settings.opaque_tokens,
+            other_issuers: settings.other_issuers,
             changes: Arc::clone(&changes),
             tool_metrics: ToolMetrics::default(),
             limits: settings.limits.clone(),

@@ -1,8 +1,9 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Clock, Random};
 use sdk::{
-    Addresses, AliasPlace, CanonicalResource, OpaqueTokens, ProtectedServer,
+    Addresses, AliasPlace, CanonicalResource, OpaqueTokens, OtherIssuer, ProtectedServer,
     ProtectedServerSettings,
 };
 use tokio::sync::watch;
@@ -53,6 +54,7 @@ pub(crate) struct ServerMaker {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) feeds: Feeds,
     pub(crate) opaque_tokens: Option<Arc<dyn OpaqueTokens>>,
+    pub(crate) other_issuers: HashMap<String, Arc<OtherIssuer>>,
     pub(crate) changes: Arc<Changes>,
     pub(crate) tool_metrics: ToolMetrics,
     pub(crate) limits: Limits,
@@ -113,6 +115,9 @@ impl ServerMaker {
         );
         if let Some(source) = &self.opaque_tokens {
             protected = protected.with_opaque_tokens(Arc::clone(source));
+        }
+        if let Some(issuer) = self.other_issuers.get(&settings.slug) {
+            protected = protected.with_other_issuer(Arc::clone(issuer));
         }
         let forwarder = Forwarder::new(&settings.slug, &settings.upstream, &self.limits)?;
         let slug: Arc<str> = settings.slug.as_str().into();

@@ -1,9 +1,10 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::Secret;
 use http::{HeaderName, HeaderValue};
-use sdk::OpaqueTokens;
+use sdk::{OpaqueTokens, OtherIssuer};
 use url::Url;
 
 use crate::stdio::StdioSettings;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub identity_key: IdentityKey,
     /// Turns service tokens into access tokens; without it none is taken.
     pub opaque_tokens: Option<Arc<dyn OpaqueTokens>>,
+    /// Whose tokens an MCP server takes in the place of the authority's, by slug.
+    pub other_issuers: HashMap<String, Arc<OtherIssuer>>,
     /// Sizes and times.
     pub limits: Limits,
 }

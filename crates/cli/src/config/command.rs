@@ -137,6 +137,7 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
         for (slug, credential) in &elsewhere.servers {
             lines.push(format!("  {slug}, with the credential {}", credential.id()));
         }
+        lines.extend(issuer_lines(valid));
         let way = elsewhere.connect_to.as_ref().unwrap_or(&elsewhere.url);
         lines.push(format!(
             "  authority: by way of {way}; no database, no master key"
@@ -148,6 +149,7 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
             "  the authority alone: gateways elsewhere answer for the MCP servers".to_owned(),
         );
     }
+    lines.extend(issuer_lines(valid));
     lines.push(match &valid.admin {
         Some(admin) => format!(
             "  dashboard {}/admin by {} at {}",
@@ -185,6 +187,16 @@ fn would_run(valid: &Valid, master_key: &MasterKeySource) -> Vec<String> {
         MasterKeySource::Text(..) => "  master key: as said, not shown".to_owned(),
     });
     lines
+}
+
+fn issuer_lines(valid: &Valid) -> impl Iterator<Item = String> {
+    valid.issuers.iter().map(|place| {
+        let issuer = &place.settings.issuer;
+        format!(
+            "  {} takes the tokens of {issuer} and no others",
+            place.slug
+        )
+    })
 }
 
 fn mail_line(mail: &mail::Settings) -> String {

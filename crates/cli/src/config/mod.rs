@@ -10,6 +10,7 @@ mod command;
 mod database;
 mod egress;
 mod environment;
+mod issuers;
 mod keys;
 mod limits;
 mod listen;
@@ -41,6 +42,8 @@ pub use command::{ConfigCommand, run};
 pub use database::Database;
 pub use egress::Egress;
 pub use environment::nearest;
+use issuers::Issuer;
+pub use issuers::IssuerPlace;
 pub use keys::Keys;
 pub use limits::Limits;
 pub use listen::Listen;
@@ -85,6 +88,9 @@ pub struct Config {
     pub proxy: Proxy,
     /// Where the authority is, for the role `gateway`.
     pub authority: AuthorityElsewhere,
+    /// Other authorization servers, each for one MCP server, whose tokens it takes in the place of ours. Every node that answers for
+    /// the server needs the same.
+    pub issuers: Vec<Issuer>,
     /// Where the authority keeps everything.
     pub database: Database,
     /// What seals the signing keys.

@@ -13,7 +13,8 @@ use super::place::Place;
 use super::role::{AuthorityElsewhere, Role, ServerElsewhere};
 use super::values::SecretText;
 use super::{
-    AcmePlace, Activity, Certificate, Config, ForwardedHeader, Limits, Log, Retention, Traces,
+    AcmePlace, Activity, Certificate, Config, ForwardedHeader, IssuerPlace, Limits, Log, Retention,
+    Traces,
 };
 use crate::period::Period;
 use crate::public_url::PublicUrl;
@@ -54,6 +55,8 @@ pub struct Valid {
     pub master_key: MasterKeyPlace,
     /// More roots for outgoing connections.
     pub ca_file: Option<PathBuf>,
+    /// Other authorization servers.
+    pub issuers: Vec<IssuerPlace>,
     /// The mail server, when there is one.
     pub mail: Option<mail::Settings>,
     /// What bounds strangers.
@@ -162,12 +165,14 @@ impl Checks<'_> {
         let database = self.database(config);
         let master_key = self.master_key(config);
         let elsewhere = self.elsewhere(config);
+        let issuers = self.issuers(config);
         if config.role == Role::Gateway {
             let elsewhere = elsewhere?;
             let public_url = elsewhere.url.clone();
             self.transport(config, &public_url, &listen);
             return Some(Valid {
                 elsewhere: Some(elsewhere),
+                issuers,
                 ..self.whole(
                     config,
                     public_url,
@@ -196,6 +201,7 @@ impl Checks<'_> {
         let listeners = (listen, admin, operations);
         Some(Valid {
             acme,
+            issuers,
             mail,
             ..self.whole(config, public_url, listeners, database, master_key)
         })
@@ -233,6 +239,7 @@ impl Checks<'_> {
             database,
             master_key,
             ca_file: config.egress.ca_file.clone(),
+            issuers: Vec::new(),
             mail: None,
             limits: config.limits.clone(),
             activity: config.activity.clone(),

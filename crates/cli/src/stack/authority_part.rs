@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use gateway::{Feeds, IdentityKey};
 use oauth::aliases::AliasProver;
 use oauth::audit_seals::AuditSealer;
 use oauth::{Authority, AuthoritySettings, MasterKey};
-use sdk::PolicyFeed;
+use sdk::{OtherIssuer, PolicyFeed};
 use store::{ActivityLog, Store};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -48,6 +49,8 @@ pub struct Surroundings<'a> {
     /// The origin of the dashboard, when that is another one.
     pub admin_url: Option<&'a str>,
     pub limits: &'a NodeLimits,
+    /// Whose tokens MCP servers take in the place of the authority's, by slug.
+    pub issuers: &'a HashMap<String, Arc<OtherIssuer>>,
     pub clock: &'a Arc<dyn Clock>,
     pub random: &'a Arc<dyn Random>,
     /// What our own self-check calls itself, so that it is told to nobody.

@@ -59,6 +59,7 @@ impl GatewayPart {
                 servers: Vec::new(),
                 identity_key,
                 opaque_tokens: Some(supply.opaque_tokens),
+                other_issuers: around.issuers.clone(),
                 limits: around.limits.gateway.clone(),
             },
             supply.feeds.clone(),
@@ -74,6 +75,9 @@ impl GatewayPart {
             around.self_check_agent.to_owned(),
         ));
         tasks.spawn(follow_key(gateway.clone(), supply.identity_key));
+        for issuer in around.issuers.values() {
+            tasks.spawn(Arc::clone(issuer).follow(Arc::clone(around.clock)));
+        }
 
         let elsewhere = match &supply.manifest {
             Manifest::Elsewhere(servers) => {
@@ -95,6 +99,15 @@ impl GatewayPart {
         // Before anybody is answered: a 404 would make clients forget what they know.
         let served = supply.served.borrow().clone();
         set.follow(&served);
+        // Elsewhere it is another matter which servers there are.
+        for slug in around.issuers.keys().filter(|_| elsewhere.is_empty()) {
+            if !served.iter().any(|server| server.slug.as_str() == slug) {
+                tracing::warn!(
+                    mcp.server = slug,
+                    "[[issuers]] names an MCP server that there is not; look at its slug"
+                );
+            }
+        }
         let placed = served
             .into_iter()
             .map(|server| server.slug)

@@ -197,6 +197,8 @@ where
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::HashMap;
+
     use super::*;
 
     use aws_lc_rs::rand::SystemRandom;
@@ -226,6 +228,7 @@ mod tests {
                 pkcs8: Secret::new(pkcs8.unwrap().as_ref().to_vec()),
             },
             opaque_tokens: None,
+            other_issuers: HashMap::new(),
             limits: gateway::Limits::default(),
         };
         let (records, _) = tokio::sync::mpsc::channel(1);

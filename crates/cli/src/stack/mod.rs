@@ -28,6 +28,7 @@ mod todo_server;
 mod upstreams;
 mod watch;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -343,6 +344,7 @@ async fn start(
                 found: plan.found,
             }),
         ),
+        issuers: HashMap::new(),
         limits: NodeLimits::default(),
         terminal: options.terminal,
         clock: options.clock,

@@ -1,9 +1,11 @@
 //! What runs under `up` and `serve` alike: the authority, the gateway, the chores, and the listeners in front of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Random, random_token};
+use sdk::OtherIssuer;
 use store::ActivityQueue;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -47,6 +49,8 @@ pub struct NodeSettings {
     pub proxies: TrustedProxies,
     /// Which parts run here.
     pub role: Role,
+    /// Whose tokens MCP servers take in the place of the authority's, by slug.
+    pub issuers: HashMap<String, Arc<OtherIssuer>>,
     /// What bounds strangers.
     pub limits: NodeLimits,
     /// Where handshakes, children's messages and news of upstreams are told.
@@ -147,6 +151,7 @@ impl Node {
             public_url: &settings.public_url,
             admin_url: settings.admin.as_ref().map(|admin| admin.url.as_str()),
             limits: &settings.limits,
+            issuers: &settings.issuers,
             clock,
             random,
             self_check_agent: &self_check_agent,

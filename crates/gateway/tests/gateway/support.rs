@@ -117,6 +117,7 @@ impl Rig {
                     pkcs8: Secret::new(identity_key.pkcs8()),
                 },
                 opaque_tokens: settings.opaque_tokens,
+                other_issuers: std::collections::HashMap::new(),
                 limits: settings.limits,
             },
             feed,

@@ -51,7 +51,7 @@ fn unknown_keys_are_all_named_with_the_nearest_and_their_place() {
             "line 1, column 1: unknown key public_ulr; did you mean public_url?",
             "line 3, column 1: unknown key listen.adresses; did you mean listen.addresses?",
             "line 5, column 19: unknown key tls.certificates[0].cert_file; did you mean tls.certificates[0].certificate_file?",
-            "line 6, column 2: unknown key zebra; there are: activity, admin, authority, data_dir, database, egress, keys, limits, \
+            "line 6, column 2: unknown key zebra; there are: activity, admin, authority, data_dir, database, egress, issuers, keys, limits, \
              listen, log, mail, operations, proxy, public_url, retention, role, tls, traces",
         ]
     );

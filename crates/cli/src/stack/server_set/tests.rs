@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use authz::Policy;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use authz::Policy;
 use base::{OsRandom, SystemClock};
 use domain::McpServer;
 use gateway::{IdentityKey, Limits, Settings};
@@ -63,6 +64,7 @@ impl World {
                     pkcs8: key.pkcs8,
                 },
                 opaque_tokens: None,
+                other_issuers: HashMap::new(),
                 limits: Limits::default(),
             },
             feed,
