@@ -237,7 +237,7 @@ fn judge(
     Ok(())
 }
 
-fn tests() -> &'static Path {
+pub fn tests() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 

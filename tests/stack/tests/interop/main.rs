@@ -8,6 +8,7 @@
 mod cell;
 mod day;
 mod driver;
+mod other_issuer;
 mod rmcp;
 
 use cell::Registration::{Configured, ConfiguredWithSecret, Document, Dynamic};
