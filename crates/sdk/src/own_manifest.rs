@@ -16,6 +16,8 @@ use crate::answer::BoxError;
 use crate::read_lists::read_lists;
 use crate::{OwnServer, ProtectedServer};
 
+/// When they are looked at first: what the program requires while it is put together is among it then.
+const FIRST_AFTER: Duration = Duration::from_millis(100);
 /// How often the own lists are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// After a list changed, so that several changes that come together are one.
@@ -40,9 +42,11 @@ impl OwnScopes {
         Self { titles, tools }
     }
 
-    /// Notes that a layer or a tool asks for `scope`.
-    pub(crate) fn enforce(&mut self, scope: &Scope) {
+    /// Notes that a layer asks for `scope`; whether that is new.
+    pub(crate) fn enforce(&mut self, scope: &Scope) -> bool {
+        let is_new = !self.titles.contains_key(scope);
         self.titles.entry(scope.clone()).or_default();
+        is_new
     }
 
     /// Each scope with its words.
@@ -93,6 +97,7 @@ pub(crate) async fn publish_lists<S, Answer>(
 {
     let mut told: Option<Told> = None;
     let mut pause = PAUSE_MIN;
+    tokio::time::sleep(FIRST_AFTER).await;
     loop {
         let own = scopes
             .lock()

@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -15,6 +16,9 @@ use crate::{
     MetadataService, OwnServer, Protect, ProtectLayer, ProtectedServer, ProtectionBuilder,
     RequireScopeLayer,
 };
+
+/// How often [`Protection::ready`] looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// One MCP server of this program, protected: the front door of this library. Cheap to clone; what it reads of its authority or
 /// issuer goes on being read while a clone, or a service or layer that it made, is there.
@@ -79,7 +83,9 @@ impl Protection {
     pub fn require_scope(&self, scope: &str) -> Result<RequireScopeLayer, NotAScope> {
         let scope = Scope::parse(scope).map_err(|_| NotAScope(scope.to_owned()))?;
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.enforce(&scope);
+        if scopes.enforce(&scope) {
+            self.door.lists_changed.notify_one();
+        }
         Ok(RequireScopeLayer::new(self.door.clone(), scope))
     }
 
@@ -102,7 +108,11 @@ impl Protection {
         let server = &self.door.server;
         let mut feed = server.feed().clone();
         while server.in_force(server.now()).is_err() {
-            feed.changed().await;
+            tokio::select! {
+                () = feed.changed() => {}
+                // The authority may be heard of again without anything new.
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
         }
     }
 

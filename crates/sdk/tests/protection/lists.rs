@@ -185,3 +185,20 @@ async fn a_stream_that_listens_shows_no_more_and_ends_with_its_token() {
     let end = tokio::time::timeout(Duration::from_secs(5), body.frame()).await;
     assert!(end.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_status_passes_whose_body_is_no_answer_of_mcp_and_the_body_does_not() {
+    let issuer = TestIssuer::new();
+    let protection = builder(&issuer).start().unwrap();
+    let token = issuer.token(RESOURCE).scope("note:read").mint();
+    for (status, passes) in [(405, true), (404, true), (500, true), (200, false)] {
+        let service = protection.protect(Mcp::new(move |_| {
+            let mut response = answer("application/json", tools().to_string());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response
+        }));
+        let heard = send(&service, listen(&token)).await;
+        assert_eq!(heard.status.as_u16() == status, passes, "{status}");
+        assert!(!heard.json.to_string().contains("write"), "{}", heard.json);
+    }
+}
