@@ -6,6 +6,8 @@ mod calls;
 mod common;
 #[path = "roles/instructions.rs"]
 mod instructions;
+#[path = "roles/sdk.rs"]
+mod protects_itself;
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;

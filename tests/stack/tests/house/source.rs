@@ -57,7 +57,7 @@ fn no_crate_of_ours_can_hold_unsafe_code() {
     let workspace = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(workspace.contains("\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
     let mut manifests = vec![root().join("xtask/Cargo.toml")];
-    for folder in ["crates", "tests"] {
+    for folder in ["crates", "examples", "tests"] {
         manifests.extend(files(&root().join(folder), "Cargo.toml"));
     }
     assert!(manifests.len() > 15);
