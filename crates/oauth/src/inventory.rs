@@ -11,7 +11,8 @@ use authz::{
 };
 use base::Timestamp;
 use domain::{
-    AuditEvent, AuditEventKind, DefinitionState, McpServer, ServerSlug, StoredDefinition,
+    AuditEvent, AuditEventKind, DefinitionState, McpServer, PolicyOrigin, ServerSlug,
+    StoredDefinition,
 };
 use store::{Listing, PublishOutcome, SeenDefinitions, Store, StoreError};
 use wire::mcp::definition::Definition;
@@ -102,7 +103,12 @@ pub async fn publish(
         let again =
             seen.kept.len() >= KEPT_AT_ONCE_MAX || seen.listing.len() >= LISTINGS_AT_ONCE_MAX;
         let mut revision = server.policy_revision;
-        let published = (policy != server.policy).then_some(&policy);
+        let origin = match follows_overrides(&server.policy, &policy, overrides) {
+            // What a person asked for is kept among what people saved.
+            true => PolicyOrigin::Change,
+            false => PolicyOrigin::Inventory,
+        };
+        let published = (policy != server.policy).then_some((&policy, origin));
         if published.is_some() || !seen.is_empty() {
             let event = AuditEvent {
                 at: now,
@@ -145,6 +151,16 @@ pub async fn publish(
         });
     }
     Err(InventoryError::Contended(slug.clone()))
+}
+
+/// Whether `after` differs in what the tools need of which a person said it.
+fn follows_overrides(before: &Policy, after: &Policy, overrides: &[(String, ScopeSet)]) -> bool {
+    let needs = |policy: &Policy, tool: &str| {
+        let entry = policy.tools.get(tool);
+        entry.map(|entry| entry.requirement.clone())
+    };
+    let mut named = overrides.iter();
+    named.any(|(tool, _)| needs(before, tool) != needs(after, tool))
 }
 
 /// Whether it is soon enough to write this with a later look: it only takes something as it is listed now, which an upstream

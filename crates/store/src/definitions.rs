@@ -169,8 +169,8 @@ impl Conn {
 }
 
 impl Store {
-    /// Saves what an inventory changed: the policy, if it did, as the next revision over the expected one, and the
-    /// definitions with it.
+    /// Saves what an inventory changed: the policy, if it did, as the next revision over the expected one, made by `origin`, and
+    /// the definitions with it.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -178,11 +178,12 @@ impl Store {
         &self,
         slug: &ServerSlug,
         expected_revision: i64,
-        policy: Option<&Policy>,
+        policy: Option<(&Policy, PolicyOrigin)>,
         seen: SeenDefinitions,
         event: AuditEvent,
     ) -> Result<PublishOutcome, StoreError> {
         refuse_nul(&[("detail", &event.detail)])?;
+        let to_json = |(policy, origin)| Ok::<_, StoreError>((to_json(policy)?, origin));
         let policy = policy.map(to_json).transpose()?;
         let data = (slug.clone(), expected_revision, policy, seen, event);
         self.write(
@@ -190,9 +191,8 @@ impl Store {
             |conn, (slug, expected_revision, policy, seen, event)| {
                 Box::pin(async move {
                     let outcome = match policy {
-                        Some(policy) => {
-                            let origin = PolicyOrigin::Inventory;
-                            conn.publish_policy(slug, *expected_revision, policy, origin, event)
+                        Some((policy, origin)) => {
+                            conn.publish_policy(slug, *expected_revision, policy, *origin, event)
                                 .await?
                         }
                         // Somebody may have decided about these very definitions meanwhile.

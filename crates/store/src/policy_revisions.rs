@@ -10,9 +10,25 @@ use crate::{PublishOutcome, Store, StoreError};
 pub const REVISIONS_MAX: i64 = 1_000;
 /// How long they are together, in characters. The newest is kept however long it is.
 const REVISIONS_CHARS_MAX: i64 = 32 * 1024 * 1024;
-/// The same of those that a look at the server made: apart, since a server can bring about as many as it likes.
+/// The same of those that a look at the server made, and of those that a node of the release before saved: apart, since a server
+/// can bring about as many as it likes.
 pub const LOOKS_MAX: i64 = 100;
 const LOOKS_CHARS_MAX: i64 = 8 * 1024 * 1024;
+
+/// The statement that forgets the oldest revisions of some origins: $1 is the server, $2 how many are kept, $3 how long they are
+/// together.
+macro_rules! forget {
+    ($origins:literal) => {
+        concat!(
+            "DELETE FROM policy_revision WHERE server = $1 AND ",
+            $origins,
+            " AND revision < (SELECT MIN(revision) FROM (SELECT revision, ROW_NUMBER() OVER (ORDER BY revision DESC) AS place, \
+             SUM(size) OVER (ORDER BY revision DESC) AS together FROM policy_revision WHERE server = $1 AND ",
+            $origins,
+            ") AS sized WHERE place = 1 OR (place <= $2 AND together <= $3))"
+        )
+    };
+}
 
 /// What came of publishing an earlier policy again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,21 +108,26 @@ impl Conn {
             .int(origin.of_revision().unwrap_or_default())
             .optional_text(policy.rest.as_deref());
         self.execute(sql, args).await?;
-        let of_people = "DELETE FROM policy_revision WHERE server = $1 AND origin <> $2 AND revision < \
-                         (SELECT MIN(revision) FROM (SELECT revision, ROW_NUMBER() OVER (ORDER BY revision DESC) AS place, \
-                         SUM(size) OVER (ORDER BY revision DESC) AS together FROM policy_revision \
-                         WHERE server = $1 AND origin <> $2) AS sized WHERE place = 1 OR (place <= $3 AND together <= $4))";
-        let of_looks = "DELETE FROM policy_revision WHERE server = $1 AND origin = $2 AND revision < \
-                        (SELECT MIN(revision) FROM (SELECT revision, ROW_NUMBER() OVER (ORDER BY revision DESC) AS place, \
-                        SUM(size) OVER (ORDER BY revision DESC) AS together FROM policy_revision \
-                        WHERE server = $1 AND origin = $2) AS sized WHERE place = 1 OR (place <= $3 AND together <= $4))";
         for (sql, max, chars_max) in [
-            (of_people, REVISIONS_MAX, REVISIONS_CHARS_MAX),
-            (of_looks, LOOKS_MAX, LOOKS_CHARS_MAX),
+            (
+                forget!("origin NOT IN ('inventory', 'unknown')"),
+                REVISIONS_MAX,
+                REVISIONS_CHARS_MAX,
+            ),
+            (forget!("origin = 'inventory'"), LOOKS_MAX, LOOKS_CHARS_MAX),
+            // Of a node of the release before nobody knows whether a person or a look made it. The first is what was in force
+            // when revisions began to be kept.
+            (
+                forget!(
+                    "origin = 'unknown' AND revision > (SELECT MIN(revision) FROM policy_revision \
+                     WHERE server = $1 AND origin = 'unknown')"
+                ),
+                LOOKS_MAX,
+                LOOKS_CHARS_MAX,
+            ),
         ] {
-            let args = Args::with_capacity(4)
+            let args = Args::with_capacity(3)
                 .text(slug.as_str())
-                .text(PolicyOrigin::Inventory.as_str())
                 .int(max)
                 .int(chars_max);
             self.execute(sql, args).await?;

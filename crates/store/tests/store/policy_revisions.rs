@@ -109,8 +109,13 @@ async fn each_way_to_save_a_policy_leaves_its_revision_with_what_made_it() {
         assert_eq!(saved.await, Ok(PublishOutcome::Published(2)));
         let seen = SeenDefinitions::default();
         let looked = policy("three");
-        let saved =
-            store.publish_inventory(&todo.slug, 2, Some(&looked), seen.clone(), published());
+        let saved = store.publish_inventory(
+            &todo.slug,
+            2,
+            Some((&looked, PolicyOrigin::Inventory)),
+            seen.clone(),
+            published(),
+        );
         assert_eq!(saved.await, Ok(PublishOutcome::Published(3)));
         // A look that changes no policy is no revision.
         let saved = store.publish_inventory(&todo.slug, 3, None, seen, published());
@@ -307,7 +312,7 @@ async fn a_thousand_revisions_are_kept_and_fewer_when_they_are_long_and_the_newe
         database
             .tamper("UPDATE mcp_server SET policy_revision = 5000")
             .await;
-        // As if each had been saved: the numbers 3999 to 4999.
+        // As if each had been saved: the numbers 3999 to 5000.
         database
             .tamper(
                 "INSERT INTO policy_revision (server, revision, origin, detail, size, policy) \
@@ -317,7 +322,7 @@ async fn a_thousand_revisions_are_kept_and_fewer_when_they_are_long_and_the_newe
                  (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 \
                   UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) AS b, \
                  (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 \
-                  UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) AS c WHERE a.n * 100 + b.n * 10 + c.n <= 1000",
+                  UNION SELECT 7 UNION SELECT 8 UNION SELECT 9) AS c WHERE a.n * 100 + b.n * 10 + c.n <= 1001",
             )
             .await;
         let oldest = |kept: Vec<i64>| (kept.len(), kept.last().copied());
@@ -370,7 +375,7 @@ async fn looks_at_the_server_push_out_looks_and_nothing_that_a_person_saved() {
                 let policy = policy(tool);
                 let seen = SeenDefinitions::default();
                 let saved =
-                    store.publish_inventory(&todo.slug, revision, Some(&policy), seen, published());
+                    store.publish_inventory(&todo.slug, revision, Some((&policy, PolicyOrigin::Inventory)), seen, published());
                 assert_eq!(saved.await, Ok(PublishOutcome::Published(revision + 1)));
             };
             look(500, "b").await;
@@ -386,6 +391,54 @@ async fn looks_at_the_server_push_out_looks_and_nothing_that_a_person_saved() {
                 .await;
             look(501, "c").await;
             assert_eq!((count(true).await, count(false).await), (2, people));
+            assert_eq!(policy_of(&store, 2).await, Some(policy("a")));
+            store.close().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_nodes_of_the_release_before_saved_pushes_out_nothing_that_a_person_saved() {
+    for (origin, unknown, people) in [("unknown", LOOKS_MAX + 1, 3), ("change", 1, 153)] {
+        on_every_database(|database| async move {
+            let store = database.open().await;
+            with_todo(&store).await;
+            // What was in force when revisions began to be kept.
+            database
+                .tamper("UPDATE policy_revision SET origin = 'unknown' WHERE revision = 1")
+                .await;
+            assert_eq!(save(&store, 1, &policy("a")).await, PublishOutcome::Published(2));
+            database
+                .tamper("UPDATE mcp_server SET policy_revision = 500")
+                .await;
+            database
+                .tamper(
+                    "INSERT INTO policy_revision (server, revision, origin, detail, size, policy) \
+                     SELECT 'todo', n, 'unknown', '', 2, '{}' FROM (WITH RECURSIVE counted(n) AS \
+                     (SELECT 300 UNION ALL SELECT n + 1 FROM counted WHERE n < 449) SELECT n FROM counted) AS numbers",
+                )
+                .await;
+            // What that node left in force is in force as somebody's.
+            database
+                .tamper(
+                    "INSERT INTO policy_revision (server, revision, origin, detail, size, policy) \
+                     VALUES ('todo', 500, 'change', '', 2, '{}')",
+                )
+                .await;
+            if origin == "change" {
+                database
+                    .tamper("UPDATE policy_revision SET origin = 'change' WHERE revision BETWEEN 300 AND 449")
+                    .await;
+            }
+            assert_eq!(save(&store, 500, &policy("b")).await, PublishOutcome::Published(501));
+            let count = async |of_unknown: bool| {
+                let kept = kept(&store).await.into_iter();
+                let kept = kept.filter(|one| (one.origin == PolicyOrigin::Unknown) == of_unknown);
+                i64::try_from(kept.count()).unwrap()
+            };
+            assert_eq!((count(true).await, count(false).await), (unknown, people));
+            assert_eq!(policy_of(&store, 1).await, Some(Policy::default()));
             assert_eq!(policy_of(&store, 2).await, Some(policy("a")));
             store.close().await;
         })
