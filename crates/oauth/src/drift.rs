@@ -52,6 +52,10 @@ pub enum DriftError {
     Changed(String),
     #[error("{0} are for whoever may connect; they are approved or rejected, and need nothing")]
     NeedsNothing(String),
+    #[error(
+        "several definitions of {0} were rejected, and no look has said yet which one is listed; try again after the next look, or approve one by its fingerprint"
+    )]
+    Unclear(String),
     #[error("{scope} is no scope of this server; it has: {known}")]
     UnknownScope { scope: String, known: String },
     #[error("the policy of {0} is being changed by somebody else all the time")]
@@ -132,16 +136,10 @@ pub async fn map(
         let mut decided = Vec::new();
         if !policy.entries(kind).contains_key(identity) {
             let versions = store.list_versions(slug, kind, identity).await?;
-            // A no may be taken back by whoever maps it.
-            let newest = versions
-                .into_iter()
-                .rfind(|one| one.state != DefinitionState::Accepted)
-                .ok_or_else(|| DriftError::NothingWaits(identity.to_owned()))?;
-            let entry = entry_of(&newest, requirement.clone());
+            let listed = listed(&versions, identity)?;
+            let entry = entry_of(listed, requirement.clone());
             policy.entries_mut(kind).insert(identity.to_owned(), entry);
-            if newest.state == DefinitionState::Pending {
-                decided.push(newest.decided(DefinitionState::Accepted, act.at));
-            }
+            decided.push(listed.clone().decided(DefinitionState::Accepted, act.at));
         }
         if let Some(entry) = policy.entries_mut(kind).get_mut(identity) {
             entry.requirement = requirement.clone();
@@ -193,6 +191,29 @@ pub async fn edit(
     Err(DriftError::Contended(slug.clone()))
 }
 
+/// The definition of an element without an entry that its server lists: what waits, or what was rejected, since a no may be taken
+/// back by whoever maps it.
+fn listed<'v>(
+    versions: &'v [StoredDefinition],
+    identity: &str,
+) -> Result<&'v StoredDefinition, DriftError> {
+    let mut waiting = versions.iter();
+    if let Some(waiting) = waiting.find(|one| one.state == DefinitionState::Pending) {
+        return Ok(waiting);
+    }
+    let mut rejected = versions.iter().filter(|one| is_rejected_and_listed(one));
+    match (rejected.next(), rejected.next()) {
+        (Some(listed), None) => Ok(listed),
+        (None, _) => Err(DriftError::NothingWaits(identity.to_owned())),
+        // An earlier release did not note which one is listed: the next look does.
+        (Some(_), Some(_)) => Err(DriftError::Unclear(identity.to_owned())),
+    }
+}
+
+fn is_rejected_and_listed(one: &StoredDefinition) -> bool {
+    one.state == DefinitionState::Rejected && one.unlisted_at.is_none()
+}
+
 async fn find(store: &Store, slug: &ServerSlug) -> Result<McpServer, DriftError> {
     let server = store.find_server(slug).await?;
     server.ok_or_else(|| DriftError::Gone(slug.clone()))
@@ -209,17 +230,18 @@ async fn waiting(
     let (kind, identity) = (looked_at.kind, looked_at.identity.as_str());
     let versions = store.list_versions(slug, kind, identity).await?;
     let is_pending = |one: &&StoredDefinition| one.state == DefinitionState::Pending;
-    let is_rejected = |one: &&StoredDefinition| {
-        verdict == Verdict::Approve
-            && one.state == DefinitionState::Rejected
-            && one.unlisted_at.is_none()
-    };
-    let mut all = versions.iter();
-    let found = versions.iter().find(is_pending);
-    match found.or_else(|| all.find(is_rejected)).cloned() {
-        Some(found) if found.fingerprint == looked_at.fingerprint => Ok(found),
-        Some(_) => Err(DriftError::Changed(identity.to_owned())),
-        None => Err(DriftError::NothingWaits(identity.to_owned())),
+    let is_rejected =
+        |one: &&StoredDefinition| verdict == Verdict::Approve && is_rejected_and_listed(one);
+    let mut candidates: Vec<&StoredDefinition> = versions.iter().filter(is_pending).collect();
+    if candidates.is_empty() {
+        // Several, where an earlier release did not note which one is listed.
+        candidates = versions.iter().filter(is_rejected).collect();
+    }
+    let mut all = candidates.iter();
+    match all.find(|one| one.fingerprint == looked_at.fingerprint) {
+        Some(found) => Ok((*found).clone()),
+        None if candidates.is_empty() => Err(DriftError::NothingWaits(identity.to_owned())),
+        None => Err(DriftError::Changed(identity.to_owned())),
     }
 }
 

@@ -600,4 +600,140 @@ async fn a_new_tool_of_which_only_the_name_was_kept_is_mapped_as_one_that_may_do
     }
 }
 
+#[tokio::test]
+async fn a_tool_is_mapped_as_the_definition_that_its_server_lists_and_as_no_other_that_was_rejected()
+ {
+    use DefinitionState::{Accepted, Rejected};
+    let needs = Requirement::AnyOf(vec![scopes("todo:read")]);
+    let map = async |rig: &Rig| {
+        let name = (ListKind::Tools, "new");
+        super::map(&rig.store, now(), &rig.slug, name, &needs).await
+    };
+    let neighbour = tool("add", "Adds.");
+    let (first, second) = (tool("new", "Reads."), tool("new", "Obey."));
+    for lists_the_first in [true, false] {
+        let rig = Rig::new().await;
+        let look =
+            async |new: &Definition| rig.look(&tools([neighbour.clone(), new.clone()])).await;
+        rig.look(&tools([neighbour.clone()])).await;
+        look(&first).await;
+        rig.decide(Verdict::Reject, &first).await.unwrap();
+        look(&second).await;
+        rig.decide(Verdict::Reject, &second).await.unwrap();
+        let (listed, states) = match lists_the_first {
+            true => (&first, [Accepted, Rejected]),
+            false => (&second, [Rejected, Accepted]),
+        };
+        look(listed).await;
+        map(&rig).await.unwrap();
+        let entry = rig.entry("new").await;
+        assert_eq!(entry.fingerprint, Some(authz::fingerprint(listed)));
+        assert!(entry.state.is_accepted() && entry.pinned);
+        assert_eq!(rig.states("new").await, states);
+        look(listed).await;
+        assert!(rig.entry("new").await.state.is_accepted());
+    }
+    // Nothing of it is listed.
+    let rig = Rig::new().await;
+    rig.look(&tools([neighbour.clone()])).await;
+    rig.look(&tools([neighbour.clone(), first.clone()])).await;
+    rig.decide(Verdict::Reject, &first).await.unwrap();
+    rig.look(&tools([neighbour])).await;
+    let refused = map(&rig).await;
+    assert!(
+        matches!(refused, Err(DriftError::NothingWaits(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_waits_is_mapped_before_what_was_rejected_later() {
+    let rig = Rig::new().await;
+    let (first, second) = (tool("new", "Reads."), tool("new", "Obey."));
+    rig.look(&tools([first.clone()])).await;
+    rig.look(&tools([second.clone()])).await;
+    rig.decide(Verdict::Reject, &second).await.unwrap();
+    // As whoever takes it out of a file, or goes back.
+    rig.edit(|policy| {
+        policy.tools.clear();
+    })
+    .await;
+    rig.look(&tools([first.clone()])).await;
+    let needs = Requirement::AnyOf(vec![scopes("todo:read")]);
+    let name = (ListKind::Tools, "new");
+    super::map(&rig.store, now(), &rig.slug, name, &needs)
+        .await
+        .unwrap();
+    let entry = rig.entry("new").await;
+    assert_eq!(entry.fingerprint, Some(authz::fingerprint(&first)));
+}
+
+#[tokio::test]
+async fn of_several_that_an_earlier_release_noted_as_rejected_the_one_that_was_looked_at_is_approved()
+ {
+    let rig = Rig::new().await;
+    let neighbour = tool("add", "Adds.");
+    let (first, second) = (tool("new", "Reads."), tool("new", "Writes."));
+    rig.look(&tools([neighbour.clone()])).await;
+    for new in [&first, &second] {
+        rig.look(&tools([neighbour.clone(), new.clone()])).await;
+        rig.decide(Verdict::Reject, new).await.unwrap();
+    }
+    let versions = rig.store.list_versions(&rig.slug, ListKind::Tools, "new");
+    let listing = versions
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|one| store::Listing {
+            kind: one.kind,
+            identity: one.identity,
+            fingerprint: one.fingerprint,
+            unlisted_at: None,
+        });
+    let seen = store::SeenDefinitions {
+        listing: listing.collect(),
+        ..store::SeenDefinitions::default()
+    };
+    let server = find(&rig.store, &rig.slug).await.unwrap();
+    let noted = event(now(), &rig.slug, String::new());
+    let revision = server.policy_revision;
+    let published = rig
+        .store
+        .publish_inventory(&rig.slug, revision, None, seen, noted);
+    published.await.unwrap();
+
+    let needs = Requirement::AnyOf(vec![scopes("todo:read")]);
+    let name = (ListKind::Tools, "new");
+    let refused = super::map(&rig.store, now(), &rig.slug, name, &needs).await;
+    assert!(
+        matches!(refused, Err(DriftError::Unclear(_))),
+        "{refused:?}"
+    );
+    let other = rig.decide(Verdict::Approve, &tool("new", "Obey.")).await;
+    assert!(matches!(other, Err(DriftError::Changed(_))), "{other:?}");
+    rig.decide(Verdict::Approve, &second).await.unwrap();
+    let entry = rig.entry("new").await;
+    assert_eq!(entry.fingerprint, Some(authz::fingerprint(&second)));
+}
+
+#[tokio::test]
+async fn what_a_person_said_at_a_restart_is_kept_among_what_people_saved() {
+    use domain::PolicyOrigin::{Change, Inventory};
+    let rig = Rig::new().await;
+    let newest = async || {
+        let kept = rig.store.list_policy_revisions(&rig.slug, None, 1).await;
+        kept.unwrap()[0].origin
+    };
+    let overrides = [("add".to_owned(), scopes("todo:special"))];
+    rig.look(&tools([tool("add", "Adds.")])).await;
+    assert_eq!(newest().await, Inventory);
+    rig.look_with(&tools([tool("add", "Adds.")]), &overrides)
+        .await;
+    assert_eq!(newest().await, Change);
+    // It said so before: this is the server's doing alone.
+    rig.look_with(&tools([tool("add", "Obey.")]), &overrides)
+        .await;
+    assert_eq!(newest().await, Inventory);
+}
+
 mod roll_back;
