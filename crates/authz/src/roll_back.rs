@@ -10,7 +10,7 @@ pub struct RolledBack {
     pub policy: Policy,
     /// What comes back as accepted though the policy in force does not have it.
     pub returning: Vec<Returning>,
-    /// What comes back in quarantine.
+    /// What comes back in quarantine, or stays there though the earlier policy has no entry of it.
     pub quarantined: Vec<(ListKind, String)>,
     /// What keeps the entry that it has now, which says something else: it is accepted in another definition than then.
     pub kept: Vec<(ListKind, String)>,
@@ -41,7 +41,8 @@ pub enum KnownNow {
 ///
 /// So an element keeps the state that it has, and what it needs comes back only while it is accepted in the very definition
 /// of then: what people said of a tool that reads is not said of one that deletes. One that the policy does not have any more
-/// comes back in quarantine where `known` says so of it and the fingerprint that was accepted then.
+/// comes back in quarantine where `known` says so of it and the fingerprint that was accepted then. One in quarantine that the
+/// earlier policy knows by a template alone keeps its entry.
 pub fn roll_back(
     earlier: &Policy,
     now: &Policy,
@@ -62,6 +63,20 @@ pub fn roll_back(
             back.policy
                 .entries_mut(kind)
                 .insert(identity.clone(), entry);
+        }
+        // Without its entry, a template of then would say what it needs.
+        for (identity, present) in now.entries(kind) {
+            if !present.state.is_accepted()
+                && !earlier.entries(kind).contains_key(identity)
+                && earlier.knows(kind, identity)
+            {
+                let mut entry = present.clone();
+                back.name_as_then(&mut entry, now);
+                back.policy
+                    .entries_mut(kind)
+                    .insert(identity.clone(), entry);
+                back.quarantined.push((kind, identity.clone()));
+            }
         }
     }
     // All that is said of them is which definition is the accepted one, and whether it waits.
@@ -102,20 +117,29 @@ impl RolledBack {
             self.kept.push((kind, identity.to_owned()));
         }
         let mut entry = present.clone();
-        if let Requirement::AnyOf(sets) = &mut entry.requirement {
-            for set in sets {
-                let named = set.iter().map(|scope| self.named_then(scope, now));
-                match named.collect::<Option<ScopeSet>>() {
-                    Some(named) => *set = named,
-                    None => {
-                        entry.state = EntryState::Quarantined;
-                        self.quarantined.push((kind, identity.to_owned()));
-                        break;
-                    }
-                }
-            }
+        // What was declared of either definition alone is recorded of neither.
+        let declared = |argument: &String| then.recorded_arguments.contains(argument);
+        entry.recorded_arguments.retain(declared);
+        if !self.name_as_then(&mut entry, now) {
+            entry.state = EntryState::Quarantined;
+            self.quarantined.push((kind, identity.to_owned()));
         }
         entry
+    }
+
+    /// Calls the scopes that `entry` needs as they were called then; says whether that was possible of all of them.
+    fn name_as_then(&mut self, entry: &mut Entry, now: &Policy) -> bool {
+        let Requirement::AnyOf(sets) = &mut entry.requirement else {
+            return true;
+        };
+        for set in sets {
+            let named = set.iter().map(|scope| self.named_then(scope, now));
+            match named.collect::<Option<ScopeSet>>() {
+                Some(named) => *set = named,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// How a scope of `now` is called in the policy that comes back, where it is declared again when it is not; nothing when

@@ -130,6 +130,55 @@ fn the_scopes_of_what_stays_are_those_that_they_were_under_whatever_name() {
 }
 
 #[test]
+fn a_resource_in_quarantine_is_not_freed_by_a_template_of_then() {
+    let with = |resources: serde_json::Value, template: &str| {
+        let mut policy = policy(json!({}));
+        policy.resources = serde_json::from_value(resources).unwrap();
+        let templates = json!({template: {"requirement": "public", "title": ""}});
+        policy.resource_templates = serde_json::from_value(templates).unwrap();
+        policy
+    };
+    for (state, template, stays) in [
+        ("quarantined", "note://{id}", true),
+        ("accepted", "note://{id}", false),
+        // Nothing opens it.
+        ("quarantined", "file://{id}", false),
+    ] {
+        let earlier = with(json!({}), template);
+        let entry = json!({"requirement": {"any_of": ["read"]}, "title": "", "state": state});
+        let mut now = with(json!({"note://7": entry}), "note://{id}");
+        let scope = json!([{"id": "r", "name": "read", "title": "", "risk": "low"}]);
+        now.scopes = serde_json::from_value(scope).unwrap();
+        let back = roll_back(&earlier, &now, |_, _, then| as_accepted(then));
+        let kept = back.policy.resources.get("note://7");
+        let known = now.resources.get("note://7").filter(|_| stays);
+        assert_eq!(kept, known, "{state} {template}");
+        let quarantined = [(ListKind::Resources, "note://7".to_owned())];
+        assert_eq!(back.quarantined == quarantined, stays);
+        // With what it needs, so that it can be saved.
+        assert_eq!(back.policy.scopes == now.scopes, stays);
+    }
+}
+
+#[test]
+fn arguments_are_recorded_only_when_both_said_so_where_the_definition_is_another_one() {
+    let with = |fingerprint: &str, arguments: &[&str]| {
+        policy(
+            json!({"tool": {"requirement": "public", "title": "", "fingerprint": fingerprint,
+            "recorded_arguments": arguments}}),
+        )
+    };
+    let earlier = with("2:a", &["/path", "/then"]);
+    for (fingerprint, expected) in [("2:b", &["/path"][..]), ("2:a", &["/path", "/then"])] {
+        let back = roll_back(&earlier, &with(fingerprint, &["/now", "/path"]), never);
+        assert_eq!(
+            back.policy.tools["tool"].recorded_arguments, expected,
+            "{fingerprint}"
+        );
+    }
+}
+
+#[test]
 fn what_returns_is_accepted_only_while_nothing_speaks_against_it() {
     let earlier = policy(json!({
         "same": {"requirement": "public", "title": "", "fingerprint": "2:a"},
