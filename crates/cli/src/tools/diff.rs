@@ -57,8 +57,9 @@ pub(super) fn show(server: &McpServer, element: &Element, out: &Terminal) {
     let Some(waiting) = element.waiting() else {
         if let Some(rejected) = element.rejected() {
             out.line(format!(
-                "  what is listed was rejected; to take that back: portcullis tools approve {} {name} --kind {} --fingerprint {}",
+                "  what is listed was rejected; to take that back: portcullis tools approve {} {} --kind {} --fingerprint {}",
                 server.slug,
+                in_shell(&element.identity),
                 ElementKind::from(element.kind).as_str(),
                 rejected.fingerprint
             ));
@@ -118,6 +119,20 @@ fn line(change: &DefinitionChange, out: &Terminal) {
     }
 }
 
+/// For a command that somebody copies: a server chooses the name, and no shell may read more into it. `TOOL` where it cannot be
+/// typed, or would be taken for an option.
+fn in_shell(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_.:/-".contains(letter);
+    match name {
+        "" => "TOOL".to_owned(),
+        _ if name.starts_with('-') || !name.chars().all(|one| matches!(one, ' '..='~')) => {
+            "TOOL".to_owned()
+        }
+        _ if name.chars().all(is_plain) => name.to_owned(),
+        _ => format!("'{}'", name.replace('\'', r"'\''")),
+    }
+}
+
 trait InAscii {
     fn in_ascii(&self) -> String;
 }
@@ -132,5 +147,27 @@ impl InAscii for str {
             }
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_command_is_one_word_of_a_shell_and_no_option() {
+        for (name, shown) in [
+            ("add_todo", "add_todo"),
+            ("todo://lists/1.2", "todo://lists/1.2"),
+            ("add; rm -rf ~", "'add; rm -rf ~'"),
+            ("$(id)", "'$(id)'"),
+            ("it's", r"'it'\''s'"),
+            ("--all", "TOOL"),
+            ("tödo", "TOOL"),
+            ("two\nlines", "TOOL"),
+            ("", "TOOL"),
+        ] {
+            assert_eq!(in_shell(name), shown, "{name}");
+        }
     }
 }
