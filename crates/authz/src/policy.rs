@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use wire::oauth::{Scope, ScopeSet};
 
 use crate::{
-    Condition, ListKind, QuarantineFrom, RateLimit, Role, RuleWho, SubjectRule, uri_template,
+    Condition, ListKind, ListStepUp, QuarantineFrom, RateLimit, Role, RuleWho,
+    SubjectRule, uri_template,
 };
 
 /// How many templates a resource that is new is held against: a server chooses how many there are of both.
@@ -49,6 +50,9 @@ pub struct Policy {
     /// How often somebody may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimit>,
+    /// Whether callers are listed what they could call after their client asked for more scope.
+    #[serde(default, skip_serializing_if = "ListStepUp::is_default")]
+    pub list_step_up: ListStepUp,
 }
 
 /// Whether decisions are enforced.
@@ -222,6 +226,7 @@ impl Policy {
     pub fn written_over(mut self, before: &Self) -> Self {
         self.quarantine_from = before.quarantine_from;
         self.instructions.clone_from(&before.instructions);
+        self.list_step_up = before.list_step_up;
         for kind in ListKind::ALL {
             for (identity, entry) in self.entries_mut(kind) {
                 let Some(old) = before.entries(kind).get(identity) else {

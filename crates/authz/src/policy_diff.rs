@@ -12,7 +12,7 @@ use crate::{
 /// What differs of one thing between two policies, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PolicyChange {
-    /// `policy`, `scope`, `tool`, `resource`, `resource template`, `prompt`, `instructions`, `role` or `rule`.
+    /// `policy`, `scope`, `tool`, `resource`, `resource template`, `prompt`, `instructions`, `role`, `rule` or `rate limit`.
     pub kind: &'static str,
     /// Its name or URI; the id of a rule. Nothing for the policy as a whole.
     pub name: String,
@@ -209,9 +209,10 @@ fn whole(policy: &Policy, other: &Policy) -> Facts {
         ("mode", mode.to_owned()),
         ("default scopes", policy.default_scopes.to_string()),
         ("quarantine from", quarantine_from.to_owned()),
+        ("list step-up", policy.list_step_up.as_str().to_owned()),
     ];
     facts.extend(default_role.map(|role| ("default role", role)));
-    // People are shown scopes in this order, and of several rules that speak the first is named.
+    // People are shown scopes in this order, and of several rules or limits that speak the first is named.
     facts.extend([
         (
             "order of scopes",
@@ -224,6 +225,10 @@ fn whole(policy: &Policy, other: &Policy) -> Facts {
         (
             "order of rules",
             order(&policy.subject_rules, &other.subject_rules, |one| &one.id),
+        ),
+        (
+            "order of rate limits",
+            order(&policy.rate_limits, &other.rate_limits, |one| &one.id),
         ),
     ]);
     facts

@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wire::oauth::ScopeSet;
 
-use crate::{Condition, Entry, EntryState, LimitWhat, ListKind, Policy, QuarantineFrom, RateLimit};
+use crate::{
+    Condition, Entry, EntryState, LimitWhat, ListKind, ListStepUp, Policy, QuarantineFrom, RateLimit,
+};
 use crate::{Requirement, Role, RoleScopes, RuleWhat, SubjectRule};
 
 /// What the release before cannot read of a policy: it refuses a policy whole for one member that it does not know.
@@ -24,6 +26,9 @@ pub struct PolicyRest {
     /// They close nothing: a limit is no permission, and a node that knows none does not count.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rate_limits: Vec<RateLimit>,
+    /// It opens nothing: a node that does not know it lists as by default.
+    #[serde(skip_serializing_if = "ListStepUp::is_default")]
+    list_step_up: ListStepUp,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tools: BTreeMap<String, EntryRest>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -77,6 +82,7 @@ impl Policy {
             subject_rules,
             quarantine_from,
             rate_limits,
+            list_step_up,
         } = self.clone();
         let is_closed = !roles.is_empty() || !subject_rules.is_empty();
         let mut rest = PolicyRest {
@@ -86,6 +92,7 @@ impl Policy {
             quarantine_from,
             rate_limits,
             instructions,
+            list_step_up,
             ..PolicyRest::default()
         };
         let mut plain = Self {
@@ -131,6 +138,7 @@ impl Policy {
         self.quarantine_from = rest.quarantine_from;
         self.rate_limits = rest.rate_limits;
         self.instructions = rest.instructions;
+        self.list_step_up = rest.list_step_up;
         self.forget_undeclared();
         self
     }

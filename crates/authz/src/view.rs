@@ -104,10 +104,11 @@ impl ViewBasis {
             subject_rules,
             quarantine_from,
             rate_limits: _,
+            list_step_up,
         } = policy;
         let mut hasher = DefaultHasher::new();
         (mode, scopes, roles, default_role).hash(&mut hasher);
-        (subject_rules, quarantine_from).hash(&mut hasher);
+        (subject_rules, quarantine_from, list_step_up).hash(&mut hasher);
         for kind in ListKind::ALL {
             let entries = policy.entries(kind);
             (kind, entries.len()).hash(&mut hasher);
@@ -162,7 +163,7 @@ mod tests {
     }
 
     fn changes(caller: &Caller, before: &Policy, after: &Policy) -> Vec<ListChange> {
-        let view = |policy| View::of(policy, caller, ListStepUp::Auto);
+        let view = |policy: &Policy| View::of(policy, caller, policy.list_step_up);
         let changes: Vec<_> = view(after).changed_since(&view(before)).iter().collect();
         let is_same = ViewBasis::of(before) == ViewBasis::of(after);
         assert!(!is_same || changes.is_empty(), "{after:?}");
@@ -245,6 +246,22 @@ mod tests {
         assert_eq!(changes(&reader, &with(seen), &with(both)), resources);
         let hidden = json!({"{+any}": {"requirement": "denied", "title": "Any"}});
         assert_eq!(changes(&reader, &with(json!({})), &with(hidden)), []);
+    }
+
+    #[test]
+    fn what_lies_behind_a_step_up_is_in_the_view_of_those_alone_to_whom_it_is_listed() {
+        let with = |word: &str| policy(|policy| policy["list_step_up"] = json!(word));
+        let (reader, writer) = (caller("todo:read"), caller("todo:read todo:write"));
+        let stepping = Caller {
+            steps_up: true,
+            ..reader.clone()
+        };
+        let tools = [ListChange::Tools];
+        assert_eq!(changes(&reader, &with("auto"), &with("always")), tools);
+        assert_eq!(changes(&reader, &with("auto"), &with("never")), []);
+        assert_eq!(changes(&stepping, &with("auto"), &with("always")), []);
+        assert_eq!(changes(&stepping, &with("auto"), &with("never")), tools);
+        assert_eq!(changes(&writer, &with("always"), &with("never")), []);
     }
 
     #[test]

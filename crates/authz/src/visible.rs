@@ -1,8 +1,11 @@
+use serde::{Deserialize, Serialize};
+
 use crate::decide::{Arguments, Judge};
 use crate::{Caller, Decision, ListKind, Policy};
 
 /// Whether what lies behind a step-up is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
 pub enum ListStepUp {
     /// To clients known to widen their scopes when asked.
     #[default]
@@ -11,6 +14,22 @@ pub enum ListStepUp {
     Always,
     /// To none.
     Never,
+}
+
+impl ListStepUp {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What one caller is shown of a list: what [`crate::decide`] says of the call that each element offers, so that what is

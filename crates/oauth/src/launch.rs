@@ -14,6 +14,8 @@ pub struct Launch {
     pub mode: Option<Mode>,
     /// From which severity on a changed element waits.
     pub quarantine_from: Option<QuarantineFrom>,
+    /// To whom lists show what lies behind a step-up.
+    pub list_step_up: Option<ListStepUp>,
 }
 
 /// What somebody reaches who signs in for the first time and is asked for nothing but the default.
@@ -46,6 +48,8 @@ impl Launch {
         );
         let from = self.quarantine_from;
         said.extend(from.map(|from| format!("quarantine from {from:?}").to_lowercase()));
+        let listed = self.list_step_up;
+        said.extend(listed.map(|word| format!("list step-up {}", word.as_str())));
         said.join(", ")
     }
 }
@@ -102,6 +106,7 @@ pub async fn change(
     let change = |policy: &mut Policy| {
         policy.mode = launch.mode.unwrap_or(policy.mode);
         policy.quarantine_from = launch.quarantine_from.unwrap_or(policy.quarantine_from);
+        policy.list_step_up = launch.list_step_up.unwrap_or(policy.list_step_up);
     };
     drift::edit(store, act, &server.slug, &launch.words(), change).await
 }

@@ -2,8 +2,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use authz::{
-    ArgumentDigests, EntryState, FeedSnapshot, ListKind, ListStepUp, QuarantineFrom,
-    ServerSnapshot, VerifyingKeys, View, ViewBasis,
+    ArgumentDigests, EntryState, FeedSnapshot, ListKind, QuarantineFrom, ServerSnapshot,
+    VerifyingKeys, View, ViewBasis,
 };
 use base::Timestamp;
 
@@ -52,7 +52,8 @@ impl InForce {
     /// What `caller` sees of the lists. When a later one differs, clients are to be told (`notifications/tools/list_changed` and
     /// its neighbours).
     pub fn view(&self, caller: &VerifiedCaller) -> View {
-        View::of(&self.server.policy, caller.caller(), ListStepUp::Auto)
+        let policy = &self.server.policy;
+        View::of(policy, caller.caller(), policy.list_step_up)
     }
 
     /// What all views depend on: while it is the same, so is each of them.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use authz::{ListKind, ListStepUp, Viewer};
+use authz::{ListKind, Viewer};
 use wire::mcp::json::{Json, Object};
 use wire::mcp::message::{Outcome, RequestId};
 use wire::mcp::{Era, Message, is_twin, method};
@@ -102,7 +102,7 @@ impl ListFilter {
     /// What its caller sees.
     pub fn viewer(&self) -> Viewer<'_> {
         let policy = &self.in_force.server().policy;
-        Viewer::new(policy, self.caller.caller(), ListStepUp::Auto)
+        Viewer::new(policy, self.caller.caller(), policy.list_step_up)
     }
 
     /// Takes out of `message` what its caller may not call, and what `may_show` says no to of the rest; the count is of the

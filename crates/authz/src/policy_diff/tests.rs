@@ -29,6 +29,10 @@ fn policy() -> Value {
             {"id": "rul_1", "effect": "deny", "who": "anyone", "client": "unverified", "what": {"tools": ["add"]}},
             {"id": "rul_2", "effect": "allow", "who": {"role": "rol_1"}, "what": "all"},
         ],
+        "rate_limits": [
+            {"id": "lim_1", "per": "person", "what": "all", "rate": "60 per 1m"},
+            {"id": "lim_2", "per": "everybody", "what": "all", "rate": "9 per 1s"},
+        ],
     })
 }
 
@@ -169,6 +173,27 @@ const EDITS: &[(&str, &str, &str)] = &[
         "tool add Changed: only when – → /n is at most 3",
     ),
     (
+        "/tools/add/recorded_arguments",
+        r#"["/n", "/m"]"#,
+        "tool add Changed: records of each call – → /n, /m",
+    ),
+    (
+        "/rate_limits/0/note",
+        r#""why""#,
+        "rate limit lim_1 Changed: note – → why",
+    ),
+    (
+        "/rate_limits",
+        r#"[{"id": "lim_2", "per": "everybody", "what": "all", "rate": "9 per 1s"},
+            {"id": "lim_1", "per": "person", "what": "all", "rate": "60 per 1m"}]"#,
+        "policy  Changed: order of rate limits lim_1, lim_2 → lim_2, lim_1",
+    ),
+    (
+        "/list_step_up",
+        r#""never""#,
+        "policy  Changed: list step-up auto → never",
+    ),
+    (
         "/tools/add/title",
         r#""Put""#,
         "tool add Changed: title Add → Put",
@@ -222,14 +247,14 @@ fn each_thing_that_a_policy_says_is_told_when_it_changes_and_nothing_else_is() {
 #[test]
 fn an_order_is_told_when_it_is_another_one_and_not_when_something_joins() {
     let mut turned = policy();
-    for list in ["scopes", "roles", "subject_rules"] {
+    for list in ["scopes", "roles", "subject_rules", "rate_limits"] {
         turned[list].as_array_mut().unwrap().reverse();
     }
     assert_eq!(
         words(&policy(), &turned),
         [
             "policy  Changed: order of scopes s1, s2 → s2, s1; order of roles rol_1, rol_2 → rol_2, rol_1; \
-          order of rules rul_1, rul_2 → rul_2, rul_1"
+          order of rules rul_1, rul_2 → rul_2, rul_1; order of rate limits lim_1, lim_2 → lim_2, lim_1"
         ]
     );
     let mut more = policy();

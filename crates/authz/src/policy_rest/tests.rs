@@ -73,6 +73,7 @@ fn drifted() -> Policy {
     ];
     Policy {
         quarantine_from: QuarantineFrom::Low,
+        list_step_up: ListStepUp::Never,
         tools: tools.map(|tool| (tool.title.clone(), tool)).into(),
         ..Policy::default()
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use authz::{Mode, Requirement, Risk};
+use authz::{ListStepUp, Mode, QuarantineFrom, Requirement, Risk};
 use serde::{Deserialize, Serialize};
 use wire::oauth::ScopeSet;
 
@@ -29,6 +29,12 @@ pub(super) struct Policy {
     /// How often somebody may call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) rate_limits: Vec<authz::RateLimit>,
+    /// From which severity on a change waits for a person. Left out, it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) quarantine_from: Option<QuarantineFrom>,
+    /// Whether what lies behind a step-up is listed. Left out, it stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) list_step_up: Option<ListStepUp>,
 }
 
 /// One scope, with the words of the consent page.
@@ -95,6 +101,8 @@ impl Policy {
             roles: policy.roles.clone(),
             rules: policy.subject_rules.clone(),
             rate_limits: policy.rate_limits.clone(),
+            quarantine_from: Some(policy.quarantine_from).filter(|from| !from.is_default()),
+            list_step_up: Some(policy.list_step_up).filter(|word| !word.is_default()),
         }
     }
 }

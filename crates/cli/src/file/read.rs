@@ -188,6 +188,8 @@ fn policy(mut section: Section<'_, '_>, problems: &mut Problems<'_>) -> Policy {
         roles: section.stored("roles", problems),
         rules: section.stored("rules", problems),
         rate_limits: section.stored("rate_limits", problems),
+        quarantine_from: section.word("quarantine_from", problems),
+        list_step_up: section.word("list_step_up", problems),
     };
     section.finish(problems);
     policy

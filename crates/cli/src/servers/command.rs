@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use authz::{Mode, QuarantineFrom};
+use authz::{ListStepUp, Mode, QuarantineFrom};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{
     MetadataDocumentTrust, NativeSchemes, RegistrationMode, ServerSettingsChange, ServerSlug,
@@ -125,6 +125,28 @@ pub struct SetServer {
     /// and hints, or never
     #[arg(long, value_name = "low|medium|high|never", group = "Change")]
     pub quarantine_from: Option<QuarantineWord>,
+    /// Whether lists show what somebody could call after their client asked for more scope: to clients known to ask, to all, or to none
+    #[arg(long, value_name = "auto|always|never", group = "Change")]
+    pub list_step_up: Option<StepUpWord>,
+}
+
+/// See [`ListStepUp`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[allow(missing_docs, reason = "the name says it")]
+pub enum StepUpWord {
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<StepUpWord> for ListStepUp {
+    fn from(word: StepUpWord) -> Self {
+        match word {
+            StepUpWord::Auto => Self::Auto,
+            StepUpWord::Always => Self::Always,
+            StepUpWord::Never => Self::Never,
+        }
+    }
 }
 
 /// See [`authz::Mode`].

@@ -185,6 +185,10 @@ fn show(server: &McpServer, out: &Terminal) {
             "quarantine-from",
             format!("{:?}", server.policy.quarantine_from).to_lowercase(),
         ),
+        (
+            "list-step-up",
+            server.policy.list_step_up.as_str().to_owned(),
+        ),
     ];
     lines.extend(rows(&server.settings));
     let width = lines

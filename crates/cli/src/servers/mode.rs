@@ -1,4 +1,4 @@
-//! `servers set --mode` and `--quarantine-from`: what the policy says as a whole.
+//! `servers set --mode`, `--quarantine-from` and `--list-step-up`: what the policy says as a whole.
 
 use authz::Mode;
 use base::{Clock as _, SystemClock};
@@ -22,6 +22,7 @@ impl Maintenance {
         let launch = Launch {
             mode: set.mode.map(Into::into),
             quarantine_from: set.quarantine_from.map(Into::into),
+            list_step_up: set.list_step_up.map(Into::into),
         };
         if launch.is_empty() {
             return Ok(());

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use authz::{Entry, Mode, QuarantineFrom};
+use authz::{Entry, ListStepUp, Mode, QuarantineFrom};
 use http::StatusCode;
 use serde_json::{Value, json};
 use testkit::echo::{Hostility, tool};
@@ -210,5 +210,22 @@ async fn an_element_that_is_not_as_it_was_accepted_is_hidden_at_once_and_is_a_re
         publish(Mode::Enforce, QuarantineFrom::Low);
         rig.echo.set_tools(vec![accepted.clone()]);
         assert_eq!(client.tool_names().await, ["echo"]);
+    }
+}
+
+#[tokio::test]
+async fn what_lies_behind_a_step_up_is_listed_as_the_policy_says() {
+    let rig = Rig::start().await;
+    let client = rig.caller("note:read");
+    for (word, listed) in [
+        (ListStepUp::Always, &["echo", "write_note"][..]),
+        (ListStepUp::Never, &["echo"]),
+        // This client is not known to ask for more.
+        (ListStepUp::Auto, &["echo"]),
+    ] {
+        rig.publish(|server| server.policy.list_step_up = word);
+        assert_eq!(client.tool_names().await, listed, "{word:?}");
+        let answer = client.call_tool("write_note", json!({})).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{word:?}");
     }
 }

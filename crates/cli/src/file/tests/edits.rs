@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use authz::{ListStepUp, QuarantineFrom};
 use base::{OsRandom, Random as _};
 use domain::Upstream;
 use store::Applied;
@@ -39,6 +40,38 @@ async fn what_a_plan_says_is_what_an_apply_does() {
     if let Some(world) = World::postgres().await {
         follow_edits(world).await;
     }
+}
+
+#[tokio::test]
+async fn a_file_carries_from_when_on_changes_wait_and_what_lists_show_and_changes_neither_by_silence()
+ {
+    let world = World::sqlite().await;
+    let text = world.export().await;
+    assert!(!text.contains("quarantine_from") && !text.contains("list_step_up"));
+    let head = "[servers.todo.policy]\n";
+    let with = |text: &str, lines: &str| text.replacen(head, &format!("{head}{lines}"), 1);
+    let lines = "quarantine_from = \"never\"\nlist_step_up = \"always\"\n";
+    let planned = world.plan(&with(&text, lines)).await.unwrap();
+    assert_eq!(planned.steps[0].fields.len(), 2, "{:?}", planned.steps);
+    assert_eq!(world.apply(planned).await, Applied::Done);
+    let written = world.export().await;
+    for line in lines.lines() {
+        assert!(written.contains(line), "{written}");
+    }
+    let mut silent = written.clone();
+    for line in lines.lines() {
+        silent = silent.replacen(&format!("{line}\n"), "", 1);
+    }
+    assert_ne!(silent, written);
+    assert_eq!(world.plan(&silent).await.unwrap().steps, []);
+    let lines = "quarantine_from = \"medium\"\nlist_step_up = \"auto\"\n";
+    let planned = world.plan(&with(&silent, lines)).await.unwrap();
+    assert_eq!(world.apply(planned).await, Applied::Done);
+    assert!(!world.export().await.contains("quarantine_from"));
+    let wrong = world
+        .problems(&with(&text, "quarantine_from = \"often\"\n"))
+        .await;
+    assert!(wrong[0].contains("quarantine_from"), "{wrong:?}");
 }
 
 async fn follow_edits(world: World) {
@@ -131,6 +164,15 @@ fn wanted(before: &Document, edited: &Document) -> Document {
                 server.decisions.entry(id.clone()).or_insert(*decision);
             }
         }
+        // Left out, they stay as they are; the default is written nowhere.
+        let policy = &mut server.policy;
+        let old = before.servers.get(slug).map(|before| &before.policy);
+        let old_from = old.and_then(|old| old.quarantine_from);
+        let from = policy.quarantine_from.or(old_from);
+        policy.quarantine_from = from.filter(|from| !from.is_default());
+        let old_word = old.and_then(|old| old.list_step_up);
+        let word = policy.list_step_up.or(old_word);
+        policy.list_step_up = word.filter(|word| !word.is_default());
         server.clients.retain(|_, client| !client.removed);
         server
             .decisions
@@ -177,7 +219,7 @@ fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
     let before = document.clone();
     let todo = document.servers.get_mut("todo").unwrap();
     let client = dice.pick(todo.clients.keys().cloned());
-    match dice.below(26) {
+    match dice.below(29) {
         0 => todo.name = format!("Todo {name}"),
         1 => {
             let word = dice.pick(["30m", "1h", "2h"]).unwrap();
@@ -357,6 +399,18 @@ fn edit(dice: &mut Dice, name: &str, document: &mut Document) {
                     _ => drop(document.groups.remove(&gone)),
                 }
             }
+        }
+        26 => {
+            let said = [
+                QuarantineFrom::Low,
+                QuarantineFrom::Medium,
+                QuarantineFrom::Never,
+            ];
+            todo.policy.quarantine_from = dice.pick(said);
+        }
+        27 => {
+            let said = [ListStepUp::Auto, ListStepUp::Never];
+            todo.policy.list_step_up = dice.pick(said);
         }
         _ => {
             todo.decisions.clear();

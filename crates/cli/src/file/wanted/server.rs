@@ -50,6 +50,12 @@ pub(super) fn read(
     if said.policy != shown.policy || said.scopes != shown.scopes {
         server.policy = policy::read(said, path, with.input_schemas.get(slug), problems)
             .written_over(&server.policy);
+        let policy = &mut server.policy;
+        policy.quarantine_from = said
+            .policy
+            .quarantine_from
+            .unwrap_or(policy.quarantine_from);
+        policy.list_step_up = said.policy.list_step_up.unwrap_or(policy.list_step_up);
     }
     server
 }
