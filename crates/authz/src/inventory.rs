@@ -125,6 +125,17 @@ impl Inventory {
         true
     }
 
+    /// What [`Inventory::shorten`] left out of it to make `shorter`.
+    pub fn left_out(&self, shorter: &Self) -> Self {
+        let mut rest = Self::default();
+        for kind in ListKind::ALL {
+            let kept = shorter.of_kind(kind).len();
+            let left_out = self.of_kind(kind).get(kept..);
+            *rest.of_kind_mut(kind) = left_out.unwrap_or_default().to_vec();
+        }
+        rest
+    }
+
     /// The same for the same elements, and another one for any others.
     pub fn digest(&self) -> Digest {
         let mut all = Vec::new();

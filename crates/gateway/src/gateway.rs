@@ -150,19 +150,23 @@ impl Gateway {
     }
 
     /// Denies what of `found`, the inventory of this MCP server, is not as it was accepted: the authority could not be told, and
-    /// cannot say how grave it is. With nothing, what was denied so before is as the authority has it.
-    pub fn suspend_changed(&self, slug: &str, found: Option<&Inventory>) {
+    /// cannot say how grave it is.
+    pub fn suspend_changed(&self, slug: &str, found: &Inventory) {
         let routes = self.inner.servers.routes();
         let Some(server) = routes.server(slug) else {
             return;
         };
         let in_force = server.protected.last_in_force();
-        let policy = in_force.as_ref().map(|in_force| &in_force.server().policy);
-        let suspended = match (policy, found) {
-            (Some(policy), Some(found)) => changed(policy, found),
-            _ => Vec::new(),
-        };
-        server.protected.suspend(suspended);
+        let suspended = in_force.map(|in_force| changed(&in_force.server().policy, found));
+        server.protected.suspend(suspended.unwrap_or_default());
+    }
+
+    /// The authority was told what this MCP server offers: what was denied by [`Gateway::suspend_changed`] is as the authority has it
+    /// once its policy is in force as of this revision, and not before.
+    pub fn unsuspend_from(&self, slug: &str, revision: i64) {
+        if let Some(server) = self.inner.servers.routes().server(slug) {
+            server.protected.unsuspend_from(revision);
+        }
     }
 
     /// Is notified when the upstream of this MCP server should be looked at again: it said that a list changed, or listed

@@ -19,7 +19,7 @@ use crate::{Principal, VerifiedCaller};
 pub struct InForce {
     feed: Arc<FeedSnapshot>,
     server: Arc<ServerSnapshot>,
-    suspended: Arc<Vec<Suspended>>,
+    suspended: Arc<Suspensions>,
     pub(crate) keys: Arc<VerifyingKeys>,
     pub(crate) sessions: Arc<SessionBinding>,
     pub(crate) tokens: Arc<TokenCache>,
@@ -79,13 +79,21 @@ pub struct Suspended {
     pub fingerprint: String,
 }
 
+/// All that is suspended of a server.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Suspensions {
+    elements: Vec<Suspended>,
+    /// The authority was told: from this revision of the policy on it says itself what is quarantined.
+    until: Option<i64>,
+}
+
 /// One MCP server's view of the feed. Prepares a snapshot once, when it is first used.
 #[derive(Debug)]
 pub(crate) struct ServerFeed {
     slug: String,
     feed: PolicyFeed,
     prepared: ArcSwapOption<InForce>,
-    suspended: ArcSwap<Vec<Suspended>>,
+    suspended: ArcSwap<Suspensions>,
     other_issuer: Option<Arc<OtherIssuer>>,
 }
 
@@ -127,6 +135,17 @@ impl ServerFeed {
     }
 
     pub(crate) fn suspend(&self, suspended: Vec<Suspended>) {
+        self.suspend_until(suspended, None);
+    }
+
+    pub(crate) fn unsuspend_from(&self, revision: i64) {
+        let elements = self.suspended.load().elements.clone();
+        self.suspend_until(elements, Some(revision));
+    }
+
+    fn suspend_until(&self, elements: Vec<Suspended>, until: Option<i64>) {
+        let until = until.filter(|_| !elements.is_empty());
+        let suspended = Suspensions { elements, until };
         if **self.suspended.load() != suspended {
             self.suspended.store(Arc::new(suspended));
         }
@@ -157,7 +176,7 @@ impl ServerFeed {
 fn prepare(
     server: Arc<ServerSnapshot>,
     feed: Arc<FeedSnapshot>,
-    suspended: Arc<Vec<Suspended>>,
+    suspended: Arc<Suspensions>,
     before: Option<&InForce>,
 ) -> InForce {
     let same_keys = before.filter(|before| before.server.keys == server.keys);
@@ -198,12 +217,14 @@ fn prepare(
 }
 
 /// As the authority would have it, had it been told.
-fn quarantined(server: &Arc<ServerSnapshot>, suspended: &[Suspended]) -> Arc<ServerSnapshot> {
+fn quarantined(server: &Arc<ServerSnapshot>, suspended: &Suspensions) -> Arc<ServerSnapshot> {
     let mut server = Arc::clone(server);
-    if server.policy.quarantine_from == QuarantineFrom::Never {
+    let until = suspended.until;
+    let was_told = until.is_some_and(|until| server.policy_revision >= until);
+    if was_told || server.policy.quarantine_from == QuarantineFrom::Never {
         return server;
     }
-    for one in suspended {
+    for one in &suspended.elements {
         let entries = server.policy.entries(one.kind);
         let entry = entries.get(&one.identity);
         if entry.is_some_and(|entry| entry.fingerprint.as_ref() == Some(&one.fingerprint)) {
@@ -275,7 +296,22 @@ mod tests {
         feed.suspend(vec![suspended.clone()]);
         assert!(!is_accepted());
         feed.suspend(Vec::new());
-        assert!(is_accepted(), "the authority was told");
+        assert!(is_accepted(), "nothing is changed");
+        feed.suspend(vec![suspended.clone()]);
+        feed.unsuspend_from(1);
+        assert!(
+            is_accepted(),
+            "the authority was told, and has nothing against it"
+        );
+        feed.suspend(vec![suspended.clone()]);
+        assert!(!is_accepted(), "it could not be told of this");
+        feed.unsuspend_from(2);
+        assert!(!is_accepted(), "what it made of it has not come yet");
+        let mut next = FeedSnapshot::clone(&snapshot("2:one", QuarantineFrom::Medium));
+        let server = next.servers.get_mut("todo").expect("it is there");
+        Arc::make_mut(server).policy_revision = 2;
+        publisher.publish(Arc::new(next));
+        assert!(is_accepted(), "it is as the authority has it");
         feed.suspend(vec![suspended]);
         publisher.publish(snapshot("2:two", QuarantineFrom::Medium));
         assert!(is_accepted(), "somebody approved another one");

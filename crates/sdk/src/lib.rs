@@ -140,6 +140,7 @@ pub use issuer_keys::IssuerKeys;
 pub use layer::{Protect, ProtectLayer};
 pub use list_filter::{ListCount, ListFilter, NoList};
 pub use local_policy::{LocalPolicy, LocalPolicyMistake};
+pub use manifest::shortened_inventory;
 pub use metadata_service::MetadataService;
 pub use opaque_tokens::{Exchanging, OpaqueRefusal, OpaqueTokens};
 pub use other_issuer::{

@@ -12,7 +12,8 @@ use crate::own_manifest::OwnScopes;
 
 /// What an MCP server, or a gateway for it, tells its authority.
 impl OwnServer {
-    /// Says what the MCP server offers: the authority maps what is new, as it does for a gateway in its own process.
+    /// Says what the MCP server offers: the authority maps what is new, as it does for a gateway in its own process. Of what is longer
+    /// than an authority takes, [`shortened_inventory`] is said.
     ///
     /// # Errors
     /// When the authority does not take it.
@@ -20,7 +21,7 @@ impl OwnServer {
         &self,
         inventory: &Inventory,
     ) -> Result<ManifestAnswer, AuthorityError> {
-        let body = manifest(inventory, None, MANIFEST_BYTES_MAX);
+        let (body, _) = manifest(inventory, None, MANIFEST_BYTES_MAX);
         read(self.post_json("manifest", body.into()).await?)
     }
 
@@ -31,7 +32,7 @@ impl OwnServer {
         inventory: &Inventory,
         scopes: &OwnScopes,
     ) -> Result<ManifestAnswer, AuthorityError> {
-        let body = manifest(inventory, Some(scopes), MANIFEST_BYTES_MAX);
+        let (body, _) = manifest(inventory, Some(scopes), MANIFEST_BYTES_MAX);
         read(self.post_json("manifest", body.into()).await?)
     }
 
@@ -55,8 +56,17 @@ impl OwnServer {
     }
 }
 
-/// As much of it as an authority takes.
-fn manifest(inventory: &Inventory, scopes: Option<&OwnScopes>, bytes_max: usize) -> String {
+/// As much of `inventory` as an authority takes at once, when that is not all of it.
+pub fn shortened_inventory(inventory: &Inventory) -> Option<Inventory> {
+    manifest(inventory, None, MANIFEST_BYTES_MAX).1
+}
+
+/// As much of it as an authority takes, and what that is when it is not all.
+fn manifest(
+    inventory: &Inventory,
+    scopes: Option<&OwnScopes>,
+    bytes_max: usize,
+) -> (String, Option<Inventory>) {
     let write = |inventory: &Inventory| {
         let inventory = Json::from(inventory.to_object());
         let mut manifest: Object = [("inventory", inventory)].into_iter().collect();
@@ -81,7 +91,7 @@ fn manifest(inventory: &Inventory, scopes: Option<&OwnScopes>, bytes_max: usize)
         }
         body = write(shorter);
     }
-    body
+    (body, shorter)
 }
 
 fn read<T: DeserializeOwned>(answer: Value) -> Result<T, AuthorityError> {
@@ -110,14 +120,23 @@ mod tests {
             ..Inventory::default()
         };
         let parsed = |bytes_max: usize| {
-            let body = manifest(&whole, None, bytes_max);
+            let (body, shorter) = manifest(&whole, None, bytes_max);
             assert!(body.len() <= bytes_max);
+            if let Some(shorter) = &shorter {
+                let left_out = whole.left_out(shorter);
+                for kind in ListKind::ALL {
+                    let both = [shorter.of_kind(kind), left_out.of_kind(kind)].concat();
+                    assert_eq!(both, whole.of_kind(kind));
+                }
+            }
             let limits = wire::mcp::Limits::default();
             let read = wire::mcp::parse_strict(body.as_bytes(), &limits);
             let read = read
                 .ok()
                 .and_then(|body| Inventory::from_object(body.get("inventory")?.as_object()?).ok());
-            read.unwrap_or_default()
+            let read = read.unwrap_or_default();
+            assert_eq!(shorter.as_ref().unwrap_or(&whole), &read);
+            read
         };
         assert_eq!(parsed(1_000_000), whole);
         let shorter = parsed(4_000);

@@ -142,6 +142,12 @@ impl ProtectedServer {
         self.feed.suspend(suspended);
     }
 
+    /// Ends what was suspended, once a policy of this revision or a later one is in force: the authority was told, and from that one
+    /// on it says itself what is quarantined.
+    pub fn unsuspend_from(&self, revision: i64) {
+        self.feed.unsuspend_from(revision);
+    }
+
     /// The feed that it is judged by.
     pub fn feed(&self) -> &PolicyFeed {
         self.feed.feed()

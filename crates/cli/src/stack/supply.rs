@@ -85,6 +85,14 @@ impl Manifest {
         found.map(|(_, heard)| &**heard)
     }
 
+    /// As much of it as can be told at once, when that is not all: to an authority that is another process.
+    pub fn shortened(&self, inventory: &Inventory) -> Option<Inventory> {
+        match self {
+            Self::Store { .. } => None,
+            Self::Elsewhere(_) => sdk::shortened_inventory(inventory),
+        }
+    }
+
     /// Publishes what an upstream offers; says what came of it.
     ///
     /// # Errors

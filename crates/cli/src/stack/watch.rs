@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const NOTICE_PAUSE: Duration = Duration::from_secs(1);
 /// A server that says all the time that it changed is looked at this often.
 const NOTICE_PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The longest that one look may take.
+/// The longest that one more look at an upstream may take, and as long again telling what it found.
 const LOOK_MAX: Duration = Duration::from_secs(120);
 /// A command is started for each look: it is looked at this many times less often.
 const COMMAND_FACTOR: u32 = 12;
@@ -139,17 +139,13 @@ impl Watch {
                     tokio::time::sleep(pause * self.factor()).await;
                 }
             }
-            let outcome = tokio::time::timeout(LOOK_MAX, self.look_again(&mut published)).await;
+            let outcome = self.look_again(&mut published).await;
             looked = Instant::now();
             let mapped = match outcome {
-                Ok(Ok(Some(mapped))) => mapped,
-                Ok(Ok(None)) => continue,
-                Ok(Err(reason)) => {
+                Ok(Some(mapped)) => mapped,
+                Ok(None) => continue,
+                Err(reason) => {
                     tracing::warn!(server = %self.slug, reason, "an upstream could not be looked at again");
-                    continue;
-                }
-                Err(_) => {
-                    tracing::warn!(server = %self.slug, "an upstream took too long to be looked at again");
                     continue;
                 }
             };
@@ -167,9 +163,10 @@ impl Watch {
         &self,
         published: &mut Option<Published>,
     ) -> Result<Option<Mapped>, String> {
-        let inventory = self.inventory(false).await?;
+        let looking = tokio::time::timeout(LOOK_MAX, self.inventory(false));
+        let inventory = looking.await.map_err(|_| "it took too long".to_owned())??;
         let Some(heard) = self.manifest.heard(&self.slug) else {
-            let mapped = self.publish(&inventory).await?;
+            let mapped = self.publish(&inventory, &[]).await?;
             return Ok(Some(mapped));
         };
         let digest = inventory.digest();
@@ -179,7 +176,7 @@ impl Watch {
         if known.is_some_and(|known| known.is_enough(digest, followed, revision)) {
             return Ok(None);
         }
-        let mapped = self.publish(&inventory).await?;
+        let mapped = self.publish(&inventory, &[]).await?;
         *published = Some(Published {
             inventory: digest,
             followed,
@@ -191,11 +188,39 @@ impl Watch {
         Ok(Some(mapped))
     }
 
-    /// Tells what was found. When that does not succeed, what changed is denied here until it does.
-    async fn publish(&self, inventory: &Inventory) -> Result<Mapped, String> {
-        let published = self.manifest.publish(&self.slug, inventory, &[]).await;
-        let untold = published.is_err().then_some(inventory);
-        self.gateway.suspend_changed(self.slug.as_str(), untold);
+    /// Tells what was found. When that does not succeed, what changed is denied here until it does and the policy that came of it
+    /// is in force.
+    async fn publish(
+        &self,
+        inventory: &Inventory,
+        overrides: &[(String, ScopeSet)],
+    ) -> Result<Mapped, String> {
+        let shorter = self.manifest.shortened(inventory);
+        let untold = shorter.map(|shorter| inventory.left_out(&shorter));
+        let publishing = self.manifest.publish(&self.slug, inventory, overrides);
+        let published = tokio::time::timeout(LOOK_MAX, publishing).await;
+        let published = published
+            .unwrap_or_else(|_| Err("what it offers could not be told in time".to_owned()));
+        let slug = self.slug.as_str();
+        match &published {
+            // An earlier release does not say the revision, which is 0 then.
+            Ok(mapped) => {
+                self.gateway.unsuspend_from(slug, mapped.revision);
+                if let Some(untold) = untold {
+                    tracing::warn!(
+                        server = slug,
+                        tools = untold.tools.len(),
+                        resources = untold.resources.len(),
+                        resource_templates = untold.resource_templates.len(),
+                        prompts = untold.prompts.len(),
+                        "an upstream offers more than an authority is told at once (16 MiB); what is new of the rest stays hidden, \
+                         and what changed of it is denied"
+                    );
+                    self.gateway.suspend_changed(slug, &untold);
+                }
+            }
+            Err(_) => self.gateway.suspend_changed(slug, inventory),
+        }
         published
     }
 
@@ -256,10 +281,17 @@ impl Watch {
             Some(inventory) => inventory,
             None => self.inventory(true).await?,
         };
-        let publishing = self
-            .manifest
-            .publish(&self.slug, &inventory, &self.overrides);
-        let mapped = publishing.await?;
+        // As of a list that could not be read: a tool that is missing now would come later as a new one.
+        if let Some(shorter) = self.manifest.shortened(&inventory)
+            && shorter.tools.len() < inventory.tools.len()
+        {
+            self.gateway.suspend_changed(self.slug.as_str(), &inventory);
+            return Err(
+                "its tools are longer together than the 16 MiB that an authority is told at once; let it list fewer, or shorter ones"
+                    .to_owned(),
+            );
+        }
+        let mapped = self.publish(&inventory, &self.overrides).await?;
         Ok(Seen {
             anonymous: self.anonymous(mapped.tools).await,
             mapped,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use authz::{Entry, ListStepUp, Mode, QuarantineFrom};
+use authz::{Entry, Inventory, ListStepUp, Mode, QuarantineFrom};
 use http::StatusCode;
 use serde_json::{Value, json};
 use testkit::echo::{Hostility, tool};
@@ -228,4 +228,44 @@ async fn what_lies_behind_a_step_up_is_listed_as_the_policy_says() {
         let answer = client.call_tool("write_note", json!({})).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{word:?}");
     }
+}
+
+#[tokio::test]
+async fn what_changed_and_could_not_be_told_is_denied_until_the_policy_that_came_of_it_is_in_force()
+{
+    let accepted = tool("echo", "Answers with its arguments.", json!({}));
+    let of = |tool: &Value| Definition::read(ListKind::Tools, Json::from_serde(tool)).unwrap();
+    let rig = Rig::with_echo(|echo| echo.tools = vec![accepted.clone()]).await;
+    let client = rig.caller("note:read");
+    let publish = |revision| {
+        rig.publish(|server| {
+            let known = &mut server.policy.tools;
+            let requirement = known["echo"].requirement.clone();
+            known.insert("echo".into(), Entry::of(&of(&accepted), requirement));
+            server.policy_revision = revision;
+        });
+    };
+    let is_called = async || {
+        let answer = client.call_tool("echo", json!({})).await;
+        answer.status == StatusCode::OK && answer.response()["error"].is_null()
+    };
+    let found = |description: &str| Inventory {
+        tools: vec![of(&tool("echo", description, json!({})))],
+        ..Inventory::default()
+    };
+    publish(1);
+    rig.gateway
+        .suspend_changed(SLUG, &found("Answers with its arguments."));
+    assert!(is_called().await, "it is as it was accepted");
+    rig.gateway
+        .suspend_changed(SLUG, &found("Answers with your keys."));
+    assert!(!is_called().await);
+    rig.gateway.unsuspend_from(SLUG, 2);
+    assert!(!is_called().await, "the policy of then is not here yet");
+    publish(2);
+    assert!(is_called().await, "it is as the authority has it");
+    rig.gateway
+        .suspend_changed(SLUG, &found("Answers with your keys."));
+    rig.gateway.unsuspend_from(SLUG, 2);
+    assert!(is_called().await, "nothing came of it");
 }
