@@ -8,6 +8,7 @@ use domain::McpServer;
 use serde_json::{Value, json};
 use store::{Store, StoreError};
 
+use super::replay::other_conditions;
 use super::standings::{Alike, Standings};
 use super::through::Through;
 use crate::moving::counted;
@@ -41,6 +42,8 @@ pub(crate) struct Reached {
     /// Nothing when there are too many pairs.
     changed: Option<Vec<Changed>>,
     elements: usize,
+    /// Tools that ask something else of their arguments: they are judged with such as meet it.
+    conditions: Vec<String>,
 }
 
 impl Reached {
@@ -84,6 +87,12 @@ impl Reached {
             left_out: throughs.left_out,
             alike,
             elements,
+            conditions: after
+                .tools
+                .keys()
+                .filter(|tool| other_conditions(before, after, tool))
+                .cloned()
+                .collect(),
         })
     }
 
@@ -145,11 +154,21 @@ impl Reached {
 
     /// For a person.
     pub(super) fn show(&self, out: &Terminal) {
-        let Some(summary) = self.summary() else {
-            out.line(self.nothing());
-            return;
-        };
-        out.line(out.paint.bold(summary));
+        match self.summary() {
+            Some(summary) => out.line(out.paint.bold(summary)),
+            None => out.line(self.nothing()),
+        }
+        if !self.conditions.is_empty() {
+            let tools = i64::try_from(self.conditions.len()).unwrap_or(i64::MAX);
+            out.line(out.paint.warn(format!(
+                "  {} {} what the arguments must be: judged with such as meet that",
+                counted(tools, "tool"),
+                match tools {
+                    1 => "changes",
+                    _ => "change",
+                }
+            )));
+        }
         let changed = self.changed.as_deref().unwrap_or_default();
         for one in changed.iter().take(TOLD_MAX) {
             let name = match one.kind {
@@ -210,6 +229,7 @@ impl Reached {
             "of": self.callers() * self.elements,
             "clients": self.clients,
             "clients_not_judged": self.left_out,
+            "with_changed_conditions": self.conditions,
             "changed": changed.collect::<Vec<_>>(),
         })
     }

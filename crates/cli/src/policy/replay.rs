@@ -26,8 +26,10 @@ pub(super) struct Replay {
     calls: i64,
     /// Calls of kinds that are too many to be judged.
     rarer: i64,
-    /// Calls to tools whose conditions are others: what was sent is not kept, so they are judged as if it met them.
+    /// Calls to tools whose conditions are others: they are judged as if what was sent met them.
     conditions: i64,
+    /// Whether rate limits are others: how often people called is not held against them.
+    rate_limits: bool,
     changed: Vec<Replayed>,
 }
 
@@ -75,6 +77,7 @@ impl Maintenance {
             calls: 0,
             rarer: recorded.rarer,
             conditions: 0,
+            rate_limits: before.rate_limits != after.rate_limits,
             changed: Vec::new(),
         };
         for call in &recorded.calls {
@@ -89,14 +92,7 @@ impl Maintenance {
                 // Whoever came with a grant that is over would sign in again.
                 None => caller.at_most(before).scopes,
             };
-            let of = |policy: &Policy| {
-                policy
-                    .tools
-                    .get(&call.tool)
-                    .map(|tool| tool.conditions.clone())
-            };
-            if of(after).is_some_and(|conditions| !conditions.is_empty()) && of(before) != of(after)
-            {
+            if other_conditions(before, after, &call.tool) {
                 replay.conditions += call.count;
             }
             let judged = |policy| answer(policy, &caller, ListKind::Tools, &call.tool);
@@ -116,6 +112,12 @@ impl Maintenance {
         }
         Ok(replay)
     }
+}
+
+/// Whether `after` asks something else of the arguments of `tool`. One that it does not have needs no arguments to be denied.
+pub(super) fn other_conditions(before: &Policy, after: &Policy, tool: &str) -> bool {
+    let of = |policy: &Policy| policy.tools.get(tool).map(|tool| tool.conditions.clone());
+    of(after).is_some_and(|conditions| conditions != of(before).unwrap_or_default())
 }
 
 impl Replay {
@@ -182,9 +184,14 @@ impl Replay {
         }
         if self.conditions > 0 {
             out.line(out.paint.warn(format!(
-                "  {} to tools whose conditions change; what was sent is not kept, so nobody knows how they would be judged",
+                "  {} to tools whose conditions change; arguments were not judged again, so nobody knows how these would be answered",
                 counted(self.conditions, "call")
             )));
+        }
+        if self.rate_limits {
+            out.line(out.paint.warn(
+                "  how often people called was not held against the rate limits that change",
+            ));
         }
         if let Some(note) = mode_note {
             out.line(out.paint.warn(format!("  {note}")));
@@ -211,6 +218,7 @@ impl Replay {
             "asked": self.count(|old, new| old == Reach::Allowed && new == Reach::IfAsked),
             "allowed": self.count(|old, new| new > old),
             "with_changed_conditions": self.conditions,
+            "rate_limits_change": self.rate_limits,
             "changed": changed.collect::<Vec<_>>(),
         })
     }

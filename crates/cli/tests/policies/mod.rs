@@ -199,6 +199,21 @@ async fn a_policy_is_previewed_changed_and_rolled_back_beside_a_running_node() {
             "{}",
             plan.stdout
         );
+        assert_eq!(preview["replay"]["rate_limits_change"], false);
+        let limit = "rate_limits = [{ id = \"lim_1\", per = \"person\", what = \"all\", rate = \"1 per 1h\" }]\n";
+        let limited = edited.replacen(&rule, &format!("{rule}{limit}"), 1);
+        let limited = home.write("limited.toml", &limited);
+        let limited = [
+            "policy",
+            "preview",
+            "todo",
+            "--file",
+            limited.to_str().unwrap(),
+        ];
+        assert_eq!(of(&limited).await["replay"]["rate_limits_change"], true);
+        let shown = done(&home, config, &limited).await;
+        let part = "how often people called was not held against the rate limits that change";
+        assert!(shown.contains(part), "{shown}");
         done(&home, config, &["apply", file, "--yes"]).await;
         let changed = of(&["policy", "table", "todo"]).await;
         assert_eq!(

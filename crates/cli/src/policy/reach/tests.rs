@@ -103,6 +103,30 @@ fn concerned(reached: &Reached) -> Vec<&str> {
         .collect()
 }
 
+#[tokio::test]
+async fn tools_whose_conditions_come_or_go_are_named_though_everybody_reaches_them_with_some_arguments()
+ {
+    let world = World::new().await;
+    let plain = policy(2, []);
+    let mut conditional = plain.clone();
+    let entry = conditional.tools.get_mut("tool_1").unwrap();
+    entry.conditions.push(authz::Condition {
+        argument: "/list".to_owned(),
+        operator: authz::Operator::StartsWith("mine".to_owned()),
+    });
+    for (before, after, expected) in [
+        (&plain, &conditional, &["tool_1"][..]),
+        (&conditional, &plain, &["tool_1"]),
+        (&conditional, &conditional, &[]),
+        // One that is gone needs no arguments to be denied.
+        (&conditional, &policy(1, []), &[]),
+    ] {
+        let reached = world.reached(before.clone(), after.clone()).await;
+        assert_eq!(reached.conditions, expected);
+        assert_eq!(reached.json()["with_changed_conditions"], json!(expected));
+    }
+}
+
 const REGISTERED: &str = "a client that registered itself";
 const ADDED: &str = "a client that an admin added";
 const ELSEWHERE: &str = "a client of a host that no rule names";
