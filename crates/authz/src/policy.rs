@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use wire::oauth::{Scope, ScopeSet};
 
 use crate::{
-    Condition, ListKind, ListStepUp, QuarantineFrom, RateLimit, Role, RuleWho,
-    SubjectRule, uri_template,
+    Condition, KnownNow, ListKind, ListStepUp, QuarantineFrom, RateLimit, Role, RuleWho,
+    SubjectRule, is_comparable, uri_template,
 };
 
 /// How many templates a resource that is new is held against: a server chooses how many there are of both.
@@ -235,6 +235,30 @@ impl Policy {
                 entry.pinned |= old.requirement != entry.requirement;
                 entry.fingerprint.clone_from(&old.fingerprint);
                 entry.state = old.state;
+            }
+        }
+        self
+    }
+
+    /// What `before` does not have, held against what is `known` of it: in quarantine when that is another definition than the one of
+    /// which it was written, or somebody said no to that. Whoever takes an element out of a file and puts it back lifts nothing.
+    pub fn returning_over(
+        mut self,
+        before: &Self,
+        known: impl Fn(ListKind, &str, Option<&str>) -> KnownNow,
+    ) -> Self {
+        for kind in ListKind::ALL {
+            for (identity, entry) in self.entries_mut(kind) {
+                if before.entries(kind).contains_key(identity) {
+                    continue;
+                }
+                let fingerprint = entry.fingerprint.as_deref();
+                match known(kind, identity, fingerprint.filter(|one| is_comparable(one))) {
+                    KnownNow::AsAccepted(fingerprint) => {
+                        entry.fingerprint = fingerprint.or(entry.fingerprint.take());
+                    }
+                    KnownNow::Other => entry.state = EntryState::Quarantined,
+                }
             }
         }
         self

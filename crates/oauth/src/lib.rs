@@ -54,6 +54,7 @@ pub mod inventory;
 mod issue;
 /// Signing keys: rotation by plan, on a schedule, and in an emergency.
 pub mod keys;
+mod kept_definitions;
 mod known_device;
 /// What stands between an MCP server and enforcing.
 pub mod launch;
@@ -118,6 +119,7 @@ pub use client_auth::BasicCredentials;
 pub use client_identity::ClientProof;
 pub use error::Error;
 pub use input_schemas::input_schemas;
+pub use kept_definitions::KeptDefinitions;
 pub use look_alike::NameCaution;
 pub use master_key::{CertificateSealer, KeySealer, MasterKey, MasterKeyError};
 pub use parameters::Parameters;

@@ -1,12 +1,10 @@
 //! An earlier revision of a policy, published again.
 
-use std::collections::HashMap;
-
-use authz::{KnownNow, ListKind, Policy, PolicyMistake, RolledBack, RuleWho};
-use domain::{AuditEventKind, ClientId, DefinitionState, McpServer, StoredDefinition, UserId};
+use authz::{Policy, PolicyMistake, RolledBack, RuleWho};
+use domain::{AuditEventKind, ClientId, McpServer, UserId};
 use store::{RollBack, RollBackOutcome, Store, StoreError};
 
-use crate::{Act, input_schemas};
+use crate::{Act, KeptDefinitions, input_schemas};
 
 /// Why a policy is not rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -70,16 +68,20 @@ pub async fn plan(
     if earlier.is_blank() {
         return Err(RollBackError::Blank(revision));
     }
-    let back = rolled_back(store, server, &earlier).await?;
+    let kept = KeptDefinitions::load(store, &server.slug).await?;
+    let back = authz::roll_back(&earlier, &server.policy, |kind, identity, then| {
+        kept.known_now(kind, identity, then)
+    });
     let tools = back.policy.tools.iter();
-    let with_conditions = tools.filter(|(_, entry)| !entry.conditions.is_empty());
-    let with_conditions: Vec<&str> = with_conditions.map(|(name, _)| name.as_str()).collect();
+    let with_arguments = tools
+        .filter(|(_, entry)| !entry.conditions.is_empty() || !entry.recorded_arguments.is_empty());
+    let with_arguments: Vec<&str> = with_arguments.map(|(name, _)| name.as_str()).collect();
     // By the definition of each that would be the accepted one.
     let then = McpServer {
         policy: back.policy.clone(),
         ..server.clone()
     };
-    let schemas = input_schemas(store, &then, with_conditions).await?;
+    let schemas = input_schemas(store, &then, with_arguments).await?;
     let mistakes = authz::check(&back.policy, |tool| schemas.get(tool));
     if !mistakes.is_empty() {
         return Err(RollBackError::Mistakes { revision, mistakes });
@@ -155,44 +157,4 @@ async fn of_nobody(
         }
     }
     Ok(found)
-}
-
-/// `earlier` in the place of the policy in force, held against the definitions that are kept.
-async fn rolled_back(
-    store: &Store,
-    server: &McpServer,
-    earlier: &Policy,
-) -> Result<RolledBack, StoreError> {
-    let mut kept: HashMap<(ListKind, String), Vec<StoredDefinition>> = HashMap::new();
-    for one in store.list_definitions(&server.slug).await? {
-        let of_element = kept.entry((one.kind, one.identity.clone())).or_default();
-        of_element.push(one);
-    }
-    let known = |kind: ListKind, identity: &str, then: Option<&str>| {
-        let versions = kept.get(&(kind, identity.to_owned()));
-        known_now(versions.map_or(&[], Vec::as_slice), then)
-    };
-    Ok(authz::roll_back(earlier, &server.policy, known))
-}
-
-/// What the definitions that are kept of an element say of the one that was accepted `then`. Nobody knows whether one that
-/// cannot be compared was another one, so then anything that waits, or was refused, speaks against it.
-fn known_now(kept: &[StoredDefinition], then: Option<&str>) -> KnownNow {
-    let is_other = kept.iter().any(|one| {
-        let is_then = Some(one.fingerprint.as_str()) == then;
-        match one.state {
-            DefinitionState::Pending => !is_then,
-            DefinitionState::Rejected => is_then || then.is_none(),
-            DefinitionState::Accepted => false,
-        }
-    });
-    if is_other {
-        return KnownNow::Other;
-    }
-    let accepted = kept
-        .iter()
-        .filter(|one| one.state == DefinitionState::Accepted)
-        .max_by_key(|one| one.decided_at);
-    let newest = accepted.map(|one| one.fingerprint.as_str());
-    KnownNow::AsAccepted(then.or(newest).map(str::to_owned))
 }

@@ -153,6 +153,7 @@ impl Conn {
                 policy,
                 event,
             } => {
+                sure(!self.lifts_a_quarantine(slug, policy).await?)?;
                 let policy = to_json(policy)?;
                 let published = self
                     .publish_policy(

@@ -1,5 +1,5 @@
-use authz::{Policy, Returning};
-use domain::{AuditEvent, PolicyOrigin, PolicyRevision, ServerSlug, UserId};
+use authz::{ListKind, Policy, Returning};
+use domain::{AuditEvent, DefinitionState, PolicyOrigin, PolicyRevision, ServerSlug, UserId};
 
 use crate::conn::Conn;
 use crate::servers::PolicyText;
@@ -133,6 +133,50 @@ impl Conn {
             self.execute(sql, args).await?;
         }
         Ok(())
+    }
+
+    /// Whether `policy` calls something accepted that the present one does not have, and of which something else waits, or that
+    /// somebody rejected.
+    pub(crate) async fn lifts_a_quarantine(
+        &mut self,
+        slug: &ServerSlug,
+        policy: &Policy,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT slug, policy, policy_rest FROM mcp_server WHERE slug = $1";
+        let row = self
+            .fetch_optional(sql, Args::with_capacity(1).text(slug.as_str()))
+            .await?;
+        let Some(row) = row else { return Ok(false) };
+        let present = PolicyText::read(&RowReader::new(&row, "mcp_server"), 1, 2)?;
+        let sql = "SELECT kind, identity, fingerprint, state FROM definition \
+                   WHERE server = $1 AND state IN ('pending', 'rejected')";
+        let rows = self
+            .fetch_all(sql, Args::with_capacity(1).text(slug.as_str()))
+            .await?;
+        for row in &rows {
+            let row = RowReader::new(row, "definition");
+            let kind_of = |text: &str| ListKind::ALL.into_iter().find(|kind| kind.member() == text);
+            let (kind, identity) = (row.parse(0, kind_of)?, row.text(1)?);
+            let entry = policy.entries(kind).get(identity);
+            let Some(entry) = entry.filter(|entry| entry.state.is_accepted()) else {
+                continue;
+            };
+            if present.entries(kind).contains_key(identity) {
+                continue;
+            }
+            let then = entry.fingerprint.as_deref();
+            let then = then.filter(|one| authz::is_comparable(one));
+            let is_then = Some(row.text(2)?) == then;
+            let is_other = match row.parse(3, DefinitionState::parse)? {
+                DefinitionState::Pending => !is_then,
+                DefinitionState::Rejected => is_then || then.is_none(),
+                DefinitionState::Accepted => false,
+            };
+            if is_other {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether something else waits of an element than was accepted, or somebody said no to that.

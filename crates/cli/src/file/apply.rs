@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use base::{Clock as _, OsRandom, SystemClock, Timestamp};
 use clap::Args;
 use domain::{ClientId, ServerSlug};
+use oauth::KeptDefinitions;
 use store::{Applied, Apply, CHANGES_MAX, Change, Declared, Store};
 use wire::mcp::Json;
 
@@ -146,9 +147,11 @@ impl Planned {
         let now = store.read_declared().await?;
         let at = SystemClock.now();
         let input_schemas = input_schemas(store, &now, &document).await?;
+        let kept = kept_definitions(store, &now, &document).await?;
         let with = Context {
             now: &now,
             input_schemas: &input_schemas,
+            kept: &kept,
             public_url,
             at,
             random: &OsRandom,
@@ -209,6 +212,23 @@ async fn input_schemas(
         schemas.insert(server.slug.clone(), found);
     }
     Ok(schemas)
+}
+
+/// The definitions that are kept of servers of which the file has more elements than their policies.
+async fn kept_definitions(
+    store: &Store,
+    now: &Declared,
+    document: &Document,
+) -> anyhow::Result<HashMap<ServerSlug, KeptDefinitions>> {
+    let mut kept = HashMap::new();
+    for server in &now.servers {
+        let said = document.servers.get(server.slug.as_str());
+        if said.is_some_and(|said| said.policy.has_more_than(&server.policy)) {
+            let found = KeptDefinitions::load(store, &server.slug).await?;
+            kept.insert(server.slug.clone(), found);
+        }
+    }
+    Ok(kept)
 }
 
 /// Names that are given once: of servers for good, of clients while they are there.

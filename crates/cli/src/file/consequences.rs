@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use authz::Policy;
+use authz::{ListKind, Policy};
 use base::Timestamp;
 use domain::{AuthMethod, Client, ClientId, McpServer, ServerSlug};
 use store::{Declared, Store};
@@ -9,6 +9,9 @@ use toml::Value;
 use super::differences::{Action, Kind, Step};
 use crate::moving::{consequences as of_move, counted};
 use crate::policy::{Reached, Standings};
+
+/// As many elements are named.
+const NAMED_MAX: usize = 10;
 
 /// Adds to each step what it means for people and clients.
 ///
@@ -91,6 +94,7 @@ async fn changed(
         words.push("MCP sessions with the upstream before end, and clients begin anew".to_owned());
     }
     words.extend(of_policy(before, &after.policy, store, at).await?);
+    words.extend(in_quarantine(&before.policy, &after.policy));
     if before.policy != after.policy {
         let standings = Standings::load(store, &before.slug).await?;
         let reached = Reached::of(before, &after.policy, store, &standings).await?;
@@ -109,6 +113,29 @@ async fn changed(
         );
     }
     Ok(words)
+}
+
+/// The elements that come into quarantine with the file.
+fn in_quarantine(before: &Policy, after: &Policy) -> Option<String> {
+    let mut names = Vec::new();
+    for kind in ListKind::ALL {
+        let entries = after.entries(kind).iter().filter(|(name, entry)| {
+            !entry.state.is_accepted() && !before.entries(kind).contains_key(*name)
+        });
+        names.extend(entries.map(|(name, _)| name.escape_debug().to_string()));
+    }
+    let named = names.iter().take(NAMED_MAX).cloned();
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = match names.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "in quarantine until somebody approves them, since they are listed otherwise than the file has them, or that was rejected: \
+             {named}{more}"
+        )
+    })
 }
 
 /// What another policy means for those who have roles and scopes.

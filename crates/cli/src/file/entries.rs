@@ -107,6 +107,20 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Whether it has an element that `policy` does not have.
+    pub(super) fn has_more_than(&self, policy: &authz::Policy) -> bool {
+        let all = [
+            (&self.tools, &policy.tools),
+            (&self.resources, &policy.resources),
+            (&self.resource_templates, &policy.resource_templates),
+            (&self.prompts, &policy.prompts),
+        ];
+        let mut all = all.iter();
+        all.any(|(said, known)| said.keys().any(|name| !known.contains_key(name)))
+    }
+}
+
 impl Scope {
     pub(super) fn of(scope: &authz::ScopeDeclaration) -> Self {
         Self {

@@ -7,6 +7,7 @@ use store::{Applied, PublishOutcome, SeenDefinitions};
 use wire::mcp::definition::Definition;
 use wire::mcp::{Limits, parse_strict};
 
+use super::super::write;
 use super::{DOCUMENT, World, event};
 use crate::file::write;
 
@@ -528,6 +529,12 @@ async fn the_id_of_a_client_that_registered_itself_or_is_elsewhere_is_taken() {
 /// A world in which the definition of `add` is known.
 async fn with_a_definition_of_add() -> World {
     let world = World::sqlite().await;
+    keep_the_definition_of_add(&world, DefinitionState::Accepted).await;
+    world
+}
+
+/// Says the fingerprint.
+async fn keep_the_definition_of_add(world: &World, state: DefinitionState) -> String {
     let todo = ServerSlug::parse("todo").unwrap();
     let definition = r#"{"name":"add","inputSchema":{"type":"object",
         "properties":{"list":{"enum":["home","work"]},"limit":{"type":"integer"},
@@ -536,11 +543,7 @@ async fn with_a_definition_of_add() -> World {
     let definition = Definition::read(ListKind::Tools, definition).unwrap();
     let now = SystemClock.now();
     let seen = SeenDefinitions {
-        kept: vec![StoredDefinition::seen(
-            &definition,
-            DefinitionState::Accepted,
-            now,
-        )],
+        kept: vec![StoredDefinition::seen(&definition, state, now)],
         ..SeenDefinitions::default()
     };
     let server = world.store.find_server(&todo).await.unwrap().unwrap();
@@ -551,7 +554,67 @@ async fn with_a_definition_of_add() -> World {
         .await
         .unwrap();
     assert!(matches!(outcome, PublishOutcome::Published(_)));
-    world
+    authz::fingerprint(&definition)
+}
+
+#[tokio::test]
+async fn a_tool_that_a_file_puts_back_waits_while_something_else_of_it_waits_or_it_was_rejected() {
+    use DefinitionState::{Accepted, Pending, Rejected};
+    for (state, is_said, is_accepted) in [
+        (Pending, false, false),
+        (Pending, true, true),
+        (Rejected, false, false),
+        (Rejected, true, false),
+        (Accepted, false, true),
+        (Accepted, true, true),
+    ] {
+        let world = World::sqlite().await;
+        let (whole, base) = (
+            world.export().await,
+            write::base(&world.document().await).unwrap(),
+        );
+        let todo = ServerSlug::parse("todo").unwrap();
+        let without = |policy: &mut authz::Policy| {
+            policy.tools.remove("add");
+        };
+        let now = SystemClock.now();
+        oauth::drift::edit(&world.store, now, &todo, "", without)
+            .await
+            .unwrap();
+        let base_now = write::base(&world.document().await).unwrap();
+        let needs = "needs = [\"todo:write\"]";
+        let with = |fingerprint: &str| match is_said {
+            true => whole.replace(needs, &format!("{needs}\nfingerprint = \"{fingerprint}\"")),
+            false => whole.clone(),
+        };
+        let of = |fingerprint: &str| with(fingerprint).replace(&base, &base_now);
+        // Planned before anybody knew of the definition: what the apply finds counts.
+        let fingerprint = keep_the_definition_of_add(&World::sqlite().await, state).await;
+        let early = world.plan(&of(&fingerprint)).await.unwrap();
+        keep_the_definition_of_add(&world, state).await;
+        let planned = world.plan(&of(&fingerprint)).await.unwrap();
+        let words = planned.steps[0].consequences.join("; ");
+        assert_eq!(
+            !words.contains("in quarantine"),
+            is_accepted,
+            "{state:?} {is_said} {words}"
+        );
+        if !is_accepted {
+            let early = world.store.apply(early.into_apply(now)).await;
+            assert!(!matches!(early, Ok(Applied::Done)), "{early:?}");
+        }
+        assert_eq!(world.apply(planned).await, Applied::Done);
+        let stored = world.store.find_server(&todo).await.unwrap().unwrap();
+        let entry = &stored.policy.tools["add"];
+        assert_eq!(
+            entry.state.is_accepted(),
+            is_accepted,
+            "{state:?} {is_said}"
+        );
+        if is_accepted {
+            assert_eq!(entry.fingerprint, Some(fingerprint), "{state:?} {is_said}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use base::{Random, Timestamp};
 use domain::{ClientId, ClientTrust, ServerSlug, TrustDecision};
+use oauth::KeptDefinitions;
 use store::Declared;
 use wire::mcp::Json;
 
@@ -22,6 +23,8 @@ pub(super) struct Context<'a> {
     pub(super) now: &'a Declared,
     /// What the arguments of tools look like that have conditions, by server and tool.
     pub(super) input_schemas: &'a HashMap<ServerSlug, HashMap<String, Json>>,
+    /// What is kept of the elements that policies in the file have and those in force do not, by server.
+    pub(super) kept: &'a HashMap<ServerSlug, KeptDefinitions>,
     pub(super) public_url: &'a str,
     pub(super) at: Timestamp,
     pub(super) random: &'a dyn Random,

@@ -50,6 +50,11 @@ pub(super) fn read(
     if said.policy != shown.policy || said.scopes != shown.scopes {
         server.policy = policy::read(said, path, with.input_schemas.get(slug), problems)
             .written_over(&server.policy);
+        if let Some(kept) = with.kept.get(slug) {
+            let known =
+                |kind, identity: &str, then: Option<&str>| kept.known_now(kind, identity, then);
+            server.policy = server.policy.returning_over(&before.policy, known);
+        }
         let policy = &mut server.policy;
         policy.quarantine_from = said
             .policy

@@ -110,6 +110,36 @@ async fn what_was_said_of_a_tool_that_reads_is_not_said_of_the_one_that_it_becam
 }
 
 #[tokio::test]
+async fn arguments_that_come_back_into_records_are_held_against_the_schema_of_their_tool() {
+    let rig = Rig::new().await;
+    let text =
+        r#"{"name":"add","inputSchema":{"type":"object","properties":{"list":{"type":"string"}}}}"#;
+    let parsed = wire::mcp::parse_strict(text.as_bytes(), &wire::mcp::Limits::default()).unwrap();
+    let add = Definition::read(ListKind::Tools, parsed).unwrap();
+    rig.look(&tools([add])).await;
+    for (argument, is_refused) in [("/owner", true), ("/list", false)] {
+        rig.edit(|policy| {
+            let entry = policy.tools.get_mut("add").unwrap();
+            entry.recorded_arguments = vec![argument.to_owned()];
+        })
+        .await;
+        let revision = rig.server().await.policy_revision;
+        rig.edit(|policy| {
+            policy
+                .tools
+                .get_mut("add")
+                .unwrap()
+                .recorded_arguments
+                .clear();
+        })
+        .await;
+        let planned = rig.plan(revision).await;
+        let mistakes = matches!(planned, Err(RollBackError::Mistakes { .. }));
+        assert_eq!(mistakes, is_refused, "{planned:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_returns_without_a_definition_of_then_waits_when_anything_waits_or_was_refused() {
     let (one, neighbour) = (tool("add_todo", "Adds."), tool("list_todos", "Lists."));
     let all = tools([one.clone(), neighbour.clone()]);
