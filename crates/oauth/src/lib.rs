@@ -52,9 +52,9 @@ mod input_schemas;
 pub mod introspect;
 pub mod inventory;
 mod issue;
+mod kept_definitions;
 /// Signing keys: rotation by plan, on a schedule, and in an emergency.
 pub mod keys;
-mod kept_definitions;
 mod known_device;
 /// What stands between an MCP server and enforcing.
 pub mod launch;

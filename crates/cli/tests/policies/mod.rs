@@ -282,6 +282,17 @@ async fn a_policy_is_previewed_changed_and_rolled_back_beside_a_running_node() {
         assert_eq!(history["revisions"][1]["made_by"], "apply");
         let shown = done(&home, config, &["policy", "history", "todo"]).await;
         assert!(shown.contains(&format!("rollback to {good}")), "{shown}");
+
+        let set = ["servers", "set", "todo", "--list-step-up", "never"];
+        let said = done(&home, config, &set).await;
+        assert!(
+            said.contains("list step-up never; policy revision"),
+            "{said}"
+        );
+        let diff = done(&home, config, &["policy", "diff", "todo", &from]).await;
+        assert!(diff.contains("auto → never"), "{diff}");
+        let exported = done(&home, config, &["export"]).await;
+        assert!(exported.contains("list_step_up = \"never\""), "{exported}");
         node.stop().await;
     }
 }
