@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use wire::oauth::ScopeSet;
 
 use crate::{
-    Condition, Entry, EntryState, LimitWhat, ListKind, ListStepUp, Policy, QuarantineFrom, RateLimit,
+    Condition, Entry, EntryState, LimitWhat, ListKind, ListStepUp, Policy, QuarantineFrom,
+    RateLimit,
 };
 use crate::{Requirement, Role, RoleScopes, RuleWhat, SubjectRule};
 

@@ -1,7 +1,7 @@
 use ::oauth::administrator::Administrator;
 use ::oauth::launch::{self, Launch};
 use ::oauth::server_settings;
-use authz::{Mode, QuarantineFrom};
+use authz::{ListStepUp, Mode, QuarantineFrom};
 use axum::Extension;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::response::Response;
@@ -55,6 +55,7 @@ struct PolicyView {
     revision: i64,
     mode: Mode,
     quarantine_from: QuarantineFrom,
+    list_step_up: ListStepUp,
     tools: usize,
     scopes: Vec<String>,
 }
@@ -84,6 +85,7 @@ impl<'a> ServerView<'a> {
                 revision: server.policy_revision,
                 mode: policy.mode,
                 quarantine_from: policy.quarantine_from,
+                list_step_up: policy.list_step_up,
                 tools: policy.tools.len(),
                 scopes: (policy.scopes.iter())
                     .map(|scope| scope.name.to_string())
@@ -130,6 +132,7 @@ pub(super) async fn change(
     let launch = Launch {
         mode: members.optional("mode")?,
         quarantine_from: members.optional("quarantine_from")?,
+        list_step_up: members.optional("list_step_up")?,
     };
     let with_unmapped: bool = members.optional("with_unmapped")?.unwrap_or(false);
     let settings: SettingsBody = members.optional("settings")?.unwrap_or_default();

@@ -331,7 +331,7 @@ async fn a_role_that_returns_is_nobodys() {
         created_at: now(),
         disabled_at: None,
     };
-    let added = event(now(), &rig.slug, String::new());
+    let added = event(&now().into(), &rig.slug, String::new());
     rig.store.insert_user(&user, added.clone()).await.unwrap();
     let given = GivenRole {
         server: rig.slug.clone(),
@@ -387,7 +387,7 @@ async fn rules_of_groups_and_people_that_are_gone_are_named_and_the_others_are_n
         created_at: now(),
         disabled_at: None,
     };
-    let added = event(now(), &rig.slug, String::new());
+    let added = event(&now().into(), &rig.slug, String::new());
     rig.store.insert_user(&ann, added.clone()).await.unwrap();
     let group = domain::Group {
         id: domain::GroupId::from_text("grp_there"),
