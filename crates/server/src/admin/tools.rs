@@ -281,9 +281,10 @@ impl From<DriftError> for Problem {
             DriftError::Gone(_) => Self::not_found(error.to_string()),
             DriftError::NeedsNothing(_) => Self::at("kind", error.to_string()),
             DriftError::UnknownScope { .. } => Self::at("requirement", error.to_string()),
-            DriftError::NothingWaits(_) | DriftError::Changed(_) | DriftError::Contended(_) => {
-                Self::conflict(error.to_string())
-            }
+            DriftError::NothingWaits(_)
+            | DriftError::Changed(_)
+            | DriftError::Unclear(_)
+            | DriftError::Contended(_) => Self::conflict(error.to_string()),
         }
     }
 }
