@@ -9,7 +9,6 @@ use wire::mcp::{Limits, parse_strict};
 
 use super::super::write;
 use super::{DOCUMENT, World, event};
-use crate::file::write;
 
 #[tokio::test]
 async fn each_mistake_is_told_with_its_field_and_its_twin_is_accepted() {
