@@ -78,7 +78,7 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Where clients and people connect.
     pub listen: Listen,
-    /// Where the dashboard answers.
+    /// Where the dashboard and the admin API answer.
     pub admin: Admin,
     /// Where whoever operates a node asks it.
     pub operations: Operations,
