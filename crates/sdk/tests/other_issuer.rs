@@ -52,7 +52,7 @@ impl Service<Request<Full<Bytes>>> for Notes {
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         let caller = request.extensions().get::<Arc<VerifiedCaller>>().unwrap();
-        let who = &caller.caller();
+        let who = caller.caller();
         let answer = format!("{} {} {:?}", who.subject, who.scopes, who.roles);
         ready(Ok(Response::new(Full::from(answer))))
     }
