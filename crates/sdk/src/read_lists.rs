@@ -102,7 +102,8 @@ where
                 // What it says of itself is no list.
                 ListKind::Instructions => continue,
             };
-            if !offered.is_some_and(|offered| offered.get(capability).is_some()) {
+            let is_offered = offered.is_some_and(|offered| offered.get(capability).is_some());
+            if !is_offered {
                 continue;
             }
             match self.read_list(kind, &mut inventory).await {
