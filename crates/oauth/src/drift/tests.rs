@@ -695,7 +695,7 @@ async fn of_several_that_an_earlier_release_noted_as_rejected_the_one_that_was_l
         ..store::SeenDefinitions::default()
     };
     let server = find(&rig.store, &rig.slug).await.unwrap();
-    let noted = event(now(), &rig.slug, String::new());
+    let noted = event(&now().into(), &rig.slug, String::new());
     let revision = server.policy_revision;
     let published = rig
         .store

@@ -247,7 +247,7 @@ fn the_laws_hold_for_every_policy() {
     let cases = std::env::var("PORTCULLIS_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(2_000);
+        .unwrap_or(10_000);
     let mut seen = [0_u32; 3];
     for case in 0..cases {
         let mut dice = Dice(case);
