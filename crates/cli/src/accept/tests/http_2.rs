@@ -106,7 +106,7 @@ async fn tell(address: SocketAddr, frames: &[u8], enough: impl Fn(&Told) -> bool
             told.hear(head[3], stream, &payload);
         }
     };
-    let _ = tokio::time::timeout(Duration::from_secs(10), listening)
+    tokio::time::timeout(Duration::from_secs(10), listening)
         .await
         .expect("enough is told, or the connection ends");
     sending.abort();
