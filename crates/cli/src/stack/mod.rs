@@ -337,12 +337,12 @@ async fn start(
                 ca_file: options.ca_file,
                 names: options.names,
             },
-            Some(Asked {
+            Some(Box::new(Asked {
                 slug: plan.slug,
                 env: plan.env,
                 overrides: plan.overrides,
                 found: plan.found,
-            }),
+            })),
         ),
         issuers: HashMap::new(),
         limits: NodeLimits::default(),

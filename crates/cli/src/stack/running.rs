@@ -64,7 +64,7 @@ pub struct NodeSettings {
 /// Which parts of Portcullis run in a node.
 pub enum Role {
     /// Both; with the server that the command line named.
-    All(OwnAuthority, Option<Asked>),
+    All(OwnAuthority, Option<Box<Asked>>),
     /// It issues tokens, shows pages, and says to gateways elsewhere what is in force.
     Authority(OwnAuthority),
     /// It answers for MCP servers of an authority elsewhere, without a database.
@@ -173,7 +173,7 @@ impl Node {
                 let gateway = GatewayPart::start(
                     authority.supply(),
                     &around,
-                    asked,
+                    asked.map(|asked| *asked),
                     todo.clone(),
                     &settings.terminal,
                     &mut tasks,

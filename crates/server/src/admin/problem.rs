@@ -27,7 +27,8 @@ pub(crate) struct Problem {
     field: Option<String>,
     cause: Option<String>,
     retry_after: Option<Duration>,
-    challenge: Option<HeaderValue>,
+    /// Boxed, since a problem is the error of everything here, and few have one.
+    challenge: Option<Box<HeaderValue>>,
 }
 
 /// As it is sent (`application/problem+json`).
@@ -113,7 +114,7 @@ impl Problem {
     #[must_use]
     pub fn with_challenge(self, challenge: HeaderValue) -> Self {
         Self {
-            challenge: Some(challenge),
+            challenge: Some(Box::new(challenge)),
             ..self
         }
     }
@@ -157,7 +158,7 @@ impl Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         if let Some(challenge) = problem.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+            headers.insert(header::WWW_AUTHENTICATE, *challenge);
         }
         if let Some(wait) = problem.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

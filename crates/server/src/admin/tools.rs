@@ -116,7 +116,7 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let view = |one: &Element, gone: &GoneElements<'_>| ElementView::of(one, &server, gone);
-    listed(&app, &server, &uri, |_| true, view, |view| place(view)).await
+    listed(&app, &server, &uri, |_| true, view, place).await
 }
 
 /// `GET /servers/{slug}/drift`: what of it waits for a decision.
