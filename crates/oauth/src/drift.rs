@@ -56,6 +56,8 @@ pub enum DriftError {
         "several definitions of {0} were rejected, and no look has said yet which one is listed; try again after the next look, or approve one by its fingerprint"
     )]
     Unclear(String),
+    #[error("a set without a scope would let everybody in; say public")]
+    EmptySet,
     #[error("{scope} is no scope of this server; it has: {known}")]
     UnknownScope { scope: String, known: String },
     #[error("the policy of {0} is being changed by somebody else all the time")]
@@ -129,6 +131,8 @@ pub async fn map(
         return Err(DriftError::NeedsNothing(identity.to_owned()));
     }
     let act = act.into();
+    // The definition that was listed when it began: another one is for whoever looks again.
+    let mut meant: Option<String> = None;
     for _ in 0..TRIES_MAX {
         let server = find(store, slug).await?;
         let mut policy = server.policy.clone();
@@ -137,6 +141,10 @@ pub async fn map(
         if !policy.entries(kind).contains_key(identity) {
             let versions = store.list_versions(slug, kind, identity).await?;
             let listed = listed(&versions, identity)?;
+            let first = meant.get_or_insert_with(|| listed.fingerprint.clone());
+            if *first != listed.fingerprint {
+                return Err(DriftError::Changed(identity.to_owned()));
+            }
             let entry = entry_of(listed, requirement.clone());
             policy.entries_mut(kind).insert(identity.to_owned(), entry);
             decided.push(listed.clone().decided(DefinitionState::Accepted, act.at));
@@ -334,6 +342,9 @@ fn declared(policy: &Policy, requirement: &Requirement) -> Result<(), DriftError
     let Requirement::AnyOf(sets) = requirement else {
         return Ok(());
     };
+    if sets.iter().any(ScopeSet::is_empty) {
+        return Err(DriftError::EmptySet);
+    }
     let unknown = sets
         .iter()
         .flat_map(ScopeSet::iter)

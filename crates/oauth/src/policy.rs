@@ -1,8 +1,9 @@
-use authz::{Policy, PolicyMistake};
+use authz::{ListKind, Policy, PolicyMistake, Requirement};
 use domain::{AuditEventKind, McpServer};
 use store::{PublishOutcome, Store, StoreError};
+use wire::oauth::ScopeSet;
 
-use crate::{Act, input_schemas};
+use crate::{Act, KeptDefinitions, input_schemas};
 
 /// Why a policy was not published, in words for whoever wrote it.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,10 @@ pub enum PublishError {
     Removed,
     #[error("{0} is not changed with the policy; it is a setting of the MCP server")]
     Setting(&'static str),
+    #[error("an empty policy would have all that the server lists accepted at the next look")]
+    Blank,
+    #[error("{0}: a set without a scope would let everybody in; say public")]
+    EmptySet(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -60,7 +65,16 @@ pub async fn written(
     if policy.quarantine_from != server.policy.quarantine_from {
         return Err(PublishError::Setting("quarantine_from"));
     }
-    let policy = policy.written_over(&server.policy);
+    if policy.is_blank() && !server.policy.is_blank() {
+        return Err(PublishError::Blank);
+    }
+    refuse_empty_sets(&policy)?;
+    // Whoever leaves an element out and writes it again lifts no quarantine, and approves nothing.
+    let kept = KeptDefinitions::load(store, &server.slug).await?;
+    let known = |kind, identity: &str, then: Option<&str>| kept.known_now(kind, identity, then);
+    let policy = policy
+        .written_over(&server.policy)
+        .returning_over(&server.policy, known);
     let tools = policy.tools.iter();
     let of_arguments = tools
         .filter(|(_, entry)| !entry.conditions.is_empty() || !entry.recorded_arguments.is_empty());
@@ -71,6 +85,20 @@ pub async fn written(
         true => Ok(policy),
         false => Err(PublishError::Mistakes(mistakes)),
     }
+}
+
+fn refuse_empty_sets(policy: &Policy) -> Result<(), PublishError> {
+    for kind in ListKind::ALL {
+        for (identity, entry) in policy.entries(kind) {
+            if let Requirement::AnyOf(sets) = &entry.requirement
+                && sets.iter().any(ScopeSet::is_empty)
+            {
+                let named = identity.escape_debug().take(60).collect();
+                return Err(PublishError::EmptySet(named));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Publishes what [`written`] made, if `server` still has the policy that it was made over.

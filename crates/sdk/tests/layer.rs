@@ -376,8 +376,9 @@ async fn a_token_that_is_none_opens_no_way_in_and_a_good_one_opens_each() {
     }
     assert!(rig.seen.lock().unwrap().is_empty());
     for way in &ways {
+        // What the server behind says to it is its own matter.
         let response = send(&rig.sign(&good), way).await;
-        assert_eq!(response.status(), StatusCode::OK, "{way:?}");
+        assert_ne!(response.status(), StatusCode::UNAUTHORIZED, "{way:?}");
     }
     assert_eq!(rig.seen.lock().unwrap().len(), ways.len());
 }

@@ -621,7 +621,9 @@ async fn either_never_asks_about_a_signed_token_not_even_when_its_signature_is_w
         base64url(r#"{"alg":"none"}"#),
         base64url(rig.claims().to_string())
     );
-    for bad in [spoiled(&token), rig.key.sign(&foreign), unsigned] {
+    // Padding, which some readers take.
+    let padded = token.replacen('.', "=.", 1);
+    for bad in [spoiled(&token), rig.key.sign(&foreign), unsigned, padded] {
         rig.issuer.says(&bad, rig.answer());
         assert_eq!(rig.status(&bad).await, UNAUTHORIZED, "{bad}");
     }

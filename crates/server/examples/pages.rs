@@ -269,6 +269,7 @@ fn consent_pages() -> Vec<(&'static str, String)> {
         name_caution: None,
         return_host: "localhost",
         return_kind: RedirectUriKind::Loopback,
+        by_hand: true,
         user_name: "Alice Meyer",
         user_email: "alice@example.com",
         expected_email: None,
@@ -480,10 +481,7 @@ fn returning_pages() -> Vec<(&'static str, String)> {
         ("returning-scheme", pages::returning(&custom)),
         (
             "returning-by-hand",
-            pages::returning(&ReturningPage {
-                by_hand: true,
-                ..normal
-            }),
+            pages::returning(&ReturningPage { ..normal }),
         ),
         (
             "returning-denied",

@@ -170,6 +170,7 @@ fn consent(text: &str, return_kind: RedirectUriKind) -> String {
         name_caution: Some(NameCaution::LooksLike("Claude")),
         return_host: text,
         return_kind,
+        by_hand: true,
         user_name: text,
         user_email: text,
         expected_email: Some(text),

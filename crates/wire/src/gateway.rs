@@ -32,6 +32,7 @@ pub const CAUSES: [&str; 38] = [
     "bound_token",
     "revoked_token",
     "unknown_service_token",
+    "inactive_token",
     "insufficient_scope",
     "unmapped",
     "quarantined",

@@ -211,6 +211,10 @@ impl Reader<'_> {
             None if is_answer && self.form.subject_left_out => client_id.clone(),
             _ => name_in(claims, &self.form.subject, "sub")?,
         };
+        // Whoever is called like their client would be taken for a machine, which has no roles. Names that people choose may be.
+        if sub == client_id && self.form.subject != TokenForm::default().subject {
+            return Err(TokenRefusal::Claim("sub"));
+        }
         let digest = Digest::of(self.token);
         let token = VerifiedToken {
             claims: Arc::new(AccessTokenClaims {

@@ -58,6 +58,8 @@ impl IssuerKeys {
         let is_recent = |at: Timestamp| now < at.after(again_after) && at < now.after(again_after);
         if !last.at.is_some_and(is_recent) {
             last.at = Some(now);
+            // Whoever asked may go away in the middle of it.
+            last.outcome = Err("the last try to fetch its keys was not ended".to_owned());
             last.outcome = self.fetch(source).await;
         }
         last.outcome.clone()

@@ -83,6 +83,17 @@ async fn what_is_no_list_is_not_shown_and_an_error_passes() {
         ("text/plain", list(7), false),
         ("text/event-stream", format!("data: {}\n\n", list(7)), true),
         ("text/event-stream", format!("data: {}\n\n", list(8)), false),
+        // Readers take the mark off the first bytes that they get, whatever stood before it here.
+        (
+            "text/event-stream",
+            format!("\n\u{feff}data: {}\n\n", list(7)),
+            false,
+        ),
+        (
+            "text/event-stream",
+            format!("\u{feff}\u{feff}data: {}\n\n", list(7)),
+            false,
+        ),
         (
             "text/event-stream",
             "data: {\"result\": secret}\n\n".to_owned(),

@@ -280,7 +280,9 @@ impl From<DriftError> for Problem {
             DriftError::Store(error) => error.into(),
             DriftError::Gone(_) => Self::not_found(error.to_string()),
             DriftError::NeedsNothing(_) => Self::at("kind", error.to_string()),
-            DriftError::UnknownScope { .. } => Self::at("requirement", error.to_string()),
+            DriftError::UnknownScope { .. } | DriftError::EmptySet => {
+                Self::at("requirement", error.to_string())
+            }
             DriftError::NothingWaits(_)
             | DriftError::Changed(_)
             | DriftError::Unclear(_)

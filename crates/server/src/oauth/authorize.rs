@@ -260,6 +260,7 @@ fn consent_page(
         name_caution: question.name_caution,
         return_host: &return_host,
         return_kind: sealed.request.redirect_uri.kind(),
+        by_hand: !server.is_administration(),
         user_name: &signed_in.user.name,
         user_email: signed_in.user.email.as_str(),
         expected_email: question.expected_email.as_deref(),
@@ -402,7 +403,8 @@ async fn decide(
                 .collect();
             let approval = Approval {
                 ticked: &ticked,
-                by_hand: form.get("return") == Some("by-hand"),
+                // Whoever is asked for that code on the phone gives the whole authority away.
+                by_hand: form.get("return") == Some("by-hand") && !server.is_administration(),
             };
             let answer =
                 consent::approve(&app.authority, server, &sealed, &signed_in, approval).await?;

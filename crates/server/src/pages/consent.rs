@@ -29,6 +29,8 @@ pub struct ConsentPage<'a> {
     pub return_host: &'a str,
     /// Who can be at that place; chooses the words.
     pub return_kind: RedirectUriKind,
+    /// Whether the code may be shown, to be carried to another computer by hand.
+    pub by_hand: bool,
     /// Who is signed in.
     pub user_name: &'a str,
     /// Their e-mail address.

@@ -26,6 +26,7 @@ fn consent_page<'a>(words: &'a str, value: &'a str) -> ConsentPage<'a> {
         name_caution: None,
         return_host: words,
         return_kind: RedirectUriKind::Loopback,
+        by_hand: true,
         user_name: words,
         user_email: words,
         expected_email: Some(words),

@@ -173,6 +173,18 @@ impl SseEvent {
         self.values("retry").last()
     }
 
+    /// Leaves out the fields that no reader knows (HTML, "Interpreting an event stream").
+    pub fn keep_known(&mut self) {
+        let known = ["", "data", "event", "id", "retry"];
+        self.fields
+            .retain(|(name, _)| known.contains(&name.as_str()));
+    }
+
+    /// Whether it has no field and no comment.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
     fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
         self.fields
             .iter()

@@ -306,6 +306,12 @@ fn claims_are_found_by_the_names_that_the_issuer_has_for_them() {
     let token = rig.jwt(&renamed, &named).unwrap();
     assert_eq!(token.scope.to_string(), "email profile todo:read");
     assert_eq!(token.caller().roles, ["rol_a"]);
+    // Whoever is called like their client would be a machine, which has no roles; where nobody chooses the name they may be.
+    let like_client = with(renamed.clone(), &[("uid", json!("app"))]);
+    assert_eq!(
+        rig.jwt(&like_client, &named).unwrap_err(),
+        TokenRefusal::Claim("sub")
+    );
     // A value is no role by its own name when there are others for it.
     let own_name = with(
         renamed.clone(),
