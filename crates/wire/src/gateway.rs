@@ -17,7 +17,7 @@ pub struct ActivityReport {
 pub const CALLS_MAX: usize = 512;
 
 /// Why a call ended as it did, in one word: all that a gateway says. An authority takes no other word from one.
-pub const CAUSES: [&str; 38] = [
+pub const CAUSES: [&str; 39] = [
     "permitted",
     "observed",
     "metadata",

@@ -92,7 +92,7 @@ fn refused(app: &AppState, access: Access, why: NotAdmitted) -> Problem {
         NotAdmitted::TooMany(wait) => Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_requests",
-            "too many requests under this grant; try again shortly",
+            "too many requests through this client; try again shortly",
         )
         .with_retry_after(wait),
         NotAdmitted::Absent => Problem::new(

@@ -277,6 +277,9 @@ impl From<PublishError> for Problem {
             PublishError::Stale => Self::stale(),
             PublishError::Removed => Self::not_found(error.to_string()),
             PublishError::Setting(name) => Self::at(format!("policy.{name}"), error.to_string()),
+            PublishError::Blank | PublishError::EmptySet(_) => {
+                Self::at("policy", error.to_string())
+            }
             PublishError::Mistakes(ref mistakes) => {
                 let first = mistakes.first().map(|mistake| mistake.place.clone());
                 let field = format!("policy.{}", first.unwrap_or_default());
