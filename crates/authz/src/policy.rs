@@ -154,6 +154,13 @@ pub enum Requirement {
     Denied,
 }
 
+impl Requirement {
+    /// Whether one of its sets has no scope: a valid token alone would meet it, which [`Requirement::Public`] says in plain sight.
+    pub fn has_empty_set(&self) -> bool {
+        matches!(self, Self::AnyOf(sets) if sets.iter().any(ScopeSet::is_empty))
+    }
+}
+
 impl Policy {
     /// All the scopes that this server declares.
     pub fn declared_scopes(&self) -> ScopeSet {

@@ -342,7 +342,7 @@ fn declared(policy: &Policy, requirement: &Requirement) -> Result<(), DriftError
     let Requirement::AnyOf(sets) = requirement else {
         return Ok(());
     };
-    if sets.iter().any(ScopeSet::is_empty) {
+    if requirement.has_empty_set() {
         return Err(DriftError::EmptySet);
     }
     let unknown = sets

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use authz::ListKind;
+use authz::{ListKind, Policy, PolicyMistake};
 use domain::McpServer;
 use store::{Store, StoreError};
 use wire::mcp::Json;
@@ -31,4 +31,22 @@ pub async fn input_schemas<'a>(
         }
     }
     Ok(schemas)
+}
+
+/// What is wrong with `policy`, whose conditions and recorded arguments are held against the schemas of the definitions that
+/// `server` has accepted.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) async fn mistakes_of(
+    store: &Store,
+    server: &McpServer,
+    policy: &Policy,
+) -> Result<Vec<PolicyMistake>, StoreError> {
+    let tools = policy.tools.iter();
+    let of_arguments = tools
+        .filter(|(_, entry)| !entry.conditions.is_empty() || !entry.recorded_arguments.is_empty());
+    let of_arguments: Vec<&str> = of_arguments.map(|(name, _)| name.as_str()).collect();
+    let schemas = input_schemas(store, server, of_arguments).await?;
+    Ok(authz::check(policy, |tool| schemas.get(tool)))
 }

@@ -1,9 +1,9 @@
-use authz::{ListKind, Policy, PolicyMistake, Requirement};
+use authz::{ListKind, Policy, PolicyMistake};
 use domain::{AuditEventKind, McpServer};
 use store::{PublishOutcome, Store, StoreError};
-use wire::oauth::ScopeSet;
 
-use crate::{Act, KeptDefinitions, input_schemas};
+use crate::input_schemas::mistakes_of;
+use crate::{Act, KeptDefinitions};
 
 /// Why a policy was not published, in words for whoever wrote it.
 #[derive(Debug, thiserror::Error)]
@@ -75,12 +75,7 @@ pub async fn written(
     let policy = policy
         .written_over(&server.policy)
         .returning_over(&server.policy, known);
-    let tools = policy.tools.iter();
-    let of_arguments = tools
-        .filter(|(_, entry)| !entry.conditions.is_empty() || !entry.recorded_arguments.is_empty());
-    let of_arguments: Vec<&str> = of_arguments.map(|(name, _)| name.as_str()).collect();
-    let schemas = input_schemas(store, server, of_arguments).await?;
-    let mistakes = authz::check(&policy, |tool| schemas.get(tool));
+    let mistakes = mistakes_of(store, server, &policy).await?;
     match mistakes.is_empty() {
         true => Ok(policy),
         false => Err(PublishError::Mistakes(mistakes)),
@@ -90,9 +85,7 @@ pub async fn written(
 fn refuse_empty_sets(policy: &Policy) -> Result<(), PublishError> {
     for kind in ListKind::ALL {
         for (identity, entry) in policy.entries(kind) {
-            if let Requirement::AnyOf(sets) = &entry.requirement
-                && sets.iter().any(ScopeSet::is_empty)
-            {
+            if entry.requirement.has_empty_set() {
                 let named = identity.escape_debug().take(60).collect();
                 return Err(PublishError::EmptySet(named));
             }

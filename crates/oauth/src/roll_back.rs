@@ -4,7 +4,8 @@ use authz::{Policy, PolicyMistake, RolledBack, RuleWho};
 use domain::{AuditEventKind, ClientId, McpServer, UserId};
 use store::{RollBack, RollBackOutcome, Store, StoreError};
 
-use crate::{Act, KeptDefinitions, input_schemas};
+use crate::input_schemas::mistakes_of;
+use crate::{Act, KeptDefinitions};
 
 /// Why a policy is not rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -72,17 +73,12 @@ pub async fn plan(
     let back = authz::roll_back(&earlier, &server.policy, |kind, identity, then| {
         kept.known_now(kind, identity, then)
     });
-    let tools = back.policy.tools.iter();
-    let with_arguments = tools
-        .filter(|(_, entry)| !entry.conditions.is_empty() || !entry.recorded_arguments.is_empty());
-    let with_arguments: Vec<&str> = with_arguments.map(|(name, _)| name.as_str()).collect();
     // By the definition of each that would be the accepted one.
     let then = McpServer {
         policy: back.policy.clone(),
         ..server.clone()
     };
-    let schemas = input_schemas(store, &then, with_arguments).await?;
-    let mistakes = authz::check(&back.policy, |tool| schemas.get(tool));
+    let mistakes = mistakes_of(store, &then, &back.policy).await?;
     if !mistakes.is_empty() {
         return Err(RollBackError::Mistakes { revision, mistakes });
     }
