@@ -13,27 +13,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RevokedGrants(Arc<Kept>);
 
-#[derive(Default, PartialEq, Eq)]
+#[derive(Default)]
 struct Kept {
-    /// By the last byte of the id, which is random, or none while there are no ids. A change copies those that it concerns, a
-    /// few hundred bytes, and shares the others with the snapshot before.
-    shards: Vec<Arc<Shard>>,
+    /// In the order of their ids. A change copies those that it concerns and shares the others with the snapshot before. An id
+    /// begins with its moment, so most changes concern the last one, which is full when the next one begins: no room is left
+    /// between them, and what a chunk of some size leaves behind when it grows is of use to the next one.
+    chunks: Vec<Arc<Chunk>>,
     /// Ids of any other form.
     others: BTreeMap<String, Timestamp>,
 }
 
-#[derive(Default, PartialEq, Eq)]
-struct Shard {
+/// At least one id, and at most [`CHUNK_MAX`].
+struct Chunk {
     /// Ids as they are made here, in order, without their text.
-    ids: Vec<Packed>,
+    ids: Box<[Packed]>,
     /// When each may be forgotten: Unix seconds, rounded up.
-    until: Vec<u32>,
+    until: Box<[u32]>,
 }
 
-const SHARDS: usize = 256;
-
-/// Room comes in such steps, so that what a shard leaves behind is of use to the next one.
-const ROOM_STEP: usize = 32;
+const CHUNK_MAX: usize = 128;
 
 /// Six bytes of milliseconds and sixteen that are random.
 type Packed = [u8; 22];
@@ -47,14 +45,15 @@ impl RevokedGrants {
         let Some(id) = pack(grant) else {
             return self.0.others.get(grant).copied();
         };
-        let shard = self.0.shards.get(shard_of(&id))?;
-        let place = shard.ids.binary_search(&id).ok()?;
-        Some(Timestamp::from_unix_seconds(shard.until[place].into()))
+        let behind = self.0.chunks.partition_point(|chunk| chunk.ids[0] <= id);
+        let chunk = &self.0.chunks[behind.checked_sub(1)?];
+        let place = chunk.ids.binary_search(&id).ok()?;
+        Some(Timestamp::from_unix_seconds(chunk.until[place].into()))
     }
 
     /// How many they are.
     pub fn len(&self) -> usize {
-        let ids = self.0.shards.iter().map(|shard| shard.ids.len());
+        let ids = self.0.chunks.iter().map(|chunk| chunk.ids.len());
         ids.sum::<usize>() + self.0.others.len()
     }
 
@@ -71,84 +70,150 @@ impl RevokedGrants {
         now: Timestamp,
     ) -> Self {
         let mut others = self.0.others.clone();
-        let mut new: Vec<Vec<(Packed, u32)>> = vec![Vec::new(); SHARDS];
+        let mut new = Vec::new();
         for (grant, until) in more {
             match (pack(&grant), seconds(until)) {
-                (Some(id), Some(until)) => new[shard_of(&id)].push((id, until)),
+                (Some(id), Some(until)) => new.push((id, until)),
                 _ => {
                     others.insert(grant, until);
                 }
             }
         }
         others.retain(|_, until| *until > now);
-        let mut shards = self.0.shards.clone();
-        shards.resize_with(SHARDS, Arc::default);
-        let mut is_same = others == self.0.others;
-        for (shard, new) in shards.iter_mut().zip(new) {
-            if let Some(changed) = shard.with(new, now) {
-                *shard = Arc::new(changed);
-                is_same = false;
-            }
+        new.sort_unstable();
+        let mut rest = new.as_slice();
+        let mut chunks = Chunks::default();
+        for (place, chunk) in self.0.chunks.iter().enumerate() {
+            let next = self.0.chunks.get(place + 1);
+            let here = match next {
+                Some(next) => rest.partition_point(|(id, _)| *id < next.ids[0]),
+                None => rest.len(),
+            };
+            let (new, later) = rest.split_at(here);
+            rest = later;
+            chunks.take(chunk, new, next.is_none(), now);
         }
-        if is_same {
+        // Only where there was none before.
+        chunks.add(kept(rest.iter().copied(), now), true);
+        if !chunks.are_others && others == self.0.others {
             return self.clone();
         }
-        if shards.iter().all(|shard| shard.ids.is_empty()) {
-            shards = Vec::new();
-        }
-        Self(Arc::new(Kept { shards, others }))
+        let chunks = chunks.chunks;
+        Self(Arc::new(Kept { chunks, others }))
     }
 
     fn iter(&self) -> impl Iterator<Item = (String, Timestamp)> {
-        let shards = self.0.shards.iter();
-        let packed = shards.flat_map(|shard| shard.ids.iter().zip(&shard.until));
+        let chunks = self.0.chunks.iter();
+        let packed = chunks.flat_map(|chunk| chunk.entries());
         packed
-            .map(|(id, until)| (unpack(id), Timestamp::from_unix_seconds((*until).into())))
+            .map(|(id, until)| (unpack(&id), Timestamp::from_unix_seconds(until.into())))
             .chain(self.0.others.clone())
     }
 }
 
-impl Shard {
-    /// The same with `new` and without what may be forgotten, if that is another one.
-    fn with(&self, mut new: Vec<(Packed, u32)>, now: Timestamp) -> Option<Self> {
-        let forgotten = |until: u32| Timestamp::from_unix_seconds(until.into()) <= now;
-        if new.is_empty() && !self.until.iter().copied().any(forgotten) {
-            return None;
-        }
-        new.sort_unstable();
-        let room = (self.ids.len() + new.len()).next_multiple_of(ROOM_STEP);
-        let (mut ids, mut until) = (Vec::with_capacity(room), Vec::with_capacity(room));
-        let mut keep = |id: Packed, moment: u32| match ids.last() {
-            _ if forgotten(moment) => {}
-            Some(last) if *last == id => {
-                let last = until.len() - 1;
-                until[last] = moment.max(until[last]);
-            }
-            _ => {
-                ids.push(id);
-                until.push(moment);
-            }
+/// The same entries, however they came to be in their chunks.
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        let entries = |kept: &Self| {
+            let chunks = kept.chunks.clone().into_iter();
+            chunks.flat_map(|chunk| chunk.entries().collect::<Vec<_>>())
         };
-        let mut new = new.into_iter().peekable();
-        for (id, moment) in self.ids.iter().zip(&self.until) {
-            while let Some((id, moment)) = new.next_if(|(earlier, _)| earlier < id) {
-                keep(id, moment);
-            }
-            keep(*id, *moment);
-        }
-        for (id, moment) in new {
-            keep(id, moment);
-        }
-        // A day's worth that is forgotten at once leaves no room behind.
-        let room = ids.len().next_multiple_of(ROOM_STEP);
-        ids.shrink_to(room);
-        until.shrink_to(room);
-        Some(Self { ids, until })
+        self.others == other.others && entries(self).eq(entries(other))
     }
 }
 
-fn shard_of(id: &Packed) -> usize {
-    usize::from(id[id.len() - 1])
+impl Eq for Kept {}
+
+impl Chunk {
+    fn entries(&self) -> impl Iterator<Item = (Packed, u32)> {
+        self.ids.iter().copied().zip(self.until.iter().copied())
+    }
+}
+
+/// The chunks of the next snapshot.
+#[derive(Default)]
+struct Chunks {
+    chunks: Vec<Arc<Chunk>>,
+    are_others: bool,
+}
+
+impl Chunks {
+    /// One of the snapshot before with what is new in its place, and without what may be forgotten.
+    fn take(
+        &mut self,
+        chunk: &Arc<Chunk>,
+        mut new: &[(Packed, u32)],
+        is_last: bool,
+        now: Timestamp,
+    ) {
+        if new.is_empty() && !chunk.until.iter().any(|until| is_past(*until, now)) {
+            self.chunks.push(Arc::clone(chunk));
+            return;
+        }
+        let is_behind = is_last
+            && new
+                .first()
+                .is_some_and(|new| Some(&new.0) > chunk.ids.last());
+        let mut merged = Vec::with_capacity(chunk.ids.len() + new.len());
+        for entry in chunk.entries() {
+            let earlier = new.partition_point(|new| *new < entry);
+            merged.extend_from_slice(&new[..earlier]);
+            new = &new[earlier..];
+            merged.push(entry);
+        }
+        merged.extend_from_slice(new);
+        let kept = kept(merged, now);
+        // What was there already changes nothing.
+        if kept.iter().copied().eq(chunk.entries()) {
+            self.chunks.push(Arc::clone(chunk));
+            return;
+        }
+        self.are_others = true;
+        self.add(kept, is_behind);
+    }
+
+    /// Entries in order, in the last chunk if there is room in it, and else in others: full ones if more will come behind them
+    /// and not between.
+    fn add(&mut self, mut entries: Vec<(Packed, u32)>, is_behind: bool) {
+        if entries.is_empty() {
+            return;
+        }
+        self.are_others = true;
+        if let Some(last) = self.chunks.last()
+            && last.ids.len() + entries.len() <= CHUNK_MAX
+        {
+            entries.splice(0..0, last.entries());
+            self.chunks.pop();
+        }
+        let size = match is_behind {
+            true => CHUNK_MAX,
+            false => entries.len().div_ceil(entries.len().div_ceil(CHUNK_MAX)),
+        };
+        for entries in entries.chunks(size) {
+            let (ids, until): (Vec<_>, Vec<_>) = entries.iter().copied().unzip();
+            self.chunks.push(Arc::new(Chunk {
+                ids: ids.into(),
+                until: until.into(),
+            }));
+        }
+    }
+}
+
+/// Each id once, with the latest of its moments, and none that may be forgotten. They come in order.
+fn kept(entries: impl IntoIterator<Item = (Packed, u32)>, now: Timestamp) -> Vec<(Packed, u32)> {
+    let entries = entries.into_iter();
+    let mut kept: Vec<(Packed, u32)> = Vec::with_capacity(entries.size_hint().0);
+    for (id, until) in entries.filter(|(_, until)| !is_past(*until, now)) {
+        match kept.last_mut() {
+            Some(last) if last.0 == id => last.1 = until.max(last.1),
+            _ => kept.push((id, until)),
+        }
+    }
+    kept
+}
+
+fn is_past(until: u32, now: Timestamp) -> bool {
+    Timestamp::from_unix_seconds(until.into()) <= now
 }
 
 fn seconds(moment: Timestamp) -> Option<u32> {
@@ -262,17 +327,71 @@ mod tests {
         assert_eq!(longer.len(), 500);
     }
 
+    /// Of the moment, as they are made.
+    fn grant_of(moment: u32) -> String {
+        let mut id = Packed::default();
+        OsRandom.fill(&mut id);
+        id[..6].copy_from_slice(&(1_795_132_800_000 + u64::from(moment)).to_be_bytes()[2..]);
+        unpack(&id)
+    }
+
+    #[test]
+    fn those_that_come_in_the_order_of_their_moments_leave_no_room_between_them() {
+        let mut revoked = RevokedGrants::default();
+        for moment in 0..3000 {
+            revoked = revoked.with([(grant_of(moment), at(i64::from(moment)))], at(-1));
+        }
+        let full = 3000 / CHUNK_MAX;
+        assert_eq!(revoked.0.chunks.len(), full + 1);
+        let chunks = revoked.0.chunks[..full].iter();
+        assert!(chunks.clone().all(|chunk| chunk.ids.len() == CHUNK_MAX));
+        // Most of them leave again, here and there: the others move together.
+        let mut left = revoked.clone();
+        for gone in [1000, 2000, 2900] {
+            left = left.with([], at(gone));
+        }
+        assert_eq!(left.len(), 99);
+        assert_eq!(left.0.chunks.len(), 2);
+        let many = (0..3000).map(|moment| (grant_of(moment), at(i64::from(moment % 30))));
+        let few = revoked.with(many, at(28)).with([], at(2990));
+        assert_eq!(few.len(), 9);
+        assert!(few.0.chunks.len() <= 2, "{}", few.0.chunks.len());
+    }
+
+    #[test]
+    fn they_are_the_same_whatever_way_they_came() {
+        let entries: Vec<_> = (0..1000).map(|index| (grant(), at(index))).collect();
+        let mut one_by_one = RevokedGrants::default();
+        for entry in &entries {
+            one_by_one = one_by_one.with([entry.clone()], at(-1));
+        }
+        let mut backwards = RevokedGrants::default();
+        for part in entries.rchunks(50) {
+            backwards = backwards.with(part.iter().cloned(), at(-1));
+        }
+        let at_once: RevokedGrants = entries.iter().cloned().collect();
+        assert_eq!(one_by_one, at_once);
+        assert_eq!(backwards, at_once);
+        assert_ne!(one_by_one.with([(grant(), at(1))], at(-1)), at_once);
+        assert_ne!(
+            one_by_one.with([(entries[0].0.clone(), at(1))], at(-1)),
+            at_once
+        );
+    }
+
     #[test]
     fn a_change_shares_what_it_does_not_concern() {
         let ids: Vec<String> = (0..5000).map(|_| grant()).collect();
         let all: RevokedGrants = ids.iter().map(|id| (id.clone(), at(5))).collect();
         let one = all.with([(grant(), at(9))], at(0));
         let shared = |one: &RevokedGrants, other: &RevokedGrants| {
-            let both = one.0.shards.iter().zip(&other.0.shards);
-            both.filter(|(one, other)| Arc::ptr_eq(one, other)).count()
+            let theirs = |chunk| other.0.chunks.iter().any(|other| Arc::ptr_eq(chunk, other));
+            one.0.chunks.iter().filter(|chunk| theirs(chunk)).count()
         };
-        assert_eq!(shared(&all, &one), SHARDS - 1);
-        assert_eq!(shared(&one, &one.with([], at(0))), SHARDS);
+        let chunks = all.0.chunks.len();
+        assert_eq!(chunks, 5000usize.div_ceil(CHUNK_MAX));
+        assert_eq!(shared(&all, &one), chunks - 1);
+        assert_eq!(shared(&one, &one.with([], at(0))), one.0.chunks.len());
         assert_eq!(one.with([], at(5)).len(), 1);
         assert!(one.with([], at(9)).is_empty());
         assert_eq!(one.with([], at(9)), RevokedGrants::default());
