@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::Timestamp;
 use futures_util::TryStreamExt as _;
@@ -26,8 +26,10 @@ const FIRST: [&str; 4] = ["app_user", "mcp_server", "client", "people_group"];
 /// Tables to which writers come last, so that whoever wants all of them waits for these last, too.
 const HELD_LAST: [&str; 3] = ["change", "refresh_token", "audit_event"];
 
-/// How often it is tried to keep others from writing, for a third of a second each.
-const HOLD_ATTEMPTS: u32 = 60;
+/// How long it is tried to keep others from writing, for a third of a second each time.
+const HOLD_WITHIN: Duration = Duration::from_secs(120);
+/// Between two tries, whoever was made to wait goes on.
+const HOLD_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// The table that tells what the file is; each side keeps its own.
 const VERSIONS: &str = "schema_version";
@@ -240,9 +242,9 @@ async fn begin_alone(conn: &mut Conn, tables: &[Table]) -> Result<(), StoreError
     let mut names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     names.sort_by_key(|name| HELD_LAST.iter().position(|last| last == name));
     let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE", names.join(", "));
-    let mut attempt = 0;
+    let begun = Instant::now();
+    let mut pause = Duration::ZERO;
     loop {
-        attempt += 1;
         // Gives up before PostgreSQL looks for a deadlock, which might end the writer instead.
         let begin = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '300ms'";
         conn.run(begin).await?;
@@ -252,8 +254,9 @@ async fn begin_alone(conn: &mut Conn, tables: &[Table]) -> Result<(), StoreError
         }
         conn.run("ROLLBACK").await?;
         match held {
-            Err(StoreError::Busy) if attempt < HOLD_ATTEMPTS => {
-                tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 5)).await;
+            Err(StoreError::Busy) if begun.elapsed() < HOLD_WITHIN => {
+                pause = HOLD_PAUSE_MAX.min(pause + Duration::from_millis(5));
+                tokio::time::sleep(pause).await;
             }
             other => return other,
         }

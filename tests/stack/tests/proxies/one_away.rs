@@ -13,6 +13,9 @@ use super::{NAME, Nodes, Proxy, certificate, client, eventually, listens, serve}
 
 /// How long nobody is there at the place of the node that was stopped.
 const AWAY: Duration = Duration::from_secs(1);
+/// How long until the proxies have asked the node that came back: Caddy, that finds one node well at the moment at which it
+/// finds the other ill, answers 503 in between.
+const FOUND_AGAIN: Duration = Duration::from_secs(3);
 /// Requests that are under way at once.
 const CALLERS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -56,8 +59,8 @@ async fn answers_while_nodes_are_replaced(proxy: Proxy) {
     for node in [&mut one, &mut two] {
         node.stop().await;
         tokio::time::sleep(AWAY).await;
-        // It is found again within the time that the next one gives notice of its end.
         node.start_again().await;
+        tokio::time::sleep(FOUND_AGAIN).await;
     }
     end.store(true, Ordering::Relaxed);
     let mut answered = 0;
