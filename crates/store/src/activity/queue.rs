@@ -13,9 +13,8 @@ use crate::metric;
 /// How many calls one transaction carries.
 const BATCH_RECORDS_MAX: usize = 1024;
 
-/// With so many, nobody waits for more. Small pieces all the time: a large one takes the processor from the calls of its
-/// moment. Where the disk is slow, what came meanwhile travels together, so the pieces grow by themselves.
-const BATCH_RECORDS: usize = 64;
+/// How many are written before others have their turn: a whole batch at once would keep the calls of its moment waiting.
+const STEP_RECORDS: usize = 16;
 
 /// How long a call waits for others to travel with.
 const BATCH_WAIT: Duration = Duration::from_millis(250);
@@ -49,7 +48,7 @@ pub(super) async fn write_batches(
     let mut batch = Vec::new();
     while records.recv_many(&mut batch, BATCH_RECORDS_MAX).await > 0 {
         let full = async {
-            while batch.len() < BATCH_RECORDS {
+            while batch.len() < BATCH_RECORDS_MAX {
                 let room = BATCH_RECORDS_MAX - batch.len();
                 if records.recv_many(&mut batch, room).await == 0 {
                     break;
@@ -64,8 +63,11 @@ pub(super) async fn write_batches(
         loop {
             let work = Work::Plain(|conn, batch: &Arc<Vec<CallRecord>>| {
                 Box::pin(async move {
-                    for record in &**batch {
-                        conn.insert_later(&INSERT, row(record));
+                    for step in batch.chunks(STEP_RECORDS) {
+                        for record in step {
+                            conn.insert_later(&INSERT, row(record));
+                        }
+                        conn.flush().await?;
                     }
                     Ok(())
                 })
