@@ -23,7 +23,7 @@ struct Kept {
     others: BTreeMap<String, Timestamp>,
 }
 
-/// At least one id, and at most [`CHUNK_MAX`].
+/// At least one id, and at most [`CHUNK`].
 struct Chunk {
     /// Ids as they are made here, in order, without their text.
     ids: Box<[Packed]>,
@@ -31,7 +31,7 @@ struct Chunk {
     until: Box<[u32]>,
 }
 
-const CHUNK_MAX: usize = 128;
+const CHUNK: usize = 128;
 
 /// Six bytes of milliseconds and sixteen that are random.
 type Packed = [u8; 22];
@@ -180,14 +180,14 @@ impl Chunks {
         }
         self.are_others = true;
         if let Some(last) = self.chunks.last()
-            && last.ids.len() + entries.len() <= CHUNK_MAX
+            && last.ids.len() + entries.len() <= CHUNK
         {
             entries.splice(0..0, last.entries());
             self.chunks.pop();
         }
         let size = match is_behind {
-            true => CHUNK_MAX,
-            false => entries.len().div_ceil(entries.len().div_ceil(CHUNK_MAX)),
+            true => CHUNK,
+            false => entries.len().div_ceil(entries.len().div_ceil(CHUNK)),
         };
         for entries in entries.chunks(size) {
             let (ids, until): (Vec<_>, Vec<_>) = entries.iter().copied().unzip();
@@ -341,10 +341,10 @@ mod tests {
         for moment in 0..3000 {
             revoked = revoked.with([(grant_of(moment), at(i64::from(moment)))], at(-1));
         }
-        let full = 3000 / CHUNK_MAX;
+        let full = 3000 / CHUNK;
         assert_eq!(revoked.0.chunks.len(), full + 1);
         let chunks = revoked.0.chunks[..full].iter();
-        assert!(chunks.clone().all(|chunk| chunk.ids.len() == CHUNK_MAX));
+        assert!(chunks.clone().all(|chunk| chunk.ids.len() == CHUNK));
         // Most of them leave again, here and there: the others move together.
         let mut left = revoked.clone();
         for gone in [1000, 2000, 2900] {
@@ -389,7 +389,7 @@ mod tests {
             one.0.chunks.iter().filter(|chunk| theirs(chunk)).count()
         };
         let chunks = all.0.chunks.len();
-        assert_eq!(chunks, 5000usize.div_ceil(CHUNK_MAX));
+        assert_eq!(chunks, 5000usize.div_ceil(CHUNK));
         assert_eq!(shared(&all, &one), chunks - 1);
         assert_eq!(shared(&one, &one.with([], at(0))), one.0.chunks.len());
         assert_eq!(one.with([], at(5)).len(), 1);
