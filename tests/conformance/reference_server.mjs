@@ -5,37 +5,14 @@ import http from 'node:http';
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import * as spec from '@modelcontextprotocol/sdk/types.js';
+import { content, described, fromTemplate, jsonSchemaTool, pause, prompts, resources, template, text } from './content.mjs';
 
 const BODY_BYTES_MAX = 1 << 20;
-const PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
-const SILENCE = 'UklGRiQAAABXQVZFZm10IBAAAAABAAEARKwAAIhYAQACABAAZGF0YQAAAAA=';
-
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const text = (value) => ({ type: 'text', text: value });
-const image = { type: 'image', data: PIXEL, mimeType: 'image/png' };
-const embedded = (uri, mimeType, value) => ({ type: 'resource', resource: { uri, mimeType, text: value } });
-const described = (type, description, extra = {}) => ({ type, description, ...extra });
 const titled = (...pairs) => pairs.map(([value, title]) => ({ const: value, title }));
 
 // Tool name -> description, the input it takes, and what it does with (arguments, the call).
 const tools = {
-  test_simple_text: ['Answers one text', {}, () => [text('This is a simple text response for testing.')]],
-  test_image_content: ['Answers one image', {}, () => [image]],
-  test_audio_content: ['Answers one sound', {}, () => [{ type: 'audio', data: SILENCE, mimeType: 'audio/wav' }]],
-  test_embedded_resource: [
-    'Answers an embedded resource',
-    {},
-    () => [embedded('test://embedded-resource', 'text/plain', 'This is an embedded resource content.')],
-  ],
-  test_multiple_content_types: [
-    'Answers text, image and resource',
-    {},
-    () => [
-      text('Multiple content types test:'),
-      image,
-      embedded('test://mixed-content-resource', 'application/json', JSON.stringify({ test: 'data', value: 123 })),
-    ],
-  ],
+  ...Object.fromEntries(Object.entries(content).map(([name, [words, make]]) => [name, [words, {}, () => make().content]])),
   test_tool_with_logging: [
     'Logs while it runs',
     {},
@@ -138,47 +115,6 @@ async function elicit(call, message, properties, required = []) {
   return `action=${answer.action}, content=${JSON.stringify(answer.content ?? {})}`;
 }
 
-// A definition that uses what a careless re-serialisation loses.
-const jsonSchemaTool = {
-  name: 'json_schema_2020_12_tool',
-  description: 'Has an input schema with keywords of JSON Schema 2020-12',
-  inputSchema: {
-    $schema: 'https://json-schema.org/draft/2020-12/schema',
-    type: 'object',
-    $defs: {
-      address: { $anchor: 'address', type: 'object', properties: { street: { type: 'string' }, city: { type: 'string' } } },
-    },
-    properties: { name: { type: 'string' }, address: { $ref: '#/$defs/address' }, country: { type: 'string' } },
-    allOf: [{ anyOf: [{ required: ['name'] }, { required: ['address'] }] }],
-    if: { required: ['country'] },
-    then: { required: ['address'] },
-    else: { properties: { name: { minLength: 1 } } },
-    additionalProperties: false,
-  },
-};
-
-const resources = {
-  'test://static-text': ['Static text', 'text/plain', { text: 'This is the content of the static text resource.' }],
-  'test://static-binary': ['Static image', 'image/png', { blob: PIXEL }],
-  'test://watched-resource': ['Can be subscribed to', 'text/plain', { text: 'Watched resource content' }],
-};
-
-const prompts = {
-  test_simple_prompt: [[], () => [text('This is a simple prompt for testing.')]],
-  test_prompt_with_arguments: [
-    ['arg1', 'arg2'],
-    ({ arg1, arg2 }) => [text(`Prompt with arguments: arg1='${arg1}', arg2='${arg2}'`)],
-  ],
-  test_prompt_with_embedded_resource: [
-    ['resourceUri'],
-    ({ resourceUri }) => [
-      embedded(resourceUri, 'text/plain', 'Embedded resource content for testing.'),
-      text('Please process the embedded resource above.'),
-    ],
-  ],
-  test_prompt_with_image: [[], () => [image, text('Please analyze the image above.')]],
-};
-
 function makeServer() {
   const capabilities = {
     tools: { listChanged: true },
@@ -211,17 +147,16 @@ function makeServer() {
     resources: Object.entries(resources).map(([uri, [name, mimeType]]) => ({ uri, name, mimeType })),
   }));
   on(spec.ListResourceTemplatesRequestSchema, () => ({
-    resourceTemplates: [{ uriTemplate: 'test://template/{id}/data', name: 'template', mimeType: 'application/json' }],
+    resourceTemplates: [template],
   }));
   on(spec.ReadResourceRequestSchema, ({ params: { uri } }) => {
     if (uri in resources) {
-      const [, mimeType, content] = resources[uri];
-      return { contents: [{ uri, mimeType, ...content }] };
+      const [, mimeType, held] = resources[uri];
+      return { contents: [{ uri, mimeType, ...held }] };
     }
-    const id = /^test:\/\/template\/([^/]+)\/data$/.exec(uri)?.[1];
-    if (!id) throw new spec.McpError(-32002, `Resource not found: ${uri}`, { uri });
-    const data = JSON.stringify({ id, templateTest: true, data: `Data for ID: ${id}` });
-    return { contents: [{ uri, mimeType: 'application/json', text: data }] };
+    const made = fromTemplate(uri);
+    if (!made) throw new spec.McpError(-32002, `Resource not found: ${uri}`, { uri });
+    return { contents: [made] };
   });
   on(spec.SubscribeRequestSchema, () => ({}));
   on(spec.UnsubscribeRequestSchema, () => ({}));
@@ -235,7 +170,7 @@ function makeServer() {
   on(spec.GetPromptRequestSchema, ({ params }) => {
     const prompt = prompts[params.name];
     if (!prompt) throw new spec.McpError(spec.ErrorCode.InvalidParams, `Unknown prompt: ${params.name}`);
-    return { messages: prompt[1](params.arguments ?? {}).map((content) => ({ role: 'user', content })) };
+    return { messages: prompt[1](params.arguments ?? {}).map((held) => ({ role: 'user', content: held })) };
   });
   on(spec.SetLevelRequestSchema, () => ({}));
   on(spec.CompleteRequestSchema, () => ({ completion: { values: [], total: 0, hasMore: false } }));

@@ -203,7 +203,7 @@ impl ProtectedServer {
             let scope = challenge_scopes(era, required, &caller.caller().scopes);
             return insufficient_scope(&*self.random, asked, scope, rule).by_rule(rule);
         }
-        let absent = as_if_absent(call, era);
+        let absent = as_if_absent(call, message.method(), era);
         let (id, status) = match message {
             Message::Request(request) => (Some(&request.id), absent.status),
             // Whoever sends a notification expects no answer; the status says that it went nowhere.
@@ -250,7 +250,10 @@ struct Absent {
     data: Option<Object>,
 }
 
-fn as_if_absent(call: &Call<'_>, era: Era) -> Absent {
+fn as_if_absent(call: &Call<'_>, method: Option<&str>, era: Era) -> Absent {
+    if method.is_some_and(|method| method::is_of_the_other_era(method, era == Era::Modern)) {
+        return method_not_found(era);
+    }
     let plain = |code, message| Absent {
         status: StatusCode::OK,
         code,
@@ -278,14 +281,20 @@ fn as_if_absent(call: &Call<'_>, era: Era) -> Absent {
             rpc::INVALID_PARAMS,
             format!("Invalid params for {}", shortened(method)),
         ),
-        Call::List(_) | Call::Protocol { .. } | Call::Unknown { .. } => Absent {
-            // MCP 2026-07-28, Streamable HTTP: an unknown method is a 404.
-            status: match era {
-                Era::Legacy => StatusCode::OK,
-                Era::Modern => StatusCode::NOT_FOUND,
-            },
-            ..plain(rpc::METHOD_NOT_FOUND, "Method not found".to_owned())
+        Call::List(_) | Call::Protocol { .. } | Call::Unknown { .. } => method_not_found(era),
+    }
+}
+
+fn method_not_found(era: Era) -> Absent {
+    Absent {
+        // MCP 2026-07-28, Streamable HTTP: an unknown method is a 404.
+        status: match era {
+            Era::Legacy => StatusCode::OK,
+            Era::Modern => StatusCode::NOT_FOUND,
         },
+        code: rpc::METHOD_NOT_FOUND,
+        message: "Method not found".to_owned(),
+        data: None,
     }
 }
 

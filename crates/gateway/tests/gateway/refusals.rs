@@ -328,6 +328,17 @@ async fn unknown_methods_are_refused_as_the_era_prescribes_and_ping_passes() {
         assert_eq!(modern.status, StatusCode::NOT_FOUND, "{method}");
         assert_eq!(modern.response()["error"]["code"], -32601, "{method}");
     }
+    // A method that only the other era has is unknown, whatever it is about, also where its parameters are missing.
+    for params in [json!({}), json!({"uri": "secret://1"})] {
+        for method in ["resources/subscribe", "resources/unsubscribe"] {
+            let modern = client.modern(method, params.clone()).await;
+            assert_eq!(modern.status, StatusCode::NOT_FOUND, "{method}");
+            assert_eq!(modern.response()["error"]["code"], -32601, "{method}");
+            let legacy = client.request(method, params.clone()).await;
+            assert_eq!(legacy.status, StatusCode::OK, "{method}");
+            assert_ne!(legacy.response()["error"]["code"], -32601, "{method}");
+        }
+    }
     let call = json!({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "echo"}});
     assert_eq!(client.post(&call).await.status, StatusCode::BAD_REQUEST);
     let nameless = client.request("tools/call", json!({})).await;

@@ -35,3 +35,20 @@ pub const NOTIFICATIONS_RESOURCES_UPDATED: &str = "notifications/resources/updat
 pub const NOTIFICATIONS_PROMPTS_LIST_CHANGED: &str = "notifications/prompts/list_changed";
 pub const NOTIFICATIONS_SUBSCRIPTIONS_ACKNOWLEDGED: &str =
     "notifications/subscriptions/acknowledged";
+
+/// Whether a server of one era does not have `method` because only the other era does.
+///
+/// Spec: MCP 2026-07-28, Changes ("removed" and "added" methods); its tasks extension.
+pub fn is_of_the_other_era(method: &str, modern: bool) -> bool {
+    match method {
+        RESOURCES_SUBSCRIBE
+        | RESOURCES_UNSUBSCRIBE
+        | LOGGING_SET_LEVEL
+        | PING
+        | INITIALIZE
+        | TASKS_RESULT
+        | TASKS_LIST => modern,
+        SUBSCRIPTIONS_LISTEN | SERVER_DISCOVER | TASKS_UPDATE => !modern,
+        _ => false,
+    }
+}

@@ -1,12 +1,13 @@
-//! The published conformance suite: its authorization scenarios against our authority, and its server scenarios against
-//! one MCP server, directly and through the gateway, with identical results.
+//! The published conformance suite: its authorization scenarios against our authority, and its server scenarios of both
+//! eras against one MCP server each, directly and through the gateway, with identical results.
 
-use std::collections::BTreeMap;
+mod verdicts;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::command::{self, Background};
@@ -15,23 +16,43 @@ use crate::project;
 use crate::stack::{Stack, free_port};
 use crate::steps::Count;
 use crate::tools;
+use verdicts::{Verdicts, read};
 
 const LIMIT: Duration = Duration::from_secs(300);
 const START_LIMIT: Duration = Duration::from_secs(60);
-const REVISION: &str = "2025-11-25";
+
+/// A revision of MCP, with the server that the suite judges there.
+struct Revision {
+    name: &'static str,
+    reference: &'static str,
+    /// Fewer verdicts than this mean that scenarios were skipped.
+    verdicts_min: usize,
+}
+
+const REVISIONS: [Revision; 2] = [
+    Revision {
+        name: "2025-11-25",
+        reference: "conformance/reference_server.mjs",
+        verdicts_min: 84,
+    },
+    Revision {
+        name: "2026-07-28",
+        reference: "conformance/reference_server_2026_07_28.mjs",
+        verdicts_min: 155,
+    },
+];
 
 /// Checks of the authorization scenarios that we know we do not pass, and why. One that starts passing fails the run,
 /// so that this list only shrinks.
 const KNOWN: &[(&str, &str)] = &[];
 
-/// Scenario and check -> status.
-type Verdicts = BTreeMap<(String, String), String>;
-
 /// Runs both.
 pub fn run(binary: &Path) -> anyhow::Result<Count> {
     tools::javascript()?;
     let mut count = authorization(binary)?;
-    count += server(binary)?;
+    for revision in &REVISIONS {
+        count += server(binary, revision)?;
+    }
     Ok(count)
 }
 
@@ -77,39 +98,44 @@ fn authorization(binary: &Path) -> anyhow::Result<Count> {
     Ok(count)
 }
 
-fn server(binary: &Path) -> anyhow::Result<Count> {
-    let mut reference = node("conformance/reference_server.mjs");
+fn server(binary: &Path, revision: &Revision) -> anyhow::Result<Count> {
+    let named = |what: &str| format!("conformance-{what}-{}", revision.name);
+    let mut reference = node(revision.reference);
     reference.arg("0");
-    let reference = Background::start("conformance-reference", &mut reference, START_LIMIT)?;
+    let reference = Background::start(&named("reference"), &mut reference, START_LIMIT)?;
     let upstream = mcp_url(&reference.first_line)?;
-    let direct = judge("direct", &upstream)?;
+    let direct = judge("direct", revision, &upstream)?;
     ensure!(
-        direct.len() > 60,
-        "the suite has only {} verdicts on the server",
-        direct.len()
+        direct.len() >= revision.verdicts_min,
+        "the suite has only {} verdicts on the server of {}",
+        direct.len(),
+        revision.name
     );
 
-    let stack = Stack::start(binary, "conformance-gateway", &[&upstream])?;
+    // `up` enforces: each tool and prompt is called under the policy that it made from what the server lists.
+    let stack = Stack::start(binary, &named("gateway"), &[&upstream])?;
     stack.add_person()?;
     let mut shim = node("conformance/bearer_shim.mjs");
     shim.arg(&stack.ready.mcp_url).envs(person::environment());
-    let shim = Background::start("conformance-shim", &mut shim, START_LIMIT)?;
-    let through = judge("gateway", &mcp_url(&shim.first_line)?)?;
+    let shim = Background::start(&named("shim"), &mut shim, START_LIMIT)?;
+    let through = judge("gateway", revision, &mcp_url(&shim.first_line)?)?;
     drop(shim);
     stack.stop()?;
+    Ok(compare(revision, &direct, &through))
+}
 
+/// What the reference server does not pass says nothing about us, so long as the gateway changes nothing about it.
+fn compare(revision: &Revision, direct: &Verdicts, through: &Verdicts) -> Count {
     let mut count = Count::default();
+    let mut alike_but_failed = 0;
     let mut all: Vec<_> = direct.keys().chain(through.keys()).collect();
     all.sort();
     all.dedup();
     for key in all {
         let status = |verdicts: &Verdicts| verdicts.get(key).cloned().unwrap_or("absent".into());
-        let (direct, through) = (status(&direct), status(&through));
+        let (direct, through) = (status(direct), status(through));
         if direct == through {
-            // What the reference server itself does not pass says nothing about us, but is not hidden.
-            if direct != "SUCCESS" {
-                println!("    {} {}: {direct} both ways", key.0, key.1);
-            }
+            alike_but_failed += usize::from(direct == "FAILURE");
             count.passed += 1;
         } else {
             println!(
@@ -120,18 +146,27 @@ fn server(binary: &Path) -> anyhow::Result<Count> {
         }
     }
     println!(
-        "    {} verdicts compared, directly and through the gateway",
+        "    {}: {} verdicts compared, directly and through the gateway; {alike_but_failed} are failures both ways",
+        revision.name,
         direct.len()
     );
-    Ok(count)
+    count
 }
 
 /// Lets the suite judge one MCP server. Failed scenarios are results, not errors.
-fn judge(name: &str, url: &str) -> anyhow::Result<Verdicts> {
-    let folder = results(name)?;
+fn judge(way: &str, revision: &Revision, url: &str) -> anyhow::Result<Verdicts> {
+    let name = format!("{way}-{}", revision.name);
+    let folder = results(&name)?;
     let mut suite = node("node_modules/@modelcontextprotocol/conformance/dist/index.js");
     suite
-        .args(["server", "--url", url, "--requirements", REVISION, "-o"])
+        .args([
+            "server",
+            "--url",
+            url,
+            "--requirements",
+            revision.name,
+            "-o",
+        ])
         .arg(&folder);
     let outcome = command::run(&format!("conformance-{name}"), &mut suite, LIMIT)?;
     if outcome.status.is_none() {
@@ -153,47 +188,6 @@ fn results(name: &str) -> anyhow::Result<std::path::PathBuf> {
     }
     std::fs::create_dir_all(&folder)?;
     Ok(folder)
-}
-
-/// Every `checks.json` under `folder`. A check that is made several times keeps its place in the order.
-fn read(folder: &Path) -> anyhow::Result<Verdicts> {
-    let mut verdicts = Verdicts::new();
-    for scenario in std::fs::read_dir(folder)? {
-        let scenario = scenario?;
-        let name = scenario.file_name().to_string_lossy().into_owned();
-        // The time at the end differs from run to run.
-        let name = name
-            .strip_suffix('Z')
-            .and_then(|name| name.get(..name.len().checked_sub("-2026-11-20T21-28-58-889".len())?))
-            .unwrap_or(&name)
-            .to_owned();
-        let path = scenario.path().join("checks.json");
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("{} was not written", path.display()))?;
-        let Value::Array(checks) = serde_json::from_str(&text)? else {
-            bail!("{} is no list", path.display());
-        };
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        for check in checks {
-            let id = check["id"]
-                .as_str()
-                .context("a check without id")?
-                .to_owned();
-            let status = check["status"].as_str().context("a check without status")?;
-            if status == "INFO" {
-                continue; // a log line
-            }
-            let times = seen.entry(id.clone()).or_default();
-            *times += 1;
-            let id = if *times == 1 {
-                id
-            } else {
-                format!("{id} #{times}")
-            };
-            verdicts.insert((name.clone(), id), status.to_owned());
-        }
-    }
-    Ok(verdicts)
 }
 
 fn mcp_url(line: &str) -> anyhow::Result<String> {
