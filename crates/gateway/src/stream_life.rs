@@ -21,7 +21,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After how many pieces an answer is watched though it was never waited for: one that never pauses has no end either.
 const UNWATCHED_PIECES_MAX: u32 = 16;
 
-/// What ends the answer to a call before its upstream does: its token's end, a revocation, or the gateway's own.
+/// What ends the answer to a call before its upstream does: its token's end, a revocation, a feed that is stale, or the gateway's
+/// own end.
 pub(crate) struct Life {
     pub(crate) caller: Arc<VerifiedCaller>,
     pub(crate) server: Arc<Server>,
@@ -46,10 +47,13 @@ impl Life {
             if self.server.protected.now() >= self.ends_at {
                 return;
             }
+            let stale = self.server.protected.feed_is_stale();
             let in_force = self.server.protected.last_in_force();
             let lists = self.lists.as_mut().zip(in_force.as_ref());
             let look_after = lists.and_then(|(lists, in_force)| lists.look(in_force));
             let why = match in_force {
+                // What was revoked since then is not known here: nothing is judged, and nothing goes on.
+                _ if stale => Some("the authority has not been heard of for too long"),
                 Some(in_force) if in_force.revoked(&self.caller) => Some("its token was revoked"),
                 Some(in_force) => {
                     let server = in_force.server();

@@ -14,7 +14,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a call that was admitted with a live token may go on after its end.
 const FINISH_AFTER_EXPIRY: Duration = Duration::from_secs(10 * 60);
 
-/// An event stream that ends with its caller's token: a revocation ends it at once.
+/// An event stream that ends with its caller's token: a revocation ends it at once, and so does a feed that is stale, which could
+/// not tell of one.
 pub(crate) struct EndingBody {
     inner: BoxBody,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -44,6 +45,13 @@ async fn over(server: Arc<ProtectedServer>, caller: Arc<VerifiedCaller>, only_li
     };
     let mut feed = server.feed().clone();
     while server.now() < ends_at {
+        if server.feed_is_stale() {
+            tracing::info!(
+                client.id = &*caller.principal().client,
+                "a stream was closed: the authority has not been heard of for too long"
+            );
+            return;
+        }
         let is_good = server.last_in_force().is_some_and(|in_force| {
             let policy = &in_force.server().policy;
             let denied =

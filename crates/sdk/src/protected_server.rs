@@ -6,7 +6,7 @@ use wire::mcp::Limits;
 
 use crate::in_force::{ServerFeed, Suspended};
 use crate::opaque_tokens::OpaqueExchange;
-use crate::policy_feed::PolicyFeed;
+use crate::policy_feed::{FeedGap, PolicyFeed};
 use crate::rate_counts::RateCounts;
 use crate::resource_metadata::AskedAddress;
 use crate::resource_path::ResourcePath;
@@ -135,6 +135,11 @@ impl ProtectedServer {
     /// What was last in force, however old: for what only ever closes doors.
     pub fn last_in_force(&self) -> Option<Arc<InForce>> {
         self.feed.last_in_force()
+    }
+
+    /// Whether the authority was not heard of for so long that nothing may be judged, nor go on that was.
+    pub fn feed_is_stale(&self) -> bool {
+        matches!(self.feed().current(self.now()), Err(FeedGap::Stale))
     }
 
     /// Denies these as if they were quarantined, and none that was said before, while the authority cannot be told of them.

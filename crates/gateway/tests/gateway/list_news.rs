@@ -374,8 +374,7 @@ async fn a_stream_that_ends_with_its_token_goes_on_with_the_next_as_if_it_had_no
     let rig = Rig::with_echo(|echo| echo.sessions = true).await;
     let mut alice = listening(rig.caller("note:read")).await;
     let mut bob = listening(rig.caller_as("usr_bob", "cli_1", "note:read")).await;
-    rig.clock.advance(Duration::from_secs(3_601));
-    rig.publisher.contact();
+    rig.pass(3_601);
     for stream in [&mut alice, &mut bob] {
         let ended = tokio::time::timeout(Duration::from_secs(5), stream.body_mut().frame()).await;
         assert!(ended.unwrap().is_none());

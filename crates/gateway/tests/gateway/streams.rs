@@ -148,7 +148,7 @@ async fn a_rule_that_denies_everything_closes_the_streams_of_those_it_concerns()
 async fn a_listening_stream_closes_when_its_token_ends() {
     let rig = Rig::with_echo(|echo| echo.sessions = true).await;
     let mut stream = listening(&rig).await;
-    rig.clock.advance(Duration::from_secs(3599));
+    rig.pass(3599);
     let quiet = tokio::time::timeout(Duration::from_millis(1300), stream.body_mut().frame()).await;
     assert!(quiet.is_err(), "one second is left");
     rig.clock.advance(Duration::from_secs(1));
@@ -161,7 +161,7 @@ async fn a_call_that_was_admitted_may_finish_after_its_token_ended() {
     let client = rig.caller("note:read");
     let call = tokio::spawn(async move { client.call_tool("slow", json!({"ms": 1500})).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    rig.clock.advance(Duration::from_secs(3700));
+    rig.pass(3700);
     let answer = call.await.unwrap();
     assert_eq!(answer.text(), r#"{"ms":1500}"#);
 }
@@ -171,5 +171,16 @@ async fn streams_end_when_the_gateway_is_being_stopped() {
     let rig = Rig::with_echo(|echo| echo.sessions = true).await;
     let mut stream = listening(&rig).await;
     rig.gateway.close_streams();
+    assert_eq!(next(&mut stream).await, None);
+}
+
+#[tokio::test]
+async fn streams_end_when_the_authority_was_not_heard_of_for_too_long() {
+    let rig = Rig::with_echo(|echo| echo.sessions = true).await;
+    let mut stream = listening(&rig).await;
+    rig.clock.advance(Duration::from_secs(5 * 60));
+    let quiet = tokio::time::timeout(Duration::from_millis(1300), stream.body_mut().frame()).await;
+    assert!(quiet.is_err(), "the last good policy is in force still");
+    rig.clock.advance(Duration::from_secs(1));
     assert_eq!(next(&mut stream).await, None);
 }
