@@ -8,6 +8,8 @@ mod common;
 mod instructions;
 #[path = "roles/sdk.rs"]
 mod protects_itself;
+#[path = "roles/revocations.rs"]
+mod revocations;
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;

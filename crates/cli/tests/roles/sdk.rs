@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 use super::*;
 
 /// The example with rmcp, in this process, and an authority in another.
-struct Todo {
-    home: Home,
+pub struct Todo {
+    pub home: Home,
     public: u16,
-    of_authority: PathBuf,
+    pub of_authority: PathBuf,
     authority: Option<Node>,
     credential: String,
     port: u16,
@@ -25,7 +25,7 @@ impl Drop for Todo {
 }
 
 impl Todo {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let home = Home::new();
         let public = unused_port().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -96,9 +96,13 @@ impl Todo {
     }
 
     async fn signed_in(&self) -> (Person, Value) {
+        self.signed_in_as(EMAIL).await
+    }
+
+    pub async fn signed_in_as(&self, email: &str) -> (Person, Value) {
         let mut authority = self.connection().await;
         let issuer = format!("http://localhost:{}/servers/todo", self.public);
-        let signing_in = Person::sign_in(&mut authority, &issuer, EMAIL, PASSWORD);
+        let signing_in = Person::sign_in(&mut authority, &issuer, email, PASSWORD);
         let (person, code) = signing_in.await.unwrap();
         let form = person.exchange_form(&code);
         let answer = token_of(&mut authority, "todo", &form).await;
@@ -116,7 +120,7 @@ impl Todo {
         access(&tokens).to_owned()
     }
 
-    async fn revoke(&self, person: &Person, token: &str) {
+    pub async fn revoke(&self, person: &Person, token: &str) {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("token", token)
             .append_pair("client_id", &person.client_id)
@@ -127,7 +131,7 @@ impl Todo {
         assert_eq!(answer.status(), StatusCode::OK);
     }
 
-    fn client(&self, token: &str) -> McpClient {
+    pub fn client(&self, token: &str) -> McpClient {
         let client = McpClient::new(format!("http://localhost:{}/mcp", self.port));
         match token {
             "" => client,
