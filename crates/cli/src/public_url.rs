@@ -1,6 +1,6 @@
 use std::fmt;
 
-use url::{Host, Url};
+use url::Url;
 
 /// The origin that clients see: `https`, or `http` on loopback; no path, no trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,15 +58,7 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// Whether the host of `url` is this machine.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
+pub use oauth::new_server::is_loopback;
 
 #[cfg(test)]
 mod tests {

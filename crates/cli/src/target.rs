@@ -148,13 +148,7 @@ impl Target {
     }
 }
 
-/// The URL as it may be shown: a query often holds a key.
-pub fn without_query(url: &str) -> String {
-    match url.split_once('?') {
-        Some((address, _)) => format!("{address}?…"),
-        None => url.to_owned(),
-    }
-}
+pub use oauth::new_server::without_query;
 
 /// What calls go to, in words.
 pub fn describe(upstream: &Upstream) -> String {

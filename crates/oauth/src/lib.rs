@@ -62,6 +62,8 @@ mod look_alike;
 mod loopback;
 mod master_key;
 pub mod metric;
+/// MCP servers that are added and removed.
+pub mod new_server;
 /// What comes next for a validated authorization request.
 pub mod next_step;
 mod parameters;

@@ -82,7 +82,6 @@ mod asked_once;
 mod authenticate;
 mod authority_client;
 mod authorize;
-mod canonical_resource;
 mod challenge;
 mod cors;
 mod door;
@@ -130,7 +129,6 @@ pub use asked_host::{HostRefusal, asked_host};
 pub use authority_client::{
     AuthorityClient, AuthorityError, AuthoritySettings, OwnServer, ServerCredential,
 };
-pub use canonical_resource::{CanonicalResource, ResourceError};
 pub use cors::{allow_reading, preflight};
 pub use feed_client::{FeedClient, FeedNews, FeedTrouble};
 pub use filtered_events::{EventFilter, Filtered, FilteredEvents};
@@ -161,3 +159,4 @@ pub use resource_metadata::{AskedAddress, WELL_KNOWN_PATH, resource_metadata};
 pub use verified_caller::VerifiedCaller;
 pub use wire::mcp::Era;
 pub use wire::oauth::JwkSet;
+pub use wire::oauth::{CanonicalResource, ResourceError};

@@ -243,7 +243,7 @@ mod tests {
     use testkit::MovableClock;
 
     use super::*;
-    use crate::stack::new_server;
+    use oauth::new_server::new_server;
 
     fn call(name: &str, cause: &str) -> CallRecord {
         CallRecord {

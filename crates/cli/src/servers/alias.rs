@@ -6,7 +6,7 @@ use domain::{AuditEvent, AuditEventKind, McpServer, ServerAlias, ServerSlug};
 use store::{ALIASES_MAX, AliasAdded};
 use url::Url;
 
-use super::add::{resource, same_place};
+use super::{resource, same_place};
 use crate::args::parse_mcp_url;
 use crate::failure::usage;
 use crate::maintenance::{Maintenance, date, table};

@@ -7,9 +7,10 @@ mod credential;
 mod document;
 mod mode;
 
-pub(crate) use add::{name, resource, same_place};
+pub(crate) use add::resource;
 pub use command::ServersCommand;
 pub(crate) use command::say;
+pub(crate) use oauth::new_server::{name, same_place};
 
 use std::collections::BTreeMap;
 

@@ -58,7 +58,7 @@ use watch::First;
 
 pub use authority_part::OwnAuthority;
 pub use inventory::publish as mapped;
-pub use protect::{look, new_server};
+pub use protect::look;
 pub use remote_authority::RemoteAuthority;
 pub use running::{AdminListeners, Node, NodeLimits, NodeSettings, Role, hash_threads};
 

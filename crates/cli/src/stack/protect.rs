@@ -1,9 +1,9 @@
 //! Which MCP server this start adds or updates.
 
 use anyhow::{Context as _, anyhow, bail};
-use authz::{Inventory, ListKind, Policy};
+use authz::{Inventory, ListKind};
 use base::Clock;
-use domain::{AuditEvent, AuditEventKind, McpServer, ServerSettings, ServerSlug, Upstream};
+use domain::{AuditEvent, AuditEventKind, McpServer, ServerSlug, Upstream};
 use gateway::DiscoverError;
 use store::{ServersApart, Store};
 use wire::oauth::ScopeSet;
@@ -90,7 +90,12 @@ pub async fn plan(
     let change = match known {
         Some(known) if known.upstream == upstream => Change::Nothing(known),
         Some(known) => Change::Update(McpServer { upstream, ..known }),
-        None => Change::Add(new_server(&slug, upstream, public_url, options.clock.now())),
+        None => Change::Add(oauth::new_server::new_server(
+            &slug,
+            upstream,
+            public_url,
+            options.clock.now(),
+        )),
     };
     let mut plan = Plan {
         slug,
@@ -214,36 +219,6 @@ pub async fn save(store: &Store, clock: &dyn Clock, plan: &Plan) -> anyhow::Resu
             Ok(server.clone())
         }
     }
-}
-
-/// A server with all defaults, at its usual address.
-pub fn new_server(
-    slug: &ServerSlug,
-    upstream: Upstream,
-    public_url: &str,
-    now: base::Timestamp,
-) -> McpServer {
-    McpServer {
-        name: name(slug),
-        resource: format!("{public_url}/mcp/{slug}"),
-        slug: slug.clone(),
-        other_addresses: domain::OtherAddresses::default(),
-        upstream,
-        settings: ServerSettings::default(),
-        policy: Policy::default(),
-        policy_revision: 1,
-        created_at: now,
-    }
-}
-
-/// For people: `weather-now` → `Weather now`.
-fn name(slug: &ServerSlug) -> String {
-    let spaced = slug.as_str().replace('-', " ");
-    let mut characters = spaced.chars();
-    characters
-        .next()
-        .map(|first| first.to_uppercase().chain(characters).collect())
-        .unwrap_or_default()
 }
 
 /// The todo server's own mapping, except where the command line says otherwise.

@@ -53,7 +53,11 @@ pub(crate) fn routes(app: &AppState) -> Router<AppState> {
         .route("/{*rest}", any(nothing))
         .route_layer(middleware::from_fn_with_state(app.clone(), access::look));
     let changing = Router::new()
-        .route("/servers/{slug}", patch(servers::change))
+        .route("/servers", post(servers::add))
+        .route(
+            "/servers/{slug}",
+            patch(servers::change).delete(servers::remove),
+        )
         .route("/servers/{slug}/tools/approve", post(tools::approve))
         .route("/servers/{slug}/tools/reject", post(tools::reject))
         .route("/servers/{slug}/tools/map", post(tools::map))

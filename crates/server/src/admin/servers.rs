@@ -1,5 +1,6 @@
 use ::oauth::administrator::Administrator;
 use ::oauth::launch::{self, Launch};
+use ::oauth::new_server::{self, AddServerError, without_query};
 use ::oauth::server_settings;
 use authz::{ListStepUp, Mode, QuarantineFrom};
 use axum::Extension;
@@ -10,12 +11,17 @@ use http::request::Parts;
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use store::SettingsChanged;
+use url::Url;
 
 use super::members::Members;
 use super::problem::Problem;
 use super::query::{Query, moment, page};
 use crate::app::AppState;
 use crate::respond;
+use crate::routes::OWN_PATHS;
+
+/// The longest address that calls go to, in bytes.
+const UPSTREAM_BYTES_MAX: usize = 2048;
 
 /// The MCP server that the path names, as the store has it now.
 pub(super) struct AtServer(pub McpServer);
@@ -65,7 +71,7 @@ struct PolicyView {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum UpstreamView<'a> {
     Todo,
-    Http { url: &'a str },
+    Http { url: String },
     Stdio { command: &'a str },
 }
 
@@ -78,7 +84,9 @@ impl<'a> ServerView<'a> {
             resource: &server.resource,
             upstream: match &server.upstream {
                 Upstream::Todo => UpstreamView::Todo,
-                Upstream::Http { url, .. } => UpstreamView::Http { url },
+                Upstream::Http { url, .. } => UpstreamView::Http {
+                    url: without_query(url),
+                },
                 Upstream::Stdio { command, .. } => UpstreamView::Stdio { command },
             },
             policy: is_readable.then(|| PolicyView {
@@ -119,6 +127,81 @@ pub(super) async fn list(State(app): State<AppState>, uri: Uri) -> Result<Respon
 /// `GET /servers/{slug}`.
 pub(super) async fn show(AtServer(server): AtServer) -> Response {
     respond::json(StatusCode::OK, &ServerView::of(&server, true))
+}
+
+/// `POST /servers`: what `portcullis servers add URL --unseen` does; the authority looks at it within seconds. A program is added
+/// by the command alone: whoever has a token could else start any.
+pub(super) async fn add(
+    State(app): State<AppState>,
+    Extension(administrator): Extension<Administrator>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut members = Members::read(request).await?;
+    let slug: String = members.required("slug")?;
+    let upstream: String = members.required("upstream")?;
+    let url: Option<String> = members.optional("url")?;
+    let name: Option<String> = members.optional("name")?;
+    members.end()?;
+    let slug = ServerSlug::parse(&slug).map_err(|error| Problem::at("slug", error.to_string()))?;
+    let address = upstream_url(&upstream)?;
+    let where_to = without_query(address.as_str());
+    let upstream = Upstream::Http {
+        url: address.into(),
+        header_file: None,
+    };
+    let (authority, store) = (&app.authority, app.authority.store());
+    let act = administrator.act(authority);
+    let mut server = new_server::new_server(&slug, upstream, authority.public_url(), act.at);
+    if let Some(url) = url {
+        let place = Url::parse(&url).map_err(|error| Problem::at("url", error.to_string()))?;
+        server.resource = new_server::resource(&place, authority.public_url(), &OWN_PATHS)
+            .map_err(|mistake| Problem::at("url", mistake.to_string()))?;
+    }
+    if let Some(name) = name {
+        server.name = new_server::name(&name).map_err(|words| Problem::at("name", words))?;
+    }
+    new_server::add(store, act, &server, &where_to)
+        .await
+        .map_err(|error| match error {
+            AddServerError::Store(error) => Problem::from(error),
+            taken => Problem::conflict(taken.to_string()),
+        })?;
+    Ok(respond::json(
+        StatusCode::CREATED,
+        &ServerView::of(&server, true),
+    ))
+}
+
+/// Where calls go: http or https, and nothing in it that would stand in logs.
+fn upstream_url(said: &str) -> Result<Url, Problem> {
+    let refused = |words: &'static str| Err(Problem::at("upstream", words));
+    if said.len() > UPSTREAM_BYTES_MAX {
+        return refused("it has more than 2048 bytes");
+    }
+    match Url::parse(said) {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+            refused("it is no http or https URL")
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => refused(
+            "a user name or password does not belong there; portcullis servers add takes --upstream-header-file",
+        ),
+        Ok(url) if url.fragment().is_some() => refused("leave out what follows #"),
+        Ok(url) => Ok(url),
+        Err(error) => Err(Problem::at("upstream", error.to_string())),
+    }
+}
+
+/// `DELETE /servers/{slug}`: what `portcullis servers remove` does. The slug is never given again.
+pub(super) async fn remove(
+    State(app): State<AppState>,
+    Extension(administrator): Extension<Administrator>,
+    AtServer(server): AtServer,
+) -> Result<Response, Problem> {
+    let act = administrator.act(&app.authority);
+    match new_server::remove(app.authority.store(), act, &server).await? {
+        true => Ok(respond::empty(StatusCode::NO_CONTENT)),
+        false => Err(Problem::not_found("there is no such MCP server")),
+    }
 }
 
 /// `PATCH /servers/{slug}`: what `portcullis servers set` does. Members that are left out stay.

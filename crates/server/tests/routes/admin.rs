@@ -13,7 +13,8 @@ use tower::ServiceExt as _;
 use wire::oauth::ScopeSet;
 
 use crate::support::{
-    Answer, CALLBACK, CHALLENGE, PASSWORD, VERIFIER, World, claims, encode, owned, request,
+    Answer, CALLBACK, CHALLENGE, PASSWORD, PUBLIC_URL, VERIFIER, World, claims, encode, owned,
+    request,
 };
 use crate::waiting::signed_in;
 
@@ -26,6 +27,12 @@ const BOTH: &str = "portcullis:read portcullis:write";
 /// What changes something, each with a body that would.
 fn changing() -> Vec<(Method, &'static str, Value)> {
     vec![
+        (
+            Method::POST,
+            "/servers",
+            json!({ "slug": "notes", "upstream": "http://127.0.0.1:9/mcp" }),
+        ),
+        (Method::DELETE, "/servers/todo", json!({})),
         (
             Method::PATCH,
             "/servers/todo",
@@ -625,6 +632,75 @@ async fn what_is_wrong_with_a_request_is_named_and_its_twin_is_answered() {
         .ask(Method::PUT, "/servers/todo/policy", &token, &body)
         .await;
     assert_problem(&answer, 400, "invalid_request", Some("policy.mode"));
+}
+
+#[tokio::test]
+async fn a_server_is_added_and_removed_and_its_slug_is_never_given_again() {
+    let world = World::new().await;
+    let token = world.owner_token().await;
+    let add = async |body: Value| world.ask(Method::POST, "/servers", &token, &body).await;
+    let long = |bytes: usize| format!("http://127.0.0.1/{}", "x".repeat(bytes - 17));
+    let named = |slug: &str, upstream: &str| json!({ "slug": slug, "upstream": upstream });
+    let good = "https://notes.internal/mcp?key=hush";
+    for (body, field) in [
+        (named("No", good), "slug"),
+        (named("notes", "file:///etc/passwd"), "upstream"),
+        (
+            named("notes", "https://me:secret@a.example/mcp"),
+            "upstream",
+        ),
+        (named("notes", "https://a.example/mcp#x"), "upstream"),
+        (named("notes", &long(2049)), "upstream"),
+        (json!({ "slug": "notes" }), "upstream"),
+        (
+            json!({ "slug": "notes", "upstream": good, "command": ["sh"] }),
+            "command",
+        ),
+        (
+            json!({ "slug": "notes", "upstream": good, "name": "a\u{202e}b" }),
+            "name",
+        ),
+        (
+            json!({ "slug": "notes", "upstream": good, "url": "http://a.example/mcp" }),
+            "url",
+        ),
+        (
+            json!({ "slug": "notes", "upstream": good, "url": format!("{PUBLIC_URL}/admin/x") }),
+            "url",
+        ),
+    ] {
+        assert_problem(&add(body).await, 400, "invalid_request", Some(field));
+    }
+    let url = "https://notes.example/mcp";
+    let body = json!({ "slug": "notes", "upstream": good, "url": url, "name": " Notes " });
+    let added = add(body).await;
+    added.assert_status(201);
+    let shown = world.look("/servers/notes", &token).await.json();
+    assert_eq!(shown, added.json());
+    assert_eq!(
+        (&shown["name"], &shown["resource"]),
+        (&json!("Notes"), &json!(url))
+    );
+    // What a query holds is shown to nobody.
+    assert_eq!(shown["upstream"]["url"], "https://notes.internal/mcp?…");
+    let audit = world.look("/audit?kind=server_added", &token).await;
+    assert!(!audit.text.contains("hush"), "{}", audit.text);
+
+    let mut elsewhere = named("other", good);
+    elsewhere["url"] = json!(format!("{url}/"));
+    assert_problem(&add(elsewhere).await, 409, "conflict", None);
+    assert_problem(&add(named("notes", good)).await, 409, "conflict", None);
+    add(named("longest", &long(2048))).await.assert_status(201);
+
+    let remove = async || {
+        world
+            .ask(Method::DELETE, "/servers/notes", &token, &json!({}))
+            .await
+    };
+    remove().await.assert_status(204);
+    assert_problem(&remove().await, 404, "not_found", None);
+    world.look("/servers/todo", &token).await.assert_status(200);
+    assert_problem(&add(named("notes", good)).await, 409, "conflict", None);
 }
 
 #[tokio::test]

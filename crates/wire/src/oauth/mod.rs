@@ -1,5 +1,6 @@
 //! OAuth 2.1 and its neighbours: RFC 6749, 6750, 7009, 7517, 7591, 7636, 7662, 8414, 8707, 9068, 9207, 9728.
 
+mod canonical_resource;
 mod challenge;
 mod claims;
 mod client_registration;
@@ -14,6 +15,7 @@ mod scope;
 mod server_metadata;
 mod token_response;
 
+pub use canonical_resource::{CanonicalResource, ResourceError};
 pub use challenge::Challenge;
 pub use claims::AccessTokenClaims;
 pub use client_registration::{ClientRegistrationRequest, ClientRegistrationResponse};

@@ -16,7 +16,7 @@ use wire::oauth::{Scope, ScopeSet};
 use super::apply::Planned;
 use super::document::Document;
 use super::write;
-use crate::stack::new_server;
+use oauth::new_server::new_server;
 
 const PUBLIC_URL: &str = "https://mcp.example.com";
 const DOCUMENT: &str = "https://client.example/oauth.json";

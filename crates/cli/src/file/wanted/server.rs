@@ -9,7 +9,7 @@ use crate::child_env::ChildEnv;
 use crate::config::nearest;
 use crate::public_url::is_loopback;
 use crate::servers::{self, check, resource, rows, same_place, say};
-use crate::stack::new_server;
+use oauth::new_server::new_server;
 
 /// The longest path, and the longest command line of a child.
 const PATH_BYTES_MAX: usize = 4096;

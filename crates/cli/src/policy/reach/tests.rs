@@ -9,7 +9,7 @@ use store::{DatabaseUrl, StoreOptions};
 
 use super::*;
 use crate::policy::through::unnamed;
-use crate::stack::new_server;
+use oauth::new_server::new_server;
 
 /// An MCP server with one person.
 struct World {

@@ -22,7 +22,8 @@ pub struct CanonicalResource {
 pub struct ResourceError(String);
 
 impl ResourceError {
-    pub(crate) fn because(reason: String) -> Self {
+    /// One for another reason, in words.
+    pub fn because(reason: String) -> Self {
         Self(reason)
     }
 }
