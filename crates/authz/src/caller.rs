@@ -9,6 +9,9 @@ pub struct Caller {
     pub client: String,
     /// Whether an admin registered this client. What registered itself is believed nothing but its id.
     pub client_vouched: bool,
+    /// Whether the client proved to be the one of its id: by a key or a secret of its own, or since it is reached at the origin
+    /// of its document alone. Everybody can read a document and say that it is theirs.
+    pub client_proven: bool,
     /// Whether another authorization server knows the client, and not ours: then an https address as its id proves nothing.
     pub client_of_other_issuer: bool,
     /// The `grant_id`.
@@ -33,6 +36,8 @@ pub struct CallerFacts<'a> {
     pub client: &'a str,
     /// See [`Caller::client_vouched`].
     pub client_vouched: bool,
+    /// See [`Caller::client_proven`].
+    pub client_proven: bool,
     /// See [`Caller::client_of_other_issuer`].
     pub client_of_other_issuer: bool,
     /// See [`Caller::roles`].
@@ -48,6 +53,7 @@ impl Caller {
             subject: &self.subject,
             client: &self.client,
             client_vouched: self.client_vouched,
+            client_proven: self.client_proven,
             client_of_other_issuer: self.client_of_other_issuer,
             roles: &self.roles,
             groups: &self.groups,
@@ -55,7 +61,7 @@ impl Caller {
     }
 }
 
-impl CallerFacts<'_> {
+impl<'a> CallerFacts<'a> {
     /// A machine has what an admin gave it, and no roles.
     pub(crate) fn acts_for_itself(&self) -> bool {
         self.subject == self.client
@@ -66,9 +72,20 @@ impl CallerFacts<'_> {
         self.client_vouched || self.proven_address().is_some()
     }
 
-    /// The client's id, when it is the address of a document that was fetched from there.
-    pub(crate) fn proven_address(&self) -> Option<&str> {
-        let is_proven = !self.client_of_other_issuer && self.client.starts_with("https://");
-        is_proven.then_some(self.client)
+    /// The client's id, when it is the address of a document, whoever says so.
+    pub(crate) fn said_address(&self) -> Option<&'a str> {
+        self.client.starts_with("https://").then_some(self.client)
+    }
+
+    /// The client's id, when it is the address of a document and the client is proven to be the one that it is of.
+    pub(crate) fn proven_address(&self) -> Option<&'a str> {
+        let is_proven = self.client_proven && !self.client_of_other_issuer;
+        self.said_address().filter(|_| is_proven)
+    }
+
+    /// The client's id, unless it is the address of a document that this client is not proven to be of.
+    pub(crate) fn good_client_id(&self) -> Option<&'a str> {
+        let is_good = self.said_address().is_none() || self.proven_address().is_some();
+        is_good.then_some(self.client)
     }
 }

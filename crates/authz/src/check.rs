@@ -266,7 +266,7 @@ fn rate_limits(policy: &Policy, mistakes: &mut Mistakes) {
 
 fn is_host(text: &str) -> bool {
     let host = text.strip_prefix("*.").unwrap_or(text);
-    crate::subject_rule::verified_host(&format!("https://{host}/")).as_deref() == Some(host)
+    crate::subject_rule::host_of_document(&format!("https://{host}/")).as_deref() == Some(host)
 }
 
 /// A tool whose conditions nothing meets would be listed and refuse every call.

@@ -102,7 +102,7 @@ pub(crate) const CLAIMS: [&str; 2] = ["sub", "client_id"];
 fn claim<'a>(name: &str, facts: &CallerFacts<'a>) -> Option<&'a str> {
     let claim = match name {
         "sub" => facts.subject,
-        "client_id" => facts.client,
+        "client_id" => facts.good_client_id()?,
         _ => return None,
     };
     Some(claim).filter(|claim| !claim.is_empty())

@@ -50,19 +50,20 @@ pub enum RuleWho {
     Role(String),
 }
 
-/// Of which client a rule speaks: only what is proven counts, never a name.
+/// Of which client a rule speaks: to give, only what is proven counts, never a name. To take, what the client says of itself
+/// does: a `deny` that waited for proof would not speak of whoever offers none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleClient {
     /// Every client.
     #[default]
     Any,
-    /// The client with this id.
+    /// The client with this id. When the id is the address of a document, to be given something takes proof.
     Id(String),
     /// Those whose id is the https address of a document at this host (with `:port` when it is not 443), or, after
-    /// `*.`, at a host below it.
+    /// `*.`, at a host below it. To be given something takes proof that the client is the one of its document.
     VerifiedHost(String),
-    /// Those that registered themselves: nobody vouches for what they say of themselves.
+    /// Those that nobody vouches for: they registered themselves, or name a document and do not prove that it is theirs.
     Unverified,
 }
 
@@ -87,13 +88,16 @@ impl SubjectRule {
             RuleWho::Group(group) => facts.groups.contains(group),
             RuleWho::Role(role) => roles.contains(&role.as_str()),
         };
+        let (id, address) = match self.effect {
+            RuleEffect::Allow => (facts.good_client_id(), facts.proven_address()),
+            RuleEffect::Deny => (Some(facts.client), facts.said_address()),
+        };
         who && match &self.client {
             RuleClient::Any => true,
-            RuleClient::Id(client) => client == facts.client,
-            RuleClient::VerifiedHost(host) => {
-                let verified = facts.proven_address().and_then(verified_host);
-                verified.is_some_and(|verified| is_host_of(host, &verified))
-            }
+            RuleClient::Id(client) => id == Some(client.as_str()),
+            RuleClient::VerifiedHost(host) => address
+                .and_then(host_of_document)
+                .is_some_and(|of_document| is_host_of(host, &of_document)),
             RuleClient::Unverified => !facts.is_vouched_for(),
         }
     }
@@ -105,8 +109,8 @@ impl RuleClient {
     }
 }
 
-/// The host that a client id proves: the client's document was fetched from there. With `:port` when it is not 443.
-pub(crate) fn verified_host(client: &str) -> Option<String> {
+/// The host of the document whose address a client id is. With `:port` when it is not 443.
+pub(crate) fn host_of_document(client: &str) -> Option<String> {
     if !client.starts_with("https://") {
         return None;
     }
@@ -118,10 +122,10 @@ pub(crate) fn verified_host(client: &str) -> Option<String> {
     })
 }
 
-fn is_host_of(named: &str, verified: &str) -> bool {
+fn is_host_of(named: &str, of_document: &str) -> bool {
     match named.strip_prefix("*.") {
-        None => named == verified,
-        Some(parent) => verified
+        None => named == of_document,
+        Some(parent) => of_document
             .strip_suffix(parent)
             .is_some_and(|below| below.len() > 1 && below.ends_with('.')),
     }
@@ -152,7 +156,7 @@ impl fmt::Display for RuleClient {
         match self {
             Self::Any => formatter.write_str("any client"),
             Self::Id(id) => write!(formatter, "client {id}"),
-            Self::VerifiedHost(host) => write!(formatter, "clients proven to be of {host}"),
+            Self::VerifiedHost(host) => write!(formatter, "clients of {host}"),
             Self::Unverified => formatter.write_str("unverified clients"),
         }
     }
@@ -188,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_document_proves_a_host_and_another_port_is_another_host() {
+    fn only_the_address_of_a_document_names_a_host_and_another_port_is_another_host() {
         for (client, host) in [
             ("https://claude.ai/oauth.json", Some("claude.ai")),
             ("https://Claude.AI/oauth.json", Some("claude.ai")),
@@ -199,7 +203,7 @@ mod tests {
             // What stands before an @ is no host.
             ("https://claude.ai@evil.example/x", Some("evil.example")),
         ] {
-            assert_eq!(verified_host(client).as_deref(), host, "{client}");
+            assert_eq!(host_of_document(client).as_deref(), host, "{client}");
         }
     }
 

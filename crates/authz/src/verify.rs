@@ -135,6 +135,7 @@ impl VerifiedToken {
             subject: self.claims.sub.clone(),
             client: self.claims.client_id.clone(),
             client_vouched: self.claims.client_vouched,
+            client_proven: self.claims.client_proven,
             client_of_other_issuer: self.of_other_issuer,
             grant: self.claims.grant_id.clone(),
             scopes: self.claims.scope.clone(),
@@ -283,14 +284,18 @@ fn read_claims(claims: &Object, latest: Timestamp) -> Result<AccessTokenClaims, 
             None => 0,
             Some(_) => seconds(claims, "standing")?,
         },
-        client_vouched: match claims.get("client_vouched") {
-            None => false,
-            Some(truth) => truth
-                .as_bool()
-                .ok_or(TokenRefusal::Claim("client_vouched"))?,
-        },
+        client_vouched: truth(claims, "client_vouched")?,
+        // In no token of the release before, and not in one whose client proved nothing.
+        client_proven: truth(claims, "client_proven")?,
         cnf: None,
     })
+}
+
+fn truth(claims: &Object, name: &'static str) -> Result<bool, TokenRefusal> {
+    match claims.get(name) {
+        None => Ok(false),
+        Some(truth) => truth.as_bool().ok_or(TokenRefusal::Claim(name)),
+    }
 }
 
 fn ids(claims: &Object, name: &'static str) -> Result<Vec<String>, TokenRefusal> {

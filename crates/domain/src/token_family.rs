@@ -14,6 +14,8 @@ pub struct TokenFamily {
     pub client: ClientId,
     /// On whose behalf.
     pub user: UserId,
+    /// Where its code was sent; nothing for a machine, and in families that a release wrote which did not keep it.
+    pub redirect_uri: Option<String>,
     /// What was approved; a refresh may narrow an access token, never widen it.
     pub scopes: ScopeSet,
     /// What was asked for besides, with the reasons.

@@ -32,6 +32,8 @@ struct IdentityClaims<'a> {
     aud: &'a str,
     sub: &'a str,
     client_id: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    client_proven: bool,
     grant_id: &'a str,
     scope: &'a wire::oauth::ScopeSet,
     iat: i64,
@@ -99,6 +101,7 @@ impl IdentitySigner {
             aud: slug,
             sub: &token.sub,
             client_id: &token.client_id,
+            client_proven: token.client_proven,
             grant_id: &token.grant_id,
             scope: &token.scope,
             iat: now.unix_seconds(),

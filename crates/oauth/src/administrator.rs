@@ -95,7 +95,8 @@ pub async fn admit(
         return Err(NotAdmitted::BadToken("The access token was revoked"));
     }
     let client = ClientId::from_text(verified.client_id.as_str());
-    let standing = Standing::of(authority, server, &verified.sub, &client).await;
+    let proven = verified.client_proven;
+    let standing = Standing::of(authority, server, &verified.sub, &client, proven).await;
     let standing = standing.map_err(NotAdmitted::Failed)?;
     let caller = authz::Caller {
         roles: standing.roles,

@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use base::Secret;
 use domain::{AuthMethod, Client, ClientAuthentication, ClientId, ServerSlug};
 
+use crate::client_identity::is_answered_at_home;
 use crate::find_client::find_granted_client;
 use crate::{Authority, Error, Parameters, ServerContext, client_assertion, client_secret};
 
@@ -196,6 +197,11 @@ impl AuthenticatedClient {
     /// Whether it proved that it is itself, instead of only saying so.
     pub fn is_proven(&self) -> bool {
         self.proven
+    }
+
+    /// Whether that is proven of it all the same when it has what was sent to `redirect_uri`: nobody else is there.
+    pub fn is_proven_at(&self, redirect_uri: Option<&str>) -> bool {
+        self.proven || redirect_uri.is_some_and(|uri| is_answered_at_home(&self.id, uri))
     }
 }
 

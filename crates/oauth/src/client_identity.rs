@@ -1,4 +1,4 @@
-use domain::{Client, ClientRegistration};
+use domain::{Client, ClientId, ClientRegistration};
 use url::Url;
 use wire::oauth::{RedirectUri, RedirectUriKind};
 
@@ -23,17 +23,11 @@ impl ClientProof {
             ClientRegistration::PreRegistered => Self::Owner,
             ClientRegistration::Dynamic => Self::Nobody,
             ClientRegistration::MetadataDocument => {
-                let Some(document) = Url::parse(client.id.as_str())
-                    .ok()
-                    .filter(|url| url.scheme() == "https" && url.host_str().is_some())
-                else {
+                let Some(document) = document(&client.id) else {
                     return Self::Nobody;
                 };
                 let host = document.host_str().unwrap_or_default().to_owned();
-                if redirect_uri.kind() == RedirectUriKind::Https
-                    && Url::parse(redirect_uri.as_str())
-                        .is_ok_and(|answer| answer.origin() == document.origin())
-                {
+                if is_answered_at_home(&client.id, redirect_uri.as_str()) {
                     Self::Host(host)
                 } else {
                     Self::DocumentOnly(host)
@@ -50,11 +44,26 @@ impl ClientProof {
     }
 }
 
+/// Whether what is sent to `redirect_uri` reaches the host of the client's own document and nobody else: both are at the same
+/// https origin. A host below is another one, and so is another port: not everybody who has one has the other.
+pub fn is_answered_at_home(client: &ClientId, redirect_uri: &str) -> bool {
+    let answered = Url::parse(redirect_uri).ok();
+    let document = document(client);
+    document.is_some_and(|document| {
+        answered.is_some_and(|answered| answered.origin() == document.origin())
+    })
+}
+
+fn document(client: &ClientId) -> Option<Url> {
+    let address = Url::parse(client.as_str()).ok();
+    address.filter(|url| url.scheme() == "https" && url.host_str().is_some())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use base::Timestamp;
-    use domain::{ClientAuthentication, ClientId, ServerSlug};
+    use domain::{ClientAuthentication, ServerSlug};
 
     use super::*;
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 use authz::{Entry, Requirement, Risk};
 use base::{Digest, Timestamp, base64url};
 use domain::{
-    AuditEvent, AuditEventKind, AuthorizationCode, Client, Consent, GrantId, WithheldReason,
-    WithheldScope,
+    AuditEvent, AuditEventKind, AuthMethod, AuthorizationCode, Client, Consent, GrantId,
+    WithheldReason, WithheldScope,
 };
 use store::InsertCode;
 use wire::oauth::{RedirectUriKind, Scope, ScopeSet};
@@ -111,7 +111,7 @@ pub async fn question(
     let before = consent_before(authority, server, request, &client, signed_in).await?;
     let proof = ClientProof::of(&client, &request.redirect_uri);
     let goes_on = goes_on(request, &proof, before.as_ref(), signed_in);
-    let standing = standing(authority, server, request, signed_in).await?;
+    let standing = standing(authority, server, request, &client, &proof, signed_in).await?;
     let policy = &server.server.policy;
     let entries: Vec<&Entry> = policy
         .tools
@@ -392,10 +392,15 @@ async fn standing(
     authority: &Authority,
     server: &ServerContext,
     request: &AuthorizationRequest,
+    client: &Client,
+    proof: &ClientProof,
     signed_in: &SignedIn,
 ) -> Result<Standing, Refusal> {
     let user = signed_in.user.id.as_str();
-    Ok(Standing::of(authority, server, user, &request.client).await?)
+    // Whoever must prove themselves at the token endpoint gets nothing otherwise.
+    let will_prove = !client.authentication.accepts(AuthMethod::None);
+    let proven = will_prove || matches!(proof, ClientProof::Host(_));
+    Ok(Standing::of(authority, server, user, &request.client, proven).await?)
 }
 
 async fn consent_before(

@@ -56,7 +56,8 @@ pub async fn introspect(
         return Ok(IntrospectionResponse::default());
     };
     let client = ClientId::from_text(claims.client_id.as_str());
-    let standing = Standing::of(authority, server, &claims.sub, &client).await?;
+    let proven = claims.client_proven;
+    let standing = Standing::of(authority, server, &claims.sub, &client, proven).await?;
     if claims.standing < standing.revision {
         return Ok(IntrospectionResponse::default());
     }
@@ -151,6 +152,7 @@ fn active(
         iss: Some(claims.iss),
         jti: Some(claims.jti),
         grant_id: Some(claims.grant_id),
+        client_proven: claims.client_proven,
         auth_time: claims.auth_time,
         roles: claims.roles,
         access_token: None,

@@ -62,6 +62,7 @@ pub(crate) fn access_token(
         groups: standing.groups.clone(),
         standing: standing.revision,
         client_vouched: standing.client_vouched,
+        client_proven: standing.client_proven,
         cnf: None,
     };
     authority.signing_keys().sign_access_token(&claims, now)

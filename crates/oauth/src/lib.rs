@@ -118,7 +118,7 @@ pub use authority::{Authority, AuthoritySettings, OpenError};
 pub use authorization_request::{AuthorizationRequest, SealedRequest};
 pub use backup_key::{BACKUP_TAG_BYTES, BackupKey};
 pub use client_auth::BasicCredentials;
-pub use client_identity::ClientProof;
+pub use client_identity::{ClientProof, is_answered_at_home};
 pub use error::Error;
 pub use input_schemas::input_schemas;
 pub use kept_definitions::KeptDefinitions;

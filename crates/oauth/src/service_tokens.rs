@@ -221,7 +221,8 @@ pub async fn exchange(
         return Err(refused("the service token's owner is disabled"));
     }
     let id = ClientId::from_text(token.id.as_str());
-    let standing = Standing::of(authority, server, token.subject(), &id).await?;
+    // The token itself is the secret.
+    let standing = Standing::of(authority, server, token.subject(), &id, true).await?;
     let scopes = standing.grantable(server, &token.scopes).granted;
     let lifetime = EXCHANGED_LIFETIME
         .min(server.server.settings.access_token_lifetime())

@@ -17,6 +17,7 @@ pub(crate) struct Standing {
     subject: String,
     client: String,
     pub client_vouched: bool,
+    pub client_proven: bool,
     pub roles: Vec<String>,
     pub groups: Vec<String>,
     /// Which of this person's standings it is. A token says so, and is refused when a later one has begun.
@@ -26,7 +27,7 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Reads what the store knows. Also where the policy says nothing of roles: it may have done so a moment ago.
+    /// Reads what the store knows; `client_proven` is what the request or the token says of its client. Also where the policy says nothing of roles: it may have done so a moment ago.
     ///
     /// # Errors
     /// When the store fails, or the policy is being changed.
@@ -35,11 +36,13 @@ impl Standing {
         server: &ServerContext,
         subject: &str,
         client: &ClientId,
+        client_proven: bool,
     ) -> Result<Self, Error> {
         let mut standing = Self {
             subject: subject.to_owned(),
             client: client.as_str().to_owned(),
             client_vouched: false,
+            client_proven,
             roles: Vec::new(),
             groups: Vec::new(),
             revision: 0,
@@ -80,6 +83,7 @@ impl Standing {
             subject: &self.subject,
             client: &self.client,
             client_vouched: self.client_vouched,
+            client_proven: self.client_proven,
             client_of_other_issuer: false,
             roles: &self.roles,
             groups: &self.groups,

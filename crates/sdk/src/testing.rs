@@ -46,6 +46,7 @@ pub struct TestToken<'a> {
     resource: String,
     subject: String,
     client: String,
+    client_proven: bool,
     scope: String,
     begins: Timestamp,
     ends: Timestamp,
@@ -113,6 +114,7 @@ impl TestIssuer {
             resource: resource.to_owned(),
             subject: "usr_test".to_owned(),
             client: "cli_test".to_owned(),
+            client_proven: false,
             scope: String::new(),
             begins: now,
             ends: now.after(LIFETIME),
@@ -130,6 +132,12 @@ impl TestToken<'_> {
     /// Through this client.
     pub fn client(mut self, client: &str) -> Self {
         self.client = client.to_owned();
+        self
+    }
+
+    /// Through a client that is proven to be the one of its id: what rules give to the clients of a host they give to these alone.
+    pub fn client_proven(mut self) -> Self {
+        self.client_proven = true;
         self
     }
 
@@ -169,6 +177,7 @@ impl TestToken<'_> {
             "iat": self.begins.unix_seconds(),
             "jti": random_token(&OsRandom, "jti_"),
             "client_id": self.client,
+            "client_proven": self.client_proven,
             "scope": self.scope,
             "grant_id": random_token(&OsRandom, "gra_"),
         });

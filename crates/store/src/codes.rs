@@ -184,9 +184,9 @@ static INSERT: BulkStatement = BulkStatement::new(
 /// are asked about again, since they may have been refused after they were read, and nothing would end the family then.
 static REDEEM: BulkStatement = BulkStatement::new(
     "INSERT INTO token_family \
-     (id, server, client_id, user_id, scopes, withheld, authenticated_at, created_at, expires_at) \
-     SELECT c.grant_id, c.server, c.client_id, c.user_id, c.scopes, c.withheld, c.authenticated_at, \
-     v.column2, v.column3 \
+     (id, server, client_id, user_id, scopes, withheld, redirect_uri, authenticated_at, created_at, expires_at) \
+     SELECT c.grant_id, c.server, c.client_id, c.user_id, c.scopes, c.withheld, c.redirect_uri, \
+     c.authenticated_at, v.column2, v.column3 \
      FROM (VALUES",
     3,
     ") AS v JOIN authorization_code c ON c.digest = v.column1 \

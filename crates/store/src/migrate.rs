@@ -75,6 +75,11 @@ pub(crate) const AUTHORITY: Schema = Schema {
         ),
         usable_from(7, include_str!("../migrations/0018_policy_revisions.sql")),
         usable_from(7, include_str!("../migrations/0019_unlisted_at.sql")),
+        usable_from(
+            7,
+            include_str!("../migrations/0020_family_redirect_uri.sql"),
+        ),
+        usable_from(7, include_str!("../migrations/0021_revision_client.sql")),
     ],
 };
 
@@ -94,7 +99,7 @@ pub(crate) const ACTIVITY: Schema = Schema {
 
 /// The newest version of the release before; the activity log's was lower still.
 #[cfg(feature = "earlier-schema")]
-const EARLIER_VERSION: i64 = 7;
+const EARLIER_VERSION: i64 = 16;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (
     version BIGINT NOT NULL PRIMARY KEY,

@@ -45,6 +45,8 @@ pub struct HeldScopes {
     pub subject: String,
     /// Whose.
     pub client: String,
+    /// Where the code was sent, when that is known.
+    pub redirect_uri: Option<String>,
     /// As approved.
     pub scopes: ScopeSet,
 }
@@ -108,7 +110,7 @@ impl Store {
         server: &ServerSlug,
         now: Timestamp,
     ) -> Result<Vec<HeldScopes>, StoreError> {
-        let sql = "SELECT user_id, client_id, scopes FROM token_family \
+        let sql = "SELECT user_id, client_id, scopes, redirect_uri FROM token_family \
                    WHERE server = $1 AND ended_at IS NULL AND expires_at > $2 \
                    ORDER BY created_at DESC LIMIT $3";
         let args = Args::with_capacity(3)
@@ -123,6 +125,7 @@ impl Store {
                     subject: row.text(0)?.to_owned(),
                     client: row.text(1)?.to_owned(),
                     scopes: ScopeSet::parse_lenient(row.text(2)?),
+                    redirect_uri: row.optional_text(3)?.map(str::to_owned),
                 })
             })
             .collect()

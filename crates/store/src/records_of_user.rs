@@ -105,7 +105,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<TokenFamily>, StoreError> {
         let sql = "SELECT id, server, client_id, scopes, withheld, authenticated_at, created_at, expires_at, \
-                   ended_at, end_reason FROM token_family WHERE id > $1 AND user_id = $2 ORDER BY id LIMIT $3";
+                   ended_at, end_reason, redirect_uri FROM token_family WHERE id > $1 AND user_id = $2 ORDER BY id LIMIT $3";
         let args = behind(after.map_or("", GrantId::as_str), user, limit);
         let rows = self.fetch_all(sql, args).await?;
         rows.iter()
@@ -120,6 +120,7 @@ impl Store {
                     server: row.parse(1, |text| ServerSlug::parse(text).ok())?,
                     client: ClientId::from_text(row.text(2)?),
                     user: user.clone(),
+                    redirect_uri: row.optional_text(10)?.map(str::to_owned),
                     scopes: ScopeSet::parse_lenient(row.text(3)?),
                     withheld: withheld::from_column(&row, 4)?,
                     authenticated_at: row.time(5)?,

@@ -258,7 +258,7 @@ static ROTATE: BulkStatement = BulkStatement::new(
 static FIND: Lookup = Lookup::new(
     "SELECT t.digest, t.family_id, t.generation, t.expires_at, t.spent_at, t.salt, s.spent_at, \
      f.server, f.client_id, f.user_id, f.scopes, f.authenticated_at, f.created_at, f.expires_at, \
-     f.ended_at, f.end_reason, u.id, k.authentication, f.withheld \
+     f.ended_at, f.end_reason, u.id, k.authentication, f.withheld, f.redirect_uri \
      FROM refresh_token t \
      JOIN token_family f ON f.id = t.family_id \
      LEFT JOIN refresh_token s ON s.digest = t.successor \
@@ -315,6 +315,7 @@ fn read(row: &RowReader<'_>) -> Result<FoundRefreshToken, StoreError> {
             server: row.parse(7, |text| ServerSlug::parse(text).ok())?,
             client,
             user: UserId::from_text(row.text(9)?),
+            redirect_uri: row.optional_text(19)?.map(str::to_owned),
             scopes: ScopeSet::parse_lenient(row.text(10)?),
             withheld: withheld::from_column(row, 18)?,
             authenticated_at: row.time(11)?,

@@ -92,6 +92,7 @@ async fn token(
         roles: Vec::new(),
         groups: Vec::new(),
         client_vouched: false,
+        client_proven: false,
         cnf: None,
     };
     let payload = serde_json::to_vec(&claims).expect("claims are JSON");

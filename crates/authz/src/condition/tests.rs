@@ -9,6 +9,7 @@ const FACTS: CallerFacts<'static> = CallerFacts {
     subject: "usr_alice",
     client: "cli_1",
     client_vouched: false,
+    client_proven: false,
     client_of_other_issuer: false,
     roles: &[],
     groups: &[],
@@ -19,6 +20,38 @@ fn judged(argument: &str, operator: Value, arguments: &str) -> Outcome {
         serde_json::from_value(json!({"argument": argument, "operator": operator})).unwrap();
     let arguments = parse_strict(arguments.as_bytes(), &Limits::default()).unwrap();
     condition.judge(Some(&arguments), &FACTS)
+}
+
+#[test]
+fn an_argument_is_compared_with_a_client_id_that_is_proven_or_no_document_s() {
+    let condition = Condition {
+        argument: "/x".to_owned(),
+        operator: Operator::EqualsClaim("client_id".to_owned()),
+    };
+    const DOCUMENT: &str = "https://claude.ai/c";
+    for (client, client_proven, client_of_other_issuer, expected) in [
+        (DOCUMENT, true, false, Outcome::Met),
+        (DOCUMENT, false, false, Outcome::Unclear),
+        (DOCUMENT, true, true, Outcome::Unclear),
+        ("cli_1", false, false, Outcome::Met),
+        ("app", false, true, Outcome::Met),
+    ] {
+        let facts = CallerFacts {
+            client,
+            client_proven,
+            client_of_other_issuer,
+            ..FACTS
+        };
+        let arguments = json!({"x": client}).to_string();
+        let arguments = parse_strict(arguments.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(
+            condition.judge(Some(&arguments), &facts),
+            expected,
+            "{facts:?}"
+        );
+        let can_be_met = expected == Outcome::Met;
+        assert_eq!(condition.can_be_met(&facts), can_be_met, "{facts:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::{
 };
 use wire::oauth::ScopeSet;
 
+mod random_elements;
 mod random_policies;
 
 fn scopes(text: &str) -> ScopeSet {
@@ -91,6 +92,14 @@ fn the_decision_table_with_roles_and_rules_is_as_a_manager_reads_it() {
             "owner, Claude",
             Caller {
                 client: "https://claude.ai/c".into(),
+                client_proven: true,
+                ..caller(all, &["rol_owner"])
+            },
+        ),
+        of(
+            "owner, who says Claude",
+            Caller {
+                client: "https://claude.ai/c".into(),
                 ..caller(all, &["rol_owner"])
             },
         ),
@@ -167,6 +176,55 @@ fn a_rule_binds_the_token_that_was_there_before_it() {
         };
         assert_eq!(answer(&denied, &writer, "add_todo"), expected, "{client}");
         assert_eq!(answer(&denied, &writer, "list_todos"), "yes");
+    }
+}
+
+#[test]
+fn what_is_given_to_a_client_with_a_document_takes_proof_and_what_is_taken_from_it_takes_none() {
+    const CLAUDE: &str = "https://claude.ai/c";
+    // Whether it is proven, and whether another issuer knows the client.
+    let of = |client: &str, client_proven: bool, client_of_other_issuer: bool| Caller {
+        client: client.into(),
+        client_proven,
+        client_of_other_issuer,
+        ..caller("todo:read todo:write", &[])
+    };
+    let hosted = of(CLAUDE, true, false);
+    let local = of(CLAUDE, false, false);
+    let elsewhere = of(CLAUDE, true, true);
+    let other = of("https://evil.example/c", true, false);
+    let registered = of("cli_1", false, false);
+    for (client, given, taken) in [
+        // Of hosted, local, elsewhere, other, registered.
+        (json!({"verified_host": "claude.ai"}), "y----", "yyy--"),
+        (json!({"id": CLAUDE}), "y----", "yyy--"),
+        (json!({"id": "cli_1"}), "----y", "----y"),
+        (json!("unverified"), "-yy-y", "-yy-y"),
+        (json!("any"), "yyyyy", "yyyyy"),
+    ] {
+        for (effect, expected) in [("allow", given), ("deny", taken)] {
+            let rule = json!({"id": "rul_1", "effect": effect, "who": "anyone", "client": client,
+                "what": {"scopes": "todo:write"}});
+            let mut policy = policy(json!([rule]));
+            if effect == "deny" {
+                // Then everybody has what is taken.
+                policy.roles.clear();
+                policy.default_role = None;
+            }
+            let is_concerned = |caller: &Caller| {
+                let is_allowed = answer(&policy, caller, "add_todo") == "yes";
+                if is_allowed == (effect == "allow") {
+                    'y'
+                } else {
+                    '-'
+                }
+            };
+            let concerned: String = [&hosted, &local, &elsewhere, &other, &registered]
+                .map(is_concerned)
+                .iter()
+                .collect();
+            assert_eq!(concerned, expected, "{rule}");
+        }
     }
 }
 

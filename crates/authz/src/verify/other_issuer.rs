@@ -233,6 +233,7 @@ impl Reader<'_> {
                 groups: Vec::new(),
                 standing: 0,
                 client_vouched: false,
+                client_proven: false,
                 cnf: None,
             }),
             key_id: match source {

@@ -367,6 +367,11 @@ fn each_wrong_claim_is_refused_and_the_edge_beside_it_accepted() {
         (vec![("nbf", &seconds(11))], R::NotYetValid("nbf")),
         (vec![("nbf", "\"1\"")], R::Claim("nbf")),
         (vec![("auth_time", "true")], R::Claim("auth_time")),
+        (vec![("client_proven", "1")], R::Claim("client_proven")),
+        (
+            vec![("client_proven", "\"true\"")],
+            R::Claim("client_proven"),
+        ),
         (vec![("cnf", "{\"jkt\":\"x\"}")], R::SenderConstrained),
         (vec![("cnf", "null")], R::SenderConstrained),
     ] {
@@ -380,6 +385,7 @@ fn each_wrong_claim_is_refused_and_the_edge_beside_it_accepted() {
         vec![("scope", "\"\"".into())],
         vec![("roles", roles(64))],
         vec![("auth_time", seconds(-100))],
+        vec![("client_proven", "true".into())],
         vec![("unheard_of", "[1]".into())],
     ] {
         let changes: Vec<_> = changes
@@ -394,6 +400,16 @@ fn each_wrong_claim_is_refused_and_the_edge_beside_it_accepted() {
         super::tests::verify(&keys, &token).unwrap_err(),
         R::NotJson("payload")
     );
+}
+
+#[test]
+fn a_client_is_proven_when_the_token_says_so_and_not_by_a_token_of_before() {
+    let keys = Keys::generate();
+    for (said, expected) in [("true", true), ("false", false), ("", false)] {
+        let claims = claims(&[("client_proven", said)]);
+        let token = verify(&keys, &keys.token("ec", EC_HEADER, &claims)).unwrap();
+        assert_eq!(token.caller().client_proven, expected, "{said}");
+    }
 }
 
 #[test]

@@ -188,6 +188,7 @@ fn grant(family: &TokenFamily) -> Value {
         "id": family.id.as_str(),
         "server": family.server.as_str(),
         "client": family.client.as_str(),
+        "redirect_uri": family.redirect_uri,
         "scopes": family.scopes.to_string(),
         "withheld": family.withheld,
         "signed_in_at": time(family.authenticated_at),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use authz::{Answer, ListKind, Policy, Reach, answer};
 use base::{Clock as _, SystemClock, Timestamp};
-use domain::McpServer;
+use domain::{ClientId, McpServer};
 use serde_json::{Value, json};
 use wire::oauth::ScopeSet;
 
@@ -31,6 +31,14 @@ pub(super) struct Replay {
     /// Whether rate limits are others: how often people called is not held against them.
     rate_limits: bool,
     changed: Vec<Replayed>,
+}
+
+/// What the live grants of one subject through one client have.
+#[derive(Default)]
+struct Held {
+    scopes: ScopeSet,
+    /// Whether one of them proves that the client is the one of its document. That it proves so with a key is not known here.
+    proven: bool,
 }
 
 /// Calls of one tool by one subject through one client that would be answered otherwise.
@@ -59,10 +67,13 @@ impl Maintenance {
         let recorded = activity.count_recorded_calls(&server.slug, since).await;
         activity.close().await;
         let recorded = recorded?;
-        let mut held: HashMap<(String, String), ScopeSet> = HashMap::new();
+        let mut held: HashMap<(String, String), Held> = HashMap::new();
         for one in self.store().list_held_scopes(&server.slug, now).await? {
+            let client = ClientId::from_text(one.client.as_str());
+            let uri = one.redirect_uri.as_deref();
             let of = held.entry((one.subject, one.client)).or_default();
-            *of = of.union(&one.scopes);
+            of.scopes = of.scopes.union(&one.scopes);
+            of.proven |= uri.is_some_and(|uri| oauth::is_answered_at_home(&client, uri));
         }
         let mut clients: HashMap<&str, Through> = HashMap::new();
         for call in &recorded.calls {
@@ -87,7 +98,9 @@ impl Maintenance {
             let key = (call.subject.clone(), call.client.clone());
             let of_machine = through.service_scopes.as_ref();
             let of_machine = of_machine.filter(|_| call.subject == call.client);
-            caller.scopes = match held.get(&key).or(of_machine) {
+            let held = held.get(&key);
+            caller.client_proven &= held.is_none_or(|held| held.proven);
+            caller.scopes = match held.map(|held| &held.scopes).or(of_machine) {
                 Some(scopes) => scopes.clone(),
                 // Whoever came with a grant that is over would sign in again.
                 None => caller.at_most(before).scopes,

@@ -63,10 +63,10 @@ pub struct AddRule {
     /// Through the client with this id [default: through any]
     #[arg(long, value_name = "CLIENT", conflicts_with_all = ["host", "unverified"])]
     client: Option<String>,
-    /// Through clients that are proven to be of this host, such as claude.ai or *.example.com
+    /// Through clients of this host, such as claude.ai or *.example.com
     #[arg(long, value_name = "HOST", conflicts_with = "unverified")]
     host: Option<String>,
-    /// Through clients that registered themselves
+    /// Through clients that nobody vouches for: they registered themselves, or name a document without proof
     #[arg(long)]
     unverified: bool,
     /// This scope; may be repeated

@@ -89,6 +89,7 @@ impl Standings {
             subject: subject.to_owned(),
             client: through.client.clone(),
             client_vouched: through.vouched,
+            client_proven: through.proven,
             roles: of(&self.roles_of),
             groups: of(&self.groups_of),
             ..Caller::default()

@@ -20,6 +20,8 @@ pub(crate) struct Through {
     pub(crate) client: String,
     /// Whether an admin added it.
     pub(crate) vouched: bool,
+    /// Whether it is the one of its document. What only says so is judged nowhere: it has less than one that registered itself.
+    pub(crate) proven: bool,
     /// What it is called.
     pub(crate) words: String,
     /// What an admin gave it to act for itself.
@@ -32,6 +34,7 @@ impl Default for Through {
         Self {
             client: "cli_".to_owned(),
             vouched: false,
+            proven: false,
             words: "a client that registered itself".to_owned(),
             service_scopes: None,
         }
@@ -55,6 +58,7 @@ impl Through {
             client: id.to_owned(),
             // As for a token: a service token was made by whom it belongs to.
             vouched: id.starts_with("svt_") || found.as_ref().is_some_and(added),
+            proven: client.is_metadata_document(),
             service_scopes: found
                 .as_ref()
                 .and_then(|client| client.service_scopes.clone()),
@@ -97,6 +101,7 @@ impl Through {
         });
         throughs.judged.push(Self {
             client: format!("https://{}/", unnamed(&hosts)),
+            proven: true,
             words: "a client of a host that no rule names".to_owned(),
             ..Self::default()
         });
@@ -106,6 +111,7 @@ impl Through {
         let hosts = hosts.into_iter().take(NAMED_MAX);
         throughs.judged.extend(hosts.map(|host| Self {
             client: format!("https://{}/", host.replacen('*', "any", 1)),
+            proven: true,
             words: format!("clients of {host}"),
             ..Self::default()
         }));

@@ -76,6 +76,25 @@ async fn the_caller_s_token_cookies_and_forgeries_never_reach_the_upstream() {
 }
 
 #[tokio::test]
+async fn the_upstream_is_told_when_the_client_is_proven_and_nothing_of_it_else() {
+    let rig = Rig::start().await;
+    for (said, told) in [(json!(true), json!(true)), (Value::Null, Value::Null)] {
+        let mut claims = rig.claims("note:read");
+        claims["client_proven"] = said.clone();
+        if said.is_null() {
+            claims.as_object_mut().unwrap().remove("client_proven");
+        }
+        let token = rig.key.sign("at+jwt", &claims);
+        rig.echo.forget_requests();
+        let client = rig.stranger().with_bearer(&token);
+        assert_eq!(client.call_tool("echo", json!({})).await.status, 200);
+        let sent = &rig.echo.requests()[0];
+        let (_, claims) = claims_of(sent.headers["portcullis-identity"].to_str().unwrap());
+        assert_eq!(claims["client_proven"], told);
+    }
+}
+
+#[tokio::test]
 async fn the_upstream_is_told_who_calls_by_a_token_of_its_own_kind() {
     let rig = Rig::start().await;
     let client = rig.caller("note:read");

@@ -5,6 +5,7 @@
 extern crate portcullis_gateway as gateway;
 
 mod addresses;
+mod answers;
 mod bad_input;
 mod changing_servers;
 mod crowd;
@@ -20,8 +21,10 @@ mod lists;
 mod mirrored_arguments;
 mod near_misses;
 mod odd_upstreams;
+mod pages;
 mod parsers;
 mod peer_failures;
+mod policy_swaps;
 mod rate_limits;
 mod records;
 mod refusals;

@@ -64,7 +64,9 @@ pub(crate) async fn redeem(
     // Everything is minted before the write: a token that loses the race is thrown away, and nobody waits for a
     // signature inside the writer.
     let settings = &server.server.settings;
-    let standing = Standing::of(authority, server, code.user.as_str(), &code.client).await?;
+    let proven = client.is_proven_at(Some(&code.redirect_uri));
+    let user = code.user.as_str();
+    let standing = Standing::of(authority, server, user, &code.client, proven).await?;
     let scopes = standing.grantable(server, &code.scopes).granted;
     let family_expires_at = now.after(settings.family_lifetime());
     let refresh_text = random_token(authority.random(), token_text::REFRESH_TOKEN);

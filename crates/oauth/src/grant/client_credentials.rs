@@ -36,7 +36,8 @@ pub(crate) async fn issue(
     };
     server.check_resources(form.all("resource"), now)?;
     let (approved, withheld) = granted(server, service_scopes, form.get("scope"))?;
-    let standing = Standing::of(authority, server, client.id.as_str(), &client.id).await?;
+    let itself = client.id.as_str();
+    let standing = Standing::of(authority, server, itself, &client.id, true).await?;
     let scopes = standing.grantable(server, &approved).granted;
 
     let lifetime = server.server.settings.access_token_lifetime();

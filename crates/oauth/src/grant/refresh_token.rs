@@ -15,6 +15,16 @@ use crate::{Authority, Error, Parameters, ServerContext, issue, token_text};
 /// share one token both refresh, and neither is a thief.
 const REPEAT_WINDOW: Duration = Duration::from_secs(60);
 
+/// A refresh of the right client.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    form: &'a Parameters<'a>,
+    /// The refresh token.
+    presented: &'a str,
+    /// Whether the client proved to be the one of its id, now or by where the code went.
+    client_proven: bool,
+}
+
 /// Exchanges a refresh token for a new access token and the token's successor.
 ///
 /// The successor is computed from the token, its family and the salt of its row, so the same request again gives the
@@ -52,10 +62,15 @@ pub(crate) async fn refresh(
         return Err(refused("the refresh token was issued to another client"));
     }
     server.check_resources(form.all("resource"), now)?;
+    let request = Request {
+        form,
+        presented,
+        client_proven: client.is_proven_at(state.family.redirect_uri.as_deref()),
+    };
 
     match judge(&state, server.server.settings.strict_rotation, now) {
-        Verdict::Rotate => rotate(authority, server, form, presented, state, now).await,
-        Verdict::Repeat => repeat(authority, server, form, presented, &state, now).await,
+        Verdict::Rotate => rotate(authority, server, request, state, now).await,
+        Verdict::Repeat => repeat(authority, server, request, &state, now).await,
         Verdict::Refuse(reason) => Err(refused(reason)),
         Verdict::Reuse => {
             end_reused_family(authority, server, &state.family, now).await?;
@@ -109,8 +124,7 @@ fn judge(state: &FoundRefreshToken, strict: bool, now: Timestamp) -> Verdict {
 async fn rotate(
     authority: &Authority,
     server: &ServerContext,
-    form: &Parameters<'_>,
-    presented: &str,
+    request: Request<'_>,
     state: FoundRefreshToken,
     now: Timestamp,
 ) -> Result<Issued, Error> {
@@ -119,8 +133,7 @@ async fn rotate(
     let issued = mint(
         authority,
         server,
-        form,
-        presented,
+        request,
         &state,
         &salt,
         IssuedKind::Refreshed,
@@ -160,7 +173,7 @@ async fn rotate(
                 return Err(refused("the refresh token went away"));
             };
             match judge(&state, server.server.settings.strict_rotation, now) {
-                Verdict::Repeat => repeat(authority, server, form, presented, &state, now).await,
+                Verdict::Repeat => repeat(authority, server, request, &state, now).await,
                 Verdict::Reuse => {
                     end_reused_family(authority, server, &state.family, now).await?;
                     Err(reused(
@@ -184,8 +197,7 @@ async fn rotate(
 async fn repeat(
     authority: &Authority,
     server: &ServerContext,
-    form: &Parameters<'_>,
-    presented: &str,
+    request: Request<'_>,
     state: &FoundRefreshToken,
     now: Timestamp,
 ) -> Result<Issued, Error> {
@@ -195,8 +207,7 @@ async fn repeat(
     mint(
         authority,
         server,
-        form,
-        presented,
+        request,
         state,
         salt,
         IssuedKind::RefreshRepeated,
@@ -205,31 +216,27 @@ async fn repeat(
     .await
 }
 
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one call of the two differs in one argument"
-)]
 async fn mint(
     authority: &Authority,
     server: &ServerContext,
-    form: &Parameters<'_>,
-    presented: &str,
+    request: Request<'_>,
     state: &FoundRefreshToken,
     salt: &[u8],
     kind: IssuedKind,
     now: Timestamp,
 ) -> Result<Issued, Error> {
     let family = &state.family;
-    let scopes = narrowed(server, &family.scopes, form.get("scope"))?;
+    let scopes = narrowed(server, &family.scopes, request.form.get("scope"))?;
     // What was approved stays approved; what of it this person may have is as it is now.
-    let standing = Standing::of(authority, server, family.user.as_str(), &family.client).await?;
+    let (user, proven) = (family.user.as_str(), request.client_proven);
+    let standing = Standing::of(authority, server, user, &family.client, proven).await?;
     let scopes = standing.grantable(server, &scopes).granted;
     let successor = successor(
         authority,
         &family.id,
         state.token.generation,
         salt,
-        presented,
+        request.presented,
     );
     let access_token = issue::access_token(
         authority,

@@ -95,3 +95,23 @@ async fn the_server_sees_the_address_and_what_others_left_in_the_request() {
         json!({"uri": "/mcp?a=b", "left": true})
     );
 }
+
+#[tokio::test]
+async fn a_client_with_a_document_is_one_that_is_known_when_its_token_says_that_it_is_proven() {
+    let issuer = TestIssuer::new();
+    let mut policy = policy();
+    let unknown = json!([{"id": "rul_1", "effect": "deny", "who": "anyone", "client": "unverified",
+        "what": {"tools": ["write"]}}]);
+    policy.subject_rules = serde_json::from_value(unknown).unwrap();
+    let protection = builder(&issuer).policy(policy).start().unwrap();
+    let service = protection.protect(Mcp::new(|asked| result(&asked, &json!({}), false)));
+    let call = message("tools/call", json!({"name": "write"}), false);
+    let token = || {
+        let token = issuer.token(RESOURCE).scope("note:write");
+        token.client("https://claude.ai/client.json")
+    };
+    let known = ask(&service, &token().client_proven().mint(), &call).await;
+    assert!(known.json["result"].is_object(), "{:?}", known.json);
+    let unknown = ask(&service, &token().mint(), &call).await;
+    assert_eq!(unknown.json["error"]["code"], -32602, "{:?}", unknown.json);
+}

@@ -1,10 +1,12 @@
 //! The front door: a server that is protected from inside, with a policy and an issuer of its own.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod exports;
 mod in_code;
 mod issuer_keys;
 mod lists;
+mod pages;
 mod routes;
 mod settings;
 

@@ -8,6 +8,7 @@ use domain::{
     AuditEventKind, ClientId, DocumentKind, MetadataDocumentTrust, RegistrationMode,
     ServerSettings, TrustDecision,
 };
+use oauth::resource_server::NewCredential;
 use serde_json::{Value, json};
 use testkit::DocumentHost;
 use testkit::document_host::Reply;
@@ -821,6 +822,122 @@ async fn a_client_that_says_private_key_jwt_must_prove_itself_with_its_key() {
     let answer = redeem(&mut bench, Some(&stranger)).await;
     assert_eq!(answer.json()["error"], "invalid_client");
     assert_eq!(bench.host.count("/jwks.json"), 1);
+}
+
+/// A policy by which everybody may read, and through clients of `client.example` write too.
+async fn writing_through_the_host_alone(world: &World) {
+    let server = world.authority.server("todo").unwrap();
+    let mut policy = server.server.policy.clone();
+    let roles = json!([{"id": "rol_reader", "name": "reader", "title": "", "scopes": {"only": "todo:read"}}]);
+    policy.roles = serde_json::from_value(roles).unwrap();
+    policy.default_role = Some("rol_reader".to_owned());
+    let rules = json!([{"id": "rul_1", "effect": "allow", "who": "anyone",
+        "client": {"verified_host": NAME}, "what": {"scopes": "todo:write"}}]);
+    policy.subject_rules = serde_json::from_value(rules).unwrap();
+    let event = world.event(AuditEventKind::PolicyPublished);
+    let published = world
+        .store
+        .publish_policy(&server.server.slug, 1, &policy, event);
+    published.await.unwrap();
+    world.authority.reload().await.unwrap();
+}
+
+/// Whether the client of this token response is proven, and its scopes; asked of the token and of introspection.
+async fn proven(world: &World, credential: &NewCredential, tokens: &Value) -> (bool, String) {
+    let token = tokens["access_token"].as_str().unwrap();
+    let claims = crate::support::claims(token);
+    let fields = [
+        ("client_id", credential.id.as_str()),
+        ("client_secret", credential.secret.expose()),
+        ("token", token),
+    ];
+    let told = world.post_form("/servers/todo/introspect", &fields).await;
+    let told = told.json();
+    assert_eq!(told["active"], true);
+    assert_eq!(told["client_proven"], claims["client_proven"]);
+    assert_eq!(told["scope"], claims["scope"]);
+    let scope = claims["scope"].as_str().unwrap().to_owned();
+    match &claims["client_proven"] {
+        Value::Null => (false, scope),
+        Value::Bool(true) => (true, scope),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_host_is_given_is_had_where_the_code_goes_to_that_host_and_by_no_program_that_names_its_document()
+ {
+    let mut bench = Bench::new().await;
+    writing_through_the_host_alone(&bench.world).await;
+    let credential = bench.world.credential("todo").await;
+    for (redirect_uri, is_proven, scope) in [
+        (CALLBACK, false, "todo:read"),
+        (
+            "https://client.example/callback",
+            true,
+            "todo:read todo:write",
+        ),
+        // The person's approval of the one is none of the other's.
+        (CALLBACK, false, "todo:read"),
+    ] {
+        let changes = [("redirect_uri", Some(redirect_uri))];
+        let page = bench
+            .world
+            .consent_page(&mut bench.browser, URL, &changes)
+            .await;
+        // What will not be given is said before.
+        assert_eq!(page.text.contains("class=\"withheld\""), !is_proven);
+        let answer = bench
+            .world
+            .decide(&mut bench.browser, &page, "approve", None)
+            .await;
+        let code = answer.returned()["code"].clone();
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("code_verifier", VERIFIER),
+            ("client_id", URL),
+        ];
+        let tokens = bench.world.token(&fields).await;
+        assert_eq!(tokens.status, StatusCode::OK, "{}", tokens.text);
+        let tokens = tokens.json();
+        let expected = (is_proven, scope.to_owned());
+        let found = proven(&bench.world, &credential, &tokens).await;
+        assert_eq!(found, expected, "{redirect_uri}");
+        // The refresh token, its repeat, and its successor are of the same client.
+        let refreshed = bench.refreshed(&tokens).await.json();
+        let repeated = bench.refreshed(&tokens).await.json();
+        let again = bench.refreshed(&refreshed).await.json();
+        for tokens in [refreshed, repeated, again] {
+            let found = proven(&bench.world, &credential, &tokens).await;
+            assert_eq!(found, expected, "{redirect_uri}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_the_document_proves_the_client_wherever_its_code_goes() {
+    let key = AssertionKey::generate();
+    let mut bench = keyed(&key).await;
+    writing_through_the_host_alone(&bench.world).await;
+    let credential = bench.world.credential("todo").await;
+    let good = assertion(&bench, &key, "1");
+    let tokens = redeem(&mut bench, Some(&good)).await.json();
+    let expected = (true, "todo:read todo:write".to_owned());
+    assert_eq!(proven(&bench.world, &credential, &tokens).await, expected);
+    let again = assertion(&bench, &key, "2");
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", tokens["refresh_token"].as_str().unwrap()),
+        ("client_id", URL),
+        ("client_assertion_type", JWT_BEARER),
+        ("client_assertion", again.as_str()),
+    ];
+    let refreshed = bench.world.token(&fields).await.json();
+    assert_eq!(
+        proven(&bench.world, &credential, &refreshed).await,
+        expected
+    );
 }
 
 #[tokio::test]

@@ -125,6 +125,9 @@ async fn a_code_is_redeemed_once_and_begins_the_family_of_its_grant() {
         assert_eq!(found.family.id, code.grant);
         assert_eq!(found.family.scopes, code.scopes);
         assert_eq!(found.family.user, code.user);
+        assert_eq!(found.family.redirect_uri, Some(code.redirect_uri.clone()));
+        let families = store.list_families_of(&code.user, None, 10).await.unwrap();
+        assert_eq!(families[0].redirect_uri, Some(code.redirect_uri.clone()));
         assert_eq!(found.family.created_at, at(1));
         assert_eq!(found.family.expires_at, at(1001));
         assert!(found.family.ended.is_none());

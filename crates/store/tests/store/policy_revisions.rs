@@ -516,6 +516,7 @@ async fn calls_are_counted_by_person_client_and_tool_and_live_grants_say_what_th
         assert_eq!(held.len(), 1);
         assert_eq!(held[0].subject, fixture.user.id.as_str());
         assert_eq!(held[0].scopes, scopes("todo:read todo:write"));
+        assert_eq!(held[0].redirect_uri, Some(fixture.consent().redirect_uri));
         let later = store
             .list_held_scopes(&fixture.server.slug, at(100_000))
             .await;

@@ -102,6 +102,8 @@ async fn what_people_and_clients_had_under_the_first_release_goes_on() {
             Some(ClientAuthentication::none())
         );
         assert!(state.family.withheld.is_empty() && state.family.ended.is_none());
+        // Nobody wrote down where its code went; of the one that still waits it is known.
+        assert_eq!(state.family.redirect_uri, None);
         let mut rotation = rotate(&state.token, now);
         rotation.now = now;
         rotation.successor.expires_at = now.after(Duration::from_secs(60));
@@ -112,6 +114,10 @@ async fn what_people_and_clients_had_under_the_first_release_goes_on() {
         assert!(code.withheld.is_empty());
         let redeemed = store.redeem_code(redeem(&code, now)).await;
         assert_eq!(redeemed, Ok(Redeemed::Fresh));
+        let families = store.list_families_of(&person, None, 10).await.unwrap();
+        let of_the_code = families.iter().find(|family| family.id == code.grant);
+        let redirect_uri = of_the_code.unwrap().redirect_uri.as_deref();
+        assert_eq!(redirect_uri, Some("http://localhost:8787/callback"));
         store
             .insert_audit_event(event(AuditEventKind::ClientApproved))
             .await

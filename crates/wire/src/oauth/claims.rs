@@ -39,6 +39,10 @@ pub struct AccessTokenClaims {
     /// Whether an admin registered the client, so that rules for unverified clients do not speak of it.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub client_vouched: bool,
+    /// Whether the client proved to be the one of its id: by a key or a secret, or since the code went to an https address at
+    /// the origin of its document.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub client_proven: bool,
     /// RFC 7800 confirmation; parsed and honoured when present.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cnf: Option<serde_json::Value>,

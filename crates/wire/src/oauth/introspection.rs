@@ -37,6 +37,9 @@ pub struct IntrospectionResponse {
     /// The approval behind it. Not part of any RFC.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub grant_id: Option<String>,
+    /// Whether the client proved to be the one of its id, as in the access token. Not part of any RFC.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub client_proven: bool,
     /// When the person proved who they are, in seconds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub auth_time: Option<i64>,

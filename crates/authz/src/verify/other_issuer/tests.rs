@@ -120,6 +120,7 @@ fn a_token_of_another_issuer_says_who_calls_and_nothing_that_only_ours_may_say()
             ("roles", json!(["rol_a"])),
             ("groups", json!(["grp_1"])),
             ("client_vouched", json!(true)),
+            ("client_proven", json!(true)),
             ("grant_id", json!("gra_1")),
             ("standing", json!(9)),
             ("client_id", json!("https://claude.ai/client")),
@@ -128,6 +129,7 @@ fn a_token_of_another_issuer_says_who_calls_and_nothing_that_only_ours_may_say()
     let token = rig.jwt(&claimed, &TokenForm::default()).unwrap();
     let caller = token.caller();
     assert!(caller.roles.is_empty() && caller.groups.is_empty() && !caller.client_vouched);
+    assert!(!caller.client_proven);
     assert!(token.grant_id.starts_with("ext_") && token.standing == 0);
     assert!(
         !caller.facts().is_vouched_for(),

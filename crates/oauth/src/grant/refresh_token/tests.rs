@@ -25,6 +25,7 @@ fn found(change: impl FnOnce(&mut FoundRefreshToken)) -> FoundRefreshToken {
             spent: None,
         },
         family: TokenFamily {
+            redirect_uri: None,
             id: grant,
             server: ServerSlug::parse("todo").unwrap(),
             client: ClientId::from_text("cli_1"),
