@@ -78,18 +78,17 @@ pub(crate) fn vet(
         _ if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) => {
             Ok(Vetted::Empty(response))
         }
+        // Nothing is expected back, whatever some servers say.
+        Some("application/json") if !expects(permitted) && status.is_success() => {
+            Ok(Vetted::Empty(response))
+        }
         Some("application/json") => Ok(Vetted::Json(response)),
         Some("text/event-stream") => Ok(Vetted::Stream(response)),
         _ if status.is_client_error() => Ok(Vetted::Bare(response)),
         _ if status.is_server_error() => Err(UpstreamError::bad(format!(
             "The MCP server behind this gateway failed ({status})"
         ))),
-        // Nothing is expected back, whatever some servers say.
-        _ if !matches!(permitted.message(), Some(Message::Request(_)))
-            && permitted.method() != http::Method::GET =>
-        {
-            Ok(Vetted::Empty(response))
-        }
+        _ if !expects(permitted) => Ok(Vetted::Empty(response)),
         None if response.body().is_end_stream() => Err(UpstreamError::bad(
             "The MCP server behind this gateway answered without a body",
         )),
@@ -98,6 +97,14 @@ pub(crate) fn vet(
              address, path included",
             kind.unwrap_or("no Content-Type")
         ))),
+    }
+}
+
+/// Whether something may come back: a request was made, or a stream asked for.
+fn expects(permitted: &Permitted) -> bool {
+    match permitted.message() {
+        Some(message) => matches!(message, Message::Request(_)),
+        None => permitted.method() == http::Method::GET,
     }
 }
 

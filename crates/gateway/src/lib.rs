@@ -8,7 +8,7 @@ mod crowd;
 mod definitions;
 mod discover;
 mod feeds;
-mod filter_list;
+mod filter_answer;
 mod gateway;
 mod http_line;
 mod identity;

@@ -18,6 +18,7 @@ const CALLS: &str = "portcullis_calls_total";
 const CALL_DURATION: &str = "portcullis_call_duration_seconds";
 const UPSTREAM_DURATION: &str = "portcullis_upstream_duration_seconds";
 const OPEN_CALLS: &str = "portcullis_open_calls";
+const MESSAGES_WITHHELD: &str = "portcullis_messages_withheld_total";
 const RECORDS_DROPPED: &str = "portcullis_call_records_dropped_total";
 
 /// The counters, each with what it counts.
@@ -27,6 +28,10 @@ pub const COUNTERS: &[(&str, &str)] = &[
         "Requests that the gateway answered, by how they ended",
     ),
     (TOOL_CALLS, "Calls of tools, by what was decided of them"),
+    (
+        MESSAGES_WITHHELD,
+        "Messages on streams of MCP servers that did not belong there, or could not be read",
+    ),
     (
         RECORDS_DROPPED,
         "Records of calls that found no room on their way to the activity log",
@@ -170,6 +175,7 @@ pub(crate) struct ServerMetric {
     /// By tool and decision.
     pub(crate) tools: Arc<ToolMetric>,
     upstream: OnceLock<Histogram>,
+    withheld: OnceLock<Counter>,
     open: OnceLock<Gauge>,
 }
 
@@ -182,6 +188,7 @@ impl ServerMetric {
             durations: [const { OnceLock::new() }; Outcome::ALL.len()],
             tools,
             upstream: OnceLock::new(),
+            withheld: OnceLock::new(),
             open: OnceLock::new(),
         }
     }
@@ -220,6 +227,13 @@ impl ServerMetric {
         self.upstream
             .get_or_init(|| histogram!(UPSTREAM_DURATION, "server" => self.slug.to_string()))
             .record(duration);
+    }
+
+    /// Counts a message that was not sent on.
+    pub(crate) fn withheld(&self) {
+        self.withheld
+            .get_or_init(|| counter!(MESSAGES_WITHHELD, "server" => self.slug.to_string()))
+            .increment(1);
     }
 
     /// How many calls are open.

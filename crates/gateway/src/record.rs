@@ -332,6 +332,18 @@ impl Recording {
         self.change(|record| record.list = Some(list));
     }
 
+    /// The answer did not belong where it came, and an error stands in its place.
+    pub(crate) fn answer_withheld(&mut self, words: &str) {
+        self.reason = Reason::Refused(RefusalCause::BadGateway);
+        self.change(|record| {
+            record.outcome = Outcome::UpstreamFailed;
+            if record.judged != Some(Judged::WouldBeDenied) {
+                record.cause = Some(RefusalCause::BadGateway.as_str());
+            }
+            record.reason = cut(words, REASON_CHARS_MAX);
+        });
+    }
+
     /// Leaves no record: the request was no call.
     pub(crate) fn forget(mut self) {
         self.record = None;

@@ -11,7 +11,7 @@ use wire::mcp::{Message, method, rpc};
 use crate::answer::{Vetted, headers_for_caller, mark_json, mark_stream};
 use crate::body::{BoxBody, full};
 use crate::crowd::Place;
-use crate::filter_list::{ListFilter, filtered_stream};
+use crate::filter_answer::{AnswerFilter, filtered_stream};
 use crate::list_news::ListWatch;
 use crate::record::Recording;
 use crate::server::Server;
@@ -25,7 +25,8 @@ const UNUSABLE_RETRY_AFTER: u32 = 30;
 const UNRECORDED_RETRY_AFTER: u32 = 5;
 
 impl Inner {
-    /// Makes our answer of the upstream's: its allow-listed headers, its lists filtered, its streams mortal.
+    /// Makes our answer of the upstream's: its allow-listed headers, its messages let through where they belong, its
+    /// lists filtered, its streams mortal.
     pub(crate) async fn answer(
         &self,
         vetted: Vetted,
@@ -34,7 +35,7 @@ impl Inner {
         place: Place,
         mut recording: Recording,
     ) -> Result<Response<BoxBody>, (UpstreamError, Recording)> {
-        let filter = ListFilter::for_answer_to(permitted, server, self.limits.list_bytes_max);
+        let filter = AnswerFilter::for_answer_to(permitted, server, self.limits.list_bytes_max);
         let (upstream, is_stream) = match vetted {
             Vetted::Json(upstream) => (upstream, false),
             Vetted::Stream(upstream) => (upstream, true),
@@ -52,32 +53,29 @@ impl Inner {
         };
         let (head, body) = upstream.into_parts();
         let mut headers = headers_for_caller(&head.headers, permitted);
+        if filter.shows_a_part() {
+            // What is left of it is this caller's alone.
+            headers.remove(header::CACHE_CONTROL);
+        }
         let body = if is_stream {
-            if filter.is_some() {
-                // What is left of it is this caller's alone.
-                headers.remove(header::CACHE_CONTROL);
-            }
             mark_stream(&mut headers);
             recording.answered(head.status);
-            let inner = match filter {
-                None => LivingInner::Plain(body.coalesce()),
-                Some(filter) => {
-                    let stream = filtered_stream(body.coalesce(), filter, recording);
-                    LivingInner::Filtered(Box::new(stream))
-                }
-            };
+            let stream = filtered_stream(body.coalesce(), filter, server, recording);
+            let stream = LivingInner::Filtered(Box::new(stream));
             let kind = Kind::Events(self.limits.keep_alive_after);
-            LivingBody::new(inner, self.life(server, permitted, place), kind).boxed_unsync()
-        } else if let Some(filter) = filter {
-            headers.remove(header::CACHE_CONTROL);
+            LivingBody::new(stream, self.life(server, permitted, place), kind).boxed_unsync()
+        } else {
             mark_json(&mut headers);
-            let filtering =
-                tokio::time::timeout(self.limits.head_timeout, filter.filter_json(body));
-            let filtered = match filtering.await {
-                Ok(filtered) => filtered,
-                Err(_) => Err(UpstreamError::head_timeout(self.limits.head_timeout)),
+            let body = LivingInner::Plain(body);
+            let body = LivingBody::new(body, self.life(server, permitted, place), Kind::Json);
+            let judging = filter.judge_json(body, !head.status.is_success());
+            let judged = match filter.asks_for_list() {
+                false => judging.await,
+                true => tokio::time::timeout(self.limits.head_timeout, judging)
+                    .await
+                    .unwrap_or_else(|_| Err(UpstreamError::head_timeout(self.limits.head_timeout))),
             };
-            match filtered {
+            match judged {
                 Ok((bytes, count)) => {
                     if let Some(count) = count {
                         recording.listed(count);
@@ -90,15 +88,6 @@ impl Inner {
                 }
                 Err(error) => return Err((error, recording)),
             }
-        } else {
-            mark_json(&mut headers);
-            recording.answered(head.status);
-            LivingBody::new(
-                LivingInner::Plain(body),
-                self.life(server, permitted, place),
-                Kind::Json,
-            )
-            .boxed_unsync()
         };
         let mut response = Response::new(body);
         *response.status_mut() = head.status;

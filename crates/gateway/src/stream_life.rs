@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::body::{BoxError, UpstreamBody};
 use crate::crowd::Place;
-use crate::filter_list::FilteredStream;
+use crate::filter_answer::FilteredStream;
 use crate::list_news::{ListNews, ListWatch};
 use crate::server::Server;
 

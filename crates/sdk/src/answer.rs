@@ -1,16 +1,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use authz::challenge_scopes;
+use authz::{ListKind, challenge_scopes};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::Notify;
 use wire::mcp::headers::MCP_SESSION_ID;
 use wire::mcp::json::Limits;
-use wire::mcp::{Era, Message, method, read_server_message, rpc};
+use wire::mcp::{Era, Message, method, rpc};
 
 use crate::admitted_call::AdmittedCall;
 use crate::challenge::insufficient_scope;
@@ -19,17 +19,17 @@ use crate::ending_body::EndingBody;
 use crate::refusal::RpcRefusal;
 use crate::resource_metadata::AskedAddress;
 use crate::{
-    EventFilter, Filtered, FilteredEvents, InForce, ListFilter, Permitted, ProtectedServer,
-    Refusal, RefusalCause, VerifiedCaller,
+    AnswerFilter, EventFilter, Filtered, FilteredEvents, InForce, NoAnswer, OnItsWay, Permitted,
+    ProtectedServer, Refusal, RefusalCause, VerifiedCaller,
 };
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// The longest list that is read, in bytes.
-const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a server may take to write one.
-const LIST_TIME_MAX: Duration = Duration::from_secs(300);
+/// The longest answer in JSON, or event of a stream, that is held to look at it, in bytes.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a server may take to write an answer in JSON.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// What is kept of a call to make our answer of its server's.
 pub(crate) struct Answering {
@@ -38,7 +38,9 @@ pub(crate) struct Answering {
     in_force: Arc<InForce>,
     caller: Arc<VerifiedCaller>,
     call: Arc<AdmittedCall>,
-    filter: Option<ListFilter>,
+    filter: AnswerFilter,
+    /// Something may come back: a request was made, or a stream asked for.
+    expects: bool,
 }
 
 impl Answering {
@@ -50,7 +52,11 @@ impl Answering {
             call: Arc::new(AdmittedCall::new(Arc::clone(caller), Arc::clone(in_force))),
             in_force: Arc::clone(in_force),
             caller: Arc::clone(caller),
-            filter: ListFilter::for_answer_to(permitted),
+            filter: AnswerFilter::for_answer_to(permitted),
+            expects: match permitted.message() {
+                Some(message) => matches!(message, Message::Request(_)),
+                None => permitted.method() == Method::GET,
+            },
         }
     }
 
@@ -59,7 +65,8 @@ impl Answering {
         &self.call
     }
 
-    /// Makes our answer of the server's: its session id bound to its caller, its lists filtered, its streams mortal.
+    /// Makes our answer of the server's: its session id bound to its caller, its messages let through where they belong, its
+    /// lists filtered, its streams mortal.
     pub(crate) async fn answer<A>(
         self,
         response: Response<A>,
@@ -83,42 +90,48 @@ impl Answering {
             ));
         }
         let body: BoxBody = body.map_err(Into::into).boxed_unsync();
-        let Some(filter) = self.filter else {
-            let body = match is_stream {
-                true => end_with_token(body, door, self.caller, false),
-                false => body,
-            };
-            return Ok(Response::from_parts(head, body));
-        };
-        let only_listens = filter.asked().is_none();
+        let filter = self.filter;
+        let list = filter
+            .asked_list()
+            .filter(|kind| *kind != ListKind::Instructions);
         if is_stream {
+            let only_listens = filter.listens();
             // What is left of it is another length, and this caller's alone.
             head.headers.remove(header::CONTENT_LENGTH);
-            head.headers.remove(header::CACHE_CONTROL);
+            head.headers
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             let events = OwnEvents {
                 filter,
                 server: Arc::clone(server),
                 lists_changed: Arc::clone(&door.lists_changed),
             };
-            let body = FilteredEvents::new(body, events, LIST_BYTES_MAX).boxed_unsync();
-            let body = end_with_token(body, door, self.caller, only_listens);
+            let body = FilteredEvents::new(body, events, ANSWER_BYTES_MAX).boxed_unsync();
+            let body =
+                EndingBody::new(body, Arc::clone(server), self.caller, only_listens).boxed_unsync();
             return Ok(Response::from_parts(head, body));
         }
         if is_of(&head.headers, "application/json") {
             head.headers.remove(header::CONTENT_LENGTH);
-            head.headers.remove(header::CACHE_CONTROL);
-            let list = match filtered_json(body, &filter).await {
-                Ok(list) => list,
-                // Clients go by the status: 405 means no stream, 404 ends a session. What stood in the body is not shown.
-                Err(_) if !head.status.is_success() => Bytes::new(),
-                Err(reason) => return Err(no_list(server, &filter, reason)),
+            head.headers
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            let refuses = !head.status.is_success();
+            let answer = match self.expects || refuses {
+                true => whole_answer(body, &filter, refuses).await,
+                // Nothing is expected back, whatever some servers say.
+                false => Ok(Bytes::new()),
             };
-            let body = Full::new(list).map_err(|never| match never {});
+            let answer = match answer {
+                Ok(answer) => answer,
+                // Clients go by the status: 405 means no stream, 404 ends a session. What stood in the body is not shown.
+                Err(_) if refuses => Bytes::new(),
+                Err(reason) => return Err(not_passed_on(server, &filter, &reason)),
+            };
+            let body = Full::new(answer).map_err(|never| match never {});
             return Ok(Response::from_parts(head, body.boxed_unsync()));
         }
-        if !only_listens && head.status.is_success() {
-            let reason = "it is neither JSON nor an event stream".to_owned();
-            return Err(no_list(server, &filter, reason));
+        if list.is_some() && head.status.is_success() {
+            let reason = "is neither JSON nor an event stream";
+            return Err(not_passed_on(server, &filter, reason));
         }
         Ok(Response::from_parts(head, body))
     }
@@ -137,23 +150,30 @@ impl Answering {
     }
 }
 
-fn end_with_token(
+/// The words for the log go behind "it".
+async fn whole_answer(
     body: BoxBody,
-    door: &Door,
-    caller: Arc<VerifiedCaller>,
-    only_listens: bool,
-) -> BoxBody {
-    EndingBody::new(body, Arc::clone(&door.server), caller, only_listens).boxed_unsync()
+    filter: &AnswerFilter,
+    refuses: bool,
+) -> Result<Bytes, String> {
+    let read = tokio::time::timeout(ANSWER_TIME_MAX, whole(body, ANSWER_BYTES_MAX)).await;
+    let bytes = read
+        .map_err(|_| format!("took longer than {ANSWER_TIME_MAX:?}"))?
+        .map_err(|reason| format!("broke off: {reason}"))?;
+    let shown = |filtered: Result<Message, NoAnswer>| {
+        let message = filtered.map_err(|no_answer| no_answer.to_string())?;
+        Ok(message.to_bytes().into())
+    };
+    match filter.look_at_whole(&bytes, &limits(), refuses) {
+        Ok(OnItsWay::ToFilter(message)) => shown(filtered(filter, message)),
+        Ok(_) => Ok(bytes),
+        Err(no_answer) => shown(Err(no_answer)),
+    }
 }
 
-async fn filtered_json(body: BoxBody, filter: &ListFilter) -> Result<Bytes, String> {
-    let read = tokio::time::timeout(LIST_TIME_MAX, whole(body, LIST_BYTES_MAX)).await;
-    let bytes = read.map_err(|_| format!("it took longer than {LIST_TIME_MAX:?}"))??;
-    let mut message = read_server_message(&bytes, &limits()).map_err(|error| error.to_string())?;
-    filter
-        .filter(&mut message, |_, _, _| true)
-        .map_err(|no_list| no_list.to_string())?;
-    Ok(message.to_bytes().into())
+fn filtered(filter: &AnswerFilter, mut message: Message) -> Result<Message, NoAnswer> {
+    filter.filter(&mut message, |_, _, _| true)?;
+    Ok(message)
 }
 
 /// The whole of a body, when it is not longer than this.
@@ -173,30 +193,39 @@ pub(crate) async fn whole(mut body: BoxBody, bytes_max: usize) -> Result<Bytes, 
 
 fn limits() -> Limits {
     Limits {
-        bytes_max: LIST_BYTES_MAX,
+        bytes_max: ANSWER_BYTES_MAX,
         ..Limits::default()
     }
 }
 
-const NO_LIST: &str = "This MCP server made a list that cannot be read";
+/// What the caller is told of what `filter` did not let through.
+fn words(filter: &AnswerFilter, reason: &str) -> String {
+    match filter.asked_list() {
+        Some(kind) if kind != ListKind::Instructions => {
+            "This MCP server made a list that cannot be read".to_owned()
+        }
+        _ => format!("The answer of this MCP server is not passed on: it {reason}"),
+    }
+}
 
-/// 500: what cannot be read cannot be filtered, and is not shown.
-fn no_list(server: &ProtectedServer, filter: &ListFilter, reason: String) -> Refusal {
+/// 500: what cannot be read cannot be judged, and is not shown; nor is what is for another request.
+fn not_passed_on(server: &ProtectedServer, filter: &AnswerFilter, reason: &str) -> Refusal {
+    let words = words(filter, reason);
     let error = RpcRefusal {
         cause: RefusalCause::BadGateway,
         status: StatusCode::INTERNAL_SERVER_ERROR,
-        id: filter.asked(),
+        id: filter.waiting(),
         code: rpc::INTERNAL_ERROR,
-        message: NO_LIST,
+        message: &words,
         data: None,
-        reason: format!("{NO_LIST}: {reason}"),
+        reason: format!("an answer of this MCP server is not passed on: it {reason}"),
     };
     Refusal::rpc(&*server.random, error)
 }
 
 /// The events of the server inside.
 struct OwnEvents {
-    filter: ListFilter,
+    filter: AnswerFilter,
     server: Arc<ProtectedServer>,
     lists_changed: Arc<Notify>,
 }
@@ -204,7 +233,7 @@ struct OwnEvents {
 impl EventFilter for OwnEvents {
     fn begin(&mut self) {
         // A stream may listen for hours: whoever may not read a resource any more does not hear of it either.
-        if self.filter.asked().is_none()
+        if self.filter.listens()
             && let Some(in_force) = self.server.last_in_force()
         {
             self.filter.judge_by(in_force);
@@ -212,45 +241,53 @@ impl EventFilter for OwnEvents {
     }
 
     fn filter(&mut self, data: &str) -> Filtered {
-        let message = read_server_message(data.as_bytes(), &limits());
-        let filtered = message
-            .map_err(|error| error.to_string())
-            .and_then(|mut message| {
-                if self.filter.hides(&message) {
-                    return Ok(Filtered::Withheld);
+        let looked = self.filter.look(data.as_bytes(), &limits());
+        let passes = looked.and_then(|on_its_way| {
+            Ok(match on_its_way {
+                OnItsWay::Asks => Filtered::AsItIs,
+                OnItsWay::Hidden => Filtered::Withheld,
+                OnItsWay::Tells { method } => {
+                    if is_list_changed(&method) {
+                        self.lists_changed.notify_one();
+                    }
+                    Filtered::AsItIs
                 }
-                if is_list_changed(&message) {
-                    self.lists_changed.notify_one();
+                OnItsWay::Answers => {
+                    self.filter.answered();
+                    Filtered::AsItIs
                 }
-                if !matches!(message, Message::Response(_)) {
-                    return Ok(Filtered::AsItIs);
+                OnItsWay::ToFilter(message) => {
+                    let shown = filtered(&self.filter, message)?;
+                    self.filter.answered();
+                    Filtered::Changed(text(&shown))
                 }
-                let filtered = self.filter.filter(&mut message, |_, _, _| true);
-                filtered.map_err(|no_list| no_list.to_string())?;
-                Ok(Filtered::Changed(text(&message)))
-            });
-        filtered.unwrap_or_else(|reason| {
+            })
+        });
+        passes.unwrap_or_else(|no_answer| {
+            let reason = no_answer.to_string();
             tracing::warn!(reason, "an event of this MCP server was withheld");
-            match self.filter.asked() {
+            let words = words(&self.filter, &reason);
+            match self.filter.give_up() {
                 None => Filtered::Withheld,
                 Some(id) => {
-                    let error = rpc::error(Some(id), rpc::INTERNAL_ERROR, NO_LIST, None);
+                    let error = rpc::error(Some(&id), rpc::INTERNAL_ERROR, &words, None);
                     Filtered::Changed(text(&error))
                 }
             }
         })
     }
+
+    fn event_id(&self, own: &str) -> Option<String> {
+        self.filter.outward_event(own)
+    }
 }
 
-fn is_list_changed(message: &Message) -> bool {
+fn is_list_changed(told: &str) -> bool {
     matches!(
-        message,
-        Message::Notification(told) if matches!(
-            told.method.as_str(),
-            method::NOTIFICATIONS_TOOLS_LIST_CHANGED
-                | method::NOTIFICATIONS_RESOURCES_LIST_CHANGED
-                | method::NOTIFICATIONS_PROMPTS_LIST_CHANGED
-        )
+        told,
+        method::NOTIFICATIONS_TOOLS_LIST_CHANGED
+            | method::NOTIFICATIONS_RESOURCES_LIST_CHANGED
+            | method::NOTIFICATIONS_PROMPTS_LIST_CHANGED
     )
 }
 
@@ -258,11 +295,12 @@ fn text(message: &Message) -> String {
     String::from_utf8(message.to_bytes()).expect("JSON is written from strings and ASCII")
 }
 
-/// Whether this is the media type, without its parameters.
+/// Whether clients take the body for one of this media type: some look for it anywhere in the header.
 fn is_of(headers: &HeaderMap, essence: &str) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|value| value.trim().eq_ignore_ascii_case(essence))
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    values.any(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let mut places = value.windows(essence.len());
+        places.any(|place| place == essence.as_bytes())
+    })
 }

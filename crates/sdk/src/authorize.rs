@@ -3,7 +3,7 @@ use std::sync::Arc;
 use authz::{Call, Decision, challenge_scopes, decide};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use wire::mcp::headers::{MCP_SESSION_ID, single};
+use wire::mcp::headers::{LAST_EVENT_ID, MCP_SESSION_ID, single};
 use wire::mcp::{Era, Message, Object, RequestId, method, rpc};
 
 use crate::challenge::insufficient_scope;
@@ -11,7 +11,9 @@ use crate::rate_counts::{Counted, TooOften};
 use crate::read_call::ReadCall;
 use crate::refusal::RpcRefusal;
 use crate::resource_metadata::AskedAddress;
-use crate::{InForce, Permitted, ProtectedServer, Refusal, RefusalCause, VerifiedCaller};
+use crate::{
+    InForce, Permitted, ProtectedServer, Refusal, RefusalCause, RequestTag, VerifiedCaller,
+};
 
 /// What proves something about the caller to somebody, or claims to. None of it goes any further.
 const CREDENTIALS: [HeaderName; 6] = [
@@ -56,6 +58,10 @@ impl ProtectedServer {
         } = call;
         strip_credentials(&mut headers);
         self.unwrap_session(&mut headers, era, &caller, &in_force)?;
+        let resumes = match method {
+            http::Method::GET => resumed(&mut headers, &caller, &in_force),
+            _ => None,
+        };
         let mut counted = Vec::new();
         let (rule, observed) = match &message {
             None => (String::from("a valid token suffices"), None),
@@ -98,6 +104,7 @@ impl ProtectedServer {
             body,
             rule,
             observed,
+            resumes,
             counted,
             uri,
             extensions,
@@ -223,6 +230,22 @@ impl ProtectedServer {
         )
         .by_rule(decision.rule())
     }
+}
+
+/// Puts the server's own event id in the place of the one that this caller was given, and says which request its stream answers.
+/// Any other id passes: what it leads to carries no answer.
+fn resumed(
+    headers: &mut HeaderMap,
+    caller: &VerifiedCaller,
+    in_force: &InForce,
+) -> Option<RequestTag> {
+    let outward = single(headers, &LAST_EVENT_ID).ok()??;
+    let (own, answered) = in_force
+        .sessions
+        .inward_event(caller.principal(), outward)?;
+    let own = HeaderValue::from_str(own).ok()?;
+    headers.insert(&LAST_EVENT_ID, own);
+    Some(answered)
 }
 
 pub(crate) fn cause_of(decision: &Decision) -> RefusalCause {

@@ -14,6 +14,11 @@ pub trait EventFilter {
 
     /// What becomes of an event with this data.
     fn filter(&mut self, data: &str) -> Filtered;
+
+    /// What stands in the place of an event's id; nothing when it passes as it is.
+    fn event_id(&self, _own: &str) -> Option<String> {
+        None
+    }
 }
 
 /// What becomes of one event.
@@ -63,12 +68,22 @@ impl<B, F: EventFilter> FilteredEvents<B, F> {
         let mut out = Vec::with_capacity(piece.len());
         let pushed = self.parser.push(piece);
         while let Some(mut event) = self.parser.next_event() {
+            // A message stands in no event of another kind: clients take none from there, and what some may take is not judged.
+            if event
+                .event()
+                .is_some_and(|kind| !matches!(kind, "" | "message"))
+            {
+                continue;
+            }
             if let Some(data) = event.data().filter(|data| !data.is_empty()) {
                 match self.filter.filter(&data) {
                     Filtered::AsItIs => {}
                     Filtered::Changed(data) => event.set_data(&data),
                     Filtered::Withheld => continue,
                 }
+            }
+            if let Some(id) = event.id().and_then(|own| self.filter.event_id(own)) {
+                event.set_id(&id);
             }
             // Readers take no other fields, and one of them may look like `data` to some: behind a byte order mark.
             event.keep_known();

@@ -22,9 +22,10 @@ use crate::{
 /// Protects a tower service that is an MCP server: everything that reaches it was authenticated and judged, and its lists show
 /// each caller what that caller may call.
 ///
-/// The service finds the [`VerifiedCaller`](crate::VerifiedCaller) of each call among its extensions. What it answers goes out
-/// as it is, but for the session id, which is bound to its caller, and for lists, in JSON and in event streams, which are
-/// filtered by the decision that guards the calls. Streams end with the token. To say on a listening stream that a list changed
+/// The service finds the [`VerifiedCaller`](crate::VerifiedCaller) of each call among its extensions. What it answers in JSON and in
+/// event streams is judged message by message: an answer goes out to the request that waits for it, and lists are filtered by the
+/// decision that guards the calls, whatever was asked. The ids of sessions and events are bound to their caller. What is neither
+/// JSON nor events goes out as it is. Streams end with the token. To say on a listening stream that a list changed
 /// when the [`view`](crate::InForce::view) of its caller is another one is up to the service; the gateway does it for a server
 /// that knows nothing of callers.
 #[derive(Debug, Clone)]

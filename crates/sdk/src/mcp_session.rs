@@ -4,9 +4,9 @@ use base::{base64url, base64url_decode};
 use crate::Principal;
 
 /// How many bytes of the HMAC an id carries: nobody gets to try 2^128 of them.
-const TAG_BYTES: usize = 16;
+pub(crate) const TAG_BYTES: usize = 16;
 
-/// The longest session id that is read, in bytes.
+/// The longest id of a session or an event that is bound, in bytes.
 const ID_BYTES_MAX: usize = 1024;
 
 /// Binds MCP session ids to their principal, so that neither side has to remember whose they are.
@@ -23,10 +23,10 @@ impl SessionBinding {
 
     /// The id as the client of `principal` sees it; `None` when the server's own one is no id at all.
     pub(crate) fn outward(&self, principal: &Principal, own: &str) -> Option<String> {
-        if !is_session_id(own) {
+        if !is_visible(own) {
             return None;
         }
-        let tag = self.tag(principal, own);
+        let tag = self.session_tag(principal, own);
         Some(format!("{own}.{}", base64url(tag)))
     }
 
@@ -37,24 +37,34 @@ impl SessionBinding {
         }
         let (own, tag) = outward.rsplit_once('.')?;
         let tag: [u8; TAG_BYTES] = base64url_decode(tag)?.try_into().ok()?;
-        let expected = self.tag(principal, own);
+        let expected = self.session_tag(principal, own);
         // Constant time: the tag is a secret until it was shown once.
         let equal: bool = subtle::ConstantTimeEq::ct_eq(&tag[..], &expected[..]).into();
-        (equal && is_session_id(own)).then_some(own)
+        (equal && is_visible(own)).then_some(own)
     }
 
-    fn tag(&self, principal: &Principal, own: &str) -> [u8; TAG_BYTES] {
+    fn session_tag(&self, principal: &Principal, own: &str) -> [u8; TAG_BYTES] {
+        self.tag("mcp-session", principal, &[own.as_bytes()])
+    }
+
+    /// Over `parts` of what is bound to `principal`; `kind` keeps one kind of it from being taken for another.
+    pub(crate) fn tag(
+        &self,
+        kind: &str,
+        principal: &Principal,
+        parts: &[&[u8]],
+    ) -> [u8; TAG_BYTES] {
         let mut context = hmac::Context::with_key(&self.0);
-        for part in [
-            "mcp-session",
+        let of_whom = [
+            kind,
             &principal.issuer,
             &principal.subject,
             &principal.client,
-            own,
-        ] {
+        ];
+        for part in of_whom.map(str::as_bytes).iter().chain(parts) {
             // The length in front keeps "a" + "bc" from being "ab" + "c".
             context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part.as_bytes());
+            context.update(part);
         }
         let mut tag = [0u8; TAG_BYTES];
         tag.copy_from_slice(&context.sign().as_ref()[..TAG_BYTES]);
@@ -62,8 +72,8 @@ impl SessionBinding {
     }
 }
 
-/// Visible ASCII, as the specification asks (MCP 2025-11-25, Streamable HTTP, "Session Management").
-fn is_session_id(text: &str) -> bool {
+/// Whether it is an id of visible ASCII, as the specification asks of sessions (MCP 2025-11-25, Streamable HTTP, "Session Management").
+pub(crate) fn is_visible(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= ID_BYTES_MAX
         && text.bytes().all(|byte| byte.is_ascii_graphic())

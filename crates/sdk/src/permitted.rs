@@ -6,7 +6,7 @@ use http_body_util::Full;
 use wire::mcp::{Era, Message};
 
 use crate::rate_counts::Counted;
-use crate::{InForce, RefusalCause, VerifiedCaller};
+use crate::{InForce, RefusalCause, RequestTag, VerifiedCaller};
 
 /// A call that was judged and may happen. Only [`ProtectedServer::authorize`](crate::ProtectedServer::authorize) makes
 /// one, so that whoever takes a `Permitted` cannot be reached around the judgement.
@@ -23,6 +23,8 @@ pub struct Permitted {
     pub(crate) body: Bytes,
     pub(crate) rule: String,
     pub(crate) observed: Option<(RefusalCause, String)>,
+    /// The request whose stream goes on here.
+    pub(crate) resumes: Option<RequestTag>,
     /// Under the rate limits.
     pub(crate) counted: Vec<Counted>,
     /// For a server inside the same program, which may have routes of its own.
@@ -51,7 +53,8 @@ impl Permitted {
         &self.method
     }
 
-    /// The headers as they came, without credentials; `Mcp-Session-Id` is the server's own one.
+    /// The headers as they came, without credentials; `Mcp-Session-Id` and
+    /// `Last-Event-ID` are the server's own ones.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
@@ -64,6 +67,11 @@ impl Permitted {
     /// The message, written again from the value that was judged; empty for GET and DELETE.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// For a GET that goes on with the stream of an earlier request of this caller's: which one.
+    pub fn resumes(&self) -> Option<&RequestTag> {
+        self.resumes.as_ref()
     }
 
     /// The rule that allowed it.

@@ -21,7 +21,7 @@ pub struct Limits {
     pub drain: Period,
     /// The largest MCP request.
     pub request_body: Size,
-    /// The largest list of tools, resources or prompts that is read to be filtered.
+    /// The largest answer in JSON, or event of a stream, that is held to see what it is and whose. A larger one is not passed on.
     pub list_answer: Size,
     /// How long a connection to an upstream may take.
     pub upstream_connect: Period,

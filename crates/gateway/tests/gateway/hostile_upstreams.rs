@@ -243,7 +243,10 @@ async fn calls_left_by_their_callers_take_no_more_connections_than_they_may() {
 
 #[tokio::test]
 async fn a_stream_of_a_stated_length_arrives_whole_though_comments_are_put_in() {
-    let events = ["data: {\"a\":1}\n\n", "data: {\"b\":2}\n\n"];
+    let events = [
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n",
+    ];
     let upstream = scripted(move |_, mut stream| async move {
         let length = events.concat().len();
         let head = format!(

@@ -166,34 +166,36 @@ async fn what_some_reader_takes_for_instructions_is_not_passed_and_what_none_doe
 /// A client that comes back asks for what it missed, which may be the answer with which its session began.
 #[tokio::test]
 async fn a_replayed_opening_says_no_more_than_the_first_one_did() {
-    let upstream = scripted(|request, mut stream| async move {
-        if request.starts_with("POST") {
-            let answer = "HTTP/1.1 202 Accepted\r\nMcp-Session-Id: s\r\nConnection: close\r\n\r\n";
-            return stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-        let opening = |id: u8, text: &str| {
-            let result =
-                json!({"protocolVersion": "2025-11-25", "capabilities": {}, "instructions": text});
-            let message = json!({"jsonrpc": "2.0", "id": id, "result": result});
-            format!("data: {message}\n\n")
-        };
-        let events = [opening(1, CHANGED), opening(2, ACCEPTED)].concat();
-        let answer = format!("{}{events}", head("text/event-stream"));
-        stream.write_all(answer.as_bytes()).await.unwrap();
-    })
-    .await;
-    let rig = rig_before(upstream).await;
-    rig.publish(|server| accept(&mut server.policy, ACCEPTED));
-    let client = rig.caller("note:read");
-    let opened = client.notify("notifications/initialized").await;
-    let session = opened.headers["mcp-session-id"].to_str().unwrap();
-    let client = client
-        .with_header("mcp-session-id", session)
-        .with_header("last-event-id", "1");
-    let answer = Answer::read(client.send(Method::GET, Bytes::new()).await).await;
-    let messages = answer.messages();
-    assert_eq!(messages[0]["result"]["instructions"], Value::Null);
-    assert_eq!(messages[1]["result"]["instructions"], ACCEPTED);
+    for (said, heard) in [(CHANGED, Value::Null), (ACCEPTED, json!(ACCEPTED))] {
+        let upstream = scripted(move |request, mut stream| async move {
+            let answer = match request.starts_with("POST") {
+                true => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nMcp-Session-Id: s\r\n\
+                         Connection: close\r\n\r\nid: 1\ndata:\n\n"
+                    .to_owned(),
+                false => {
+                    let result = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "instructions": said});
+                    let message = json!({"jsonrpc": "2.0", "id": 1, "result": result});
+                    format!("{}data: {message}\n\n", head("text/event-stream"))
+                }
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        })
+        .await;
+        let rig = rig_before(upstream).await;
+        rig.publish(|server| accept(&mut server.policy, ACCEPTED));
+        let client = rig.caller("note:read");
+        let opened = opening(&client, false).await;
+        let session = opened.headers["mcp-session-id"].to_str().unwrap();
+        let text = String::from_utf8_lossy(&opened.body);
+        let event = text.lines().find_map(|line| line.strip_prefix("id: "));
+        let client = client
+            .with_header("mcp-session-id", session)
+            .with_header("last-event-id", event.unwrap());
+        let answer = Answer::read(client.send(Method::GET, Bytes::new()).await).await;
+        let messages = answer.messages();
+        assert_eq!(messages[0]["id"], 1, "{messages:?}");
+        assert_eq!(messages[0]["result"]["instructions"], heard);
+    }
 }
 
 #[tokio::test]

@@ -75,10 +75,15 @@ fn nothing_that_reads_a_token_without_verifying_it_is_exported() {
         assert!(makes_one == 0 || is_there, "{}", file.display());
     }
     takes_apart.sort();
-    // The tag of a session id, the random part of a service token, and whom a token is not to be shown to.
+    // The tags of the id of an event and of a session, the random part of a service token, and whom a token is not to be shown to.
     assert_eq!(
         takes_apart,
-        ["mcp_session.rs", "opaque_tokens.rs", "other_issuer/mod.rs"]
+        [
+            "event_id.rs",
+            "mcp_session.rs",
+            "opaque_tokens.rs",
+            "other_issuer/mod.rs"
+        ]
     );
     let caller = std::fs::read_to_string(source().join("verified_caller.rs")).unwrap();
     assert!(caller.contains("pub(crate) fn new(token: VerifiedToken)"));

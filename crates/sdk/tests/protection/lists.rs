@@ -160,22 +160,39 @@ async fn a_stream_that_listens_shows_no_more_and_ends_with_its_token() {
         .clock(Arc::new(clock.clone()))
         .start()
         .unwrap();
-    let replayed = json!({"jsonrpc": "2.0", "id": 3, "result": tools()}).to_string();
+    let replayed = json!({"jsonrpc": "2.0", "id": 7, "result": tools()}).to_string();
+    let foreign = json!({"jsonrpc": "2.0", "id": 3, "result": {"content": ["hidden"]}});
     let updated = |uri: &str| json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}});
     // Torn in the middle of an event.
     let (one, two) = replayed.split_at(20);
     let pieces = vec![
         format!("id: 1\ndata: {one}"),
-        format!("{two}\n\ndata: {}\n\n", updated("note://hidden")),
+        format!(
+            "{two}\n\ndata: {}\n\ndata: {foreign}\n\n",
+            updated("note://hidden")
+        ),
         format!("data: {}\n\n", updated("note://1")),
     ];
-    let mut service = protection.protect(Mcp::new(move |_| open_stream(pieces.clone())));
+    let mut service = protection.protect(Mcp::new(move |asked| match asked.head.method {
+        // It breaks off before its answer.
+        Method::POST => answer("text/event-stream", "id: 0\ndata:\n\n"),
+        _ => {
+            assert_eq!(asked.head.headers["last-event-id"], "0");
+            open_stream(pieces.clone())
+        }
+    }));
     let token = issuer
         .token(RESOURCE)
         .scope("note:read")
         .at(clock.now())
         .mint();
-    let response = service.call(listen(&token)).await.unwrap();
+    let broken = ask(&service, &token, &message("tools/list", json!({}), false)).await;
+    let broken = broken.json.as_str().unwrap();
+    let event = broken.lines().find_map(|line| line.strip_prefix("id: "));
+    let mut goes_on = listen(&token);
+    let event = event.unwrap().parse().unwrap();
+    goes_on.headers_mut().insert("last-event-id", event);
+    let response = service.call(goes_on).await.unwrap();
     let mut body = response.into_body();
     let mut heard = String::new();
     while !heard.contains("note://1\"") {
@@ -183,7 +200,7 @@ async fn a_stream_that_listens_shows_no_more_and_ends_with_its_token() {
         heard.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
     }
     assert!(
-        heard.contains("\"read\"") && heard.contains("id: 1"),
+        heard.contains("\"read\"") && heard.contains("id: 1."),
         "{heard}"
     );
     assert!(

@@ -4,7 +4,7 @@ use super::json::{Json, JsonError, Limits, Object, parse_strict};
 use super::{rpc, twin};
 
 /// The longest method name that is read, in bytes.
-const METHOD_BYTES_MAX: usize = 256;
+pub(super) const METHOD_BYTES_MAX: usize = 256;
 /// The longest string id that is read, in bytes.
 const ID_BYTES_MAX: usize = 1024;
 /// Beyond it a reader that keeps numbers as doubles answers to another id (RFC 8259 section 6).

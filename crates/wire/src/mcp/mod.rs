@@ -4,6 +4,7 @@
 
 pub mod definition;
 pub mod era;
+mod glance;
 pub mod headers;
 pub mod json;
 mod list_change;
@@ -16,6 +17,7 @@ mod twin;
 pub mod version;
 
 pub use era::{Era, EraRefusal, classify};
+pub use glance::{Glance, Glanced, glance};
 pub use headers::{HeaderRefusal, check_headers_against_body};
 pub use json::{Json, JsonError, Limits, Number, Object, parse_strict};
 pub use list_change::{ListChange, ListChanges};

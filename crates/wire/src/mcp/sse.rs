@@ -207,6 +207,14 @@ impl SseEvent {
         self.fields.splice(place..place, lines);
     }
 
+    /// Puts `id` in the place of the id; the other fields stay.
+    pub fn set_id(&mut self, id: &str) {
+        let place = self.fields.iter().position(|(name, _)| name == "id");
+        self.fields.retain(|(name, _)| name != "id");
+        let place = place.unwrap_or(self.fields.len());
+        self.fields.insert(place, ("id".to_owned(), one_line(id)));
+    }
+
     /// Appends it as it stands on the wire. No field can break out of its line.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         for (name, value) in &self.fields {

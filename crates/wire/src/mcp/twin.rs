@@ -79,12 +79,16 @@ pub(super) fn twin_in_params(params: &Object) -> Option<&Key> {
 
 /// The first member of `object` that reads like one of `names` to a careless reader and is not it.
 pub(super) fn twin_in<'a>(object: &'a Object, names: &[&str]) -> Option<&'a Key> {
-    object.iter().map(|(name, _)| name).find(|key| {
-        // A name of the protocol's own is nobody's twin: no two of them differ in letter case only.
-        !key.is_static()
-            && !names.contains(&key.as_str())
-            && names.iter().any(|name| folds_to(key, name))
-    })
+    let mut keys = object.iter().map(|(name, _)| name);
+    keys.find(|key| is_twin_of_any(key, names))
+}
+
+/// Whether it reads like one of `names` to a careless reader and is none of them.
+pub(super) fn is_twin_of_any(key: &Key, names: &[&str]) -> bool {
+    // A name of the protocol's own is nobody's twin: no two of them differ in letter case only.
+    !key.is_static()
+        && !names.contains(&key.as_str())
+        && names.iter().any(|name| folds_to(key, name))
 }
 
 /// Whether some reader takes the member `key` for the one called `name`, which it is not. `name` is ASCII.

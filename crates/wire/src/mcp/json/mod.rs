@@ -6,6 +6,7 @@
 mod error;
 mod key;
 mod parse;
+mod skip;
 mod value;
 mod write;
 
@@ -14,6 +15,7 @@ mod tests;
 
 pub use error::{JsonError, JsonErrorKind};
 pub use key::Key;
+pub(super) use parse::Parser;
 pub use parse::{Limits, parse_strict};
 pub use value::{Json, Number, Object};
 pub(super) use write::write_string;

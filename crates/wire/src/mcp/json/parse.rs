@@ -35,43 +35,56 @@ impl Default for Limits {
 /// # Errors
 /// Why it is refused, and at which byte.
 pub fn parse_strict(bytes: &[u8], limits: &Limits) -> Result<Json, JsonError> {
-    let refused = |kind, offset| Err(JsonError { kind, offset });
-    if bytes.len() > limits.bytes_max {
-        return refused(JsonErrorKind::TooLong, limits.bytes_max);
-    }
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        return refused(JsonErrorKind::ByteOrderMark, 0);
-    }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => return refused(JsonErrorKind::NotUtf8, error.valid_up_to()),
-    };
-    let mut parser = Parser {
-        text,
-        bytes,
-        at: 0,
-        depth_left: limits.depth_max,
-        values_left: limits.values_max,
-    };
+    let mut parser = Parser::begin(bytes, limits)?;
     let value = parser.value()?;
-    parser.skip_whitespace();
-    if parser.at < bytes.len() {
-        return parser.refused(JsonErrorKind::TrailingData);
-    }
+    parser.end()?;
     Ok(value)
 }
 
 /// `text` and `bytes` are the same; the one is sliced, the other looked at.
-struct Parser<'a> {
+pub(in crate::mcp) struct Parser<'a> {
     text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
     depth_left: usize,
     values_left: usize,
 }
 
+impl<'a> Parser<'a> {
+    /// Before the first value of a text that may be read.
+    pub(in crate::mcp) fn begin(bytes: &'a [u8], limits: &Limits) -> Result<Self, JsonError> {
+        let refused = |kind, offset| Err(JsonError { kind, offset });
+        if bytes.len() > limits.bytes_max {
+            return refused(JsonErrorKind::TooLong, limits.bytes_max);
+        }
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            return refused(JsonErrorKind::ByteOrderMark, 0);
+        }
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => return refused(JsonErrorKind::NotUtf8, error.valid_up_to()),
+        };
+        Ok(Self {
+            text,
+            bytes,
+            at: 0,
+            depth_left: limits.depth_max,
+            values_left: limits.values_max,
+        })
+    }
+}
+
 impl Parser<'_> {
-    fn refused<T>(&self, kind: JsonErrorKind) -> Result<T, JsonError> {
+    /// Nothing but whitespace may follow.
+    pub(in crate::mcp) fn end(&mut self) -> Result<(), JsonError> {
+        self.skip_whitespace();
+        if self.at < self.bytes.len() {
+            return self.refused(JsonErrorKind::TrailingData);
+        }
+        Ok(())
+    }
+
+    pub(in crate::mcp) fn refused<T>(&self, kind: JsonErrorKind) -> Result<T, JsonError> {
         Err(JsonError {
             kind,
             offset: self.at,
@@ -79,20 +92,20 @@ impl Parser<'_> {
     }
 
     #[inline]
-    fn skip_whitespace(&mut self) {
+    pub(super) fn skip_whitespace(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
             self.at += 1;
         }
     }
 
-    fn unexpected<T>(&self, expected: &'static str) -> Result<T, JsonError> {
+    pub(super) fn unexpected<T>(&self, expected: &'static str) -> Result<T, JsonError> {
         if self.at >= self.bytes.len() {
             return self.refused(JsonErrorKind::Truncated);
         }
         self.refused(JsonErrorKind::Unexpected(expected))
     }
 
-    fn value(&mut self) -> Result<Json, JsonError> {
+    pub(super) fn value(&mut self) -> Result<Json, JsonError> {
         self.skip_whitespace();
         let Some(left) = self.values_left.checked_sub(1) else {
             return self.refused(JsonErrorKind::TooManyValues);
@@ -124,7 +137,7 @@ impl Parser<'_> {
         Ok(value)
     }
 
-    fn literal(&mut self, word: &'static str, value: Json) -> Result<Json, JsonError> {
+    pub(super) fn literal<T>(&mut self, word: &'static str, value: T) -> Result<T, JsonError> {
         if self.bytes[self.at..].starts_with(word.as_bytes()) {
             self.at += word.len();
             return Ok(value);
@@ -193,7 +206,7 @@ impl Parser<'_> {
     }
 
     /// Reads a string. Most have no escape: `whole` then makes the value from the text as it stands.
-    fn string<T>(
+    pub(super) fn string<T>(
         &mut self,
         whole: impl FnOnce(&str) -> T,
         built: impl FnOnce(String) -> T,
@@ -262,7 +275,7 @@ impl Parser<'_> {
         self.refused(JsonErrorKind::LoneSurrogate)
     }
 
-    fn hex4(&self, at: usize) -> Result<u32, JsonError> {
+    pub(super) fn hex4(&self, at: usize) -> Result<u32, JsonError> {
         let Some(digits) = self.bytes.get(at..at + 4) else {
             return self.refused(JsonErrorKind::Truncated);
         };
@@ -290,7 +303,7 @@ impl Parser<'_> {
 }
 
 /// Where the number that begins at `at` ends (RFC 8259 section 6), or `None` when it is none.
-fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn number_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let digits = |mut at: usize| {
         let start = at;
         while bytes.get(at).is_some_and(u8::is_ascii_digit) {
