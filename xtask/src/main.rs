@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         Task::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Task::Mutants { group } => mutants::run(group.as_deref()),
         Task::Time => clone_time::run().map(|()| true),
-        Task::Dist => dist::run().map(|()| true),
+        Task::Dist => dist::run().map(|_| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

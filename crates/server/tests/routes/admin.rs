@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use base::{OsRandom, Secret};
-use domain::{AuditEventKind, EmailAddress, ServerSlug, User, UserId, UserRole};
+use domain::{AuditEventKind, ClientId, EmailAddress, ServerSlug, User, UserId, UserRole};
 use http::{Method, StatusCode, header};
 use oauth::administration;
 use oauth::clients::{NewClient, NewClientProof};
@@ -146,12 +146,12 @@ impl World {
     }
 
     /// An owner's token for everything.
-    async fn owner_token(&self) -> String {
+    pub async fn owner_token(&self) -> String {
         self.person(OWNER, UserRole::Owner).await;
         self.admin_token(OWNER, BOTH).await
     }
 
-    async fn ask(&self, method: Method, path: &str, token: &str, body: &Value) -> Answer {
+    pub async fn ask(&self, method: Method, path: &str, token: &str, body: &Value) -> Answer {
         let body = match method {
             Method::GET | Method::DELETE => Body::empty(),
             _ => Body::from(body.to_string()),
@@ -408,14 +408,33 @@ async fn a_member_gets_no_scope_and_an_owner_who_is_none_any_more_is_refused_at_
 }
 
 #[tokio::test]
-async fn a_client_that_an_owner_added_acts_for_itself_with_what_it_was_given_until_it_is_blocked() {
+async fn a_policy_that_a_machine_saved_says_which_machine() {
     let world = World::new().await;
+    let (id, token) = machine(&world, BOTH).await;
+    let shown = world.look("/servers/todo/policy", &token).await.json();
+    let mut policy = shown["policy"].clone();
+    policy["tools"]["list_todos"]["requirement"] = json!("denied");
+    let body = json!({ "base_revision": 1, "policy": policy });
+    world
+        .ask(Method::PUT, "/servers/todo/policy", &token, &body)
+        .await
+        .assert_status(200);
+    let revisions = world.look("/servers/todo/policy/revisions", &token).await;
+    let saved = &revisions.json()["items"][0];
+    assert_eq!(
+        (&saved["by"], &saved["through"]),
+        (&Value::Null, &json!(id))
+    );
+}
+
+/// A client that an owner added, with the token that it gets for itself.
+async fn machine(world: &World, scopes: &str) -> (String, String) {
     let server = &world.authority.administration().unwrap().server;
     let new = NewClient {
         name: "Nightly",
         redirect_uris: &[],
         proof: NewClientProof::Secret,
-        service_scopes: ScopeSet::parse_lenient("portcullis:read"),
+        service_scopes: ScopeSet::parse_lenient(scopes),
     };
     let added = oauth::clients::create(&world.store, &world.clock, &OsRandom, server, new).await;
     let added = added.unwrap();
@@ -424,6 +443,13 @@ async fn a_client_that_an_owner_added_acts_for_itself_with_what_it_was_given_unt
     let fields = [("grant_type", "client_credentials")];
     let answer = world.post_basic(&path, &id, secret.expose(), &fields).await;
     let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+    (id, token)
+}
+
+#[tokio::test]
+async fn a_client_that_an_owner_added_acts_for_itself_with_what_it_was_given_until_it_is_blocked() {
+    let world = World::new().await;
+    let (id, token) = machine(&world, "portcullis:read").await;
     world.look("/servers", &token).await.assert_status(200);
     let who = world.look("", &token).await.json();
     assert_eq!(who, json!({ "user": null, "client": id }));
@@ -432,7 +458,7 @@ async fn a_client_that_an_owner_added_acts_for_itself_with_what_it_was_given_unt
     assert_problem(&answer, 403, "insufficient_scope", None);
     let block = store::EndClient {
         server: administration::slug(),
-        client: added.client.id,
+        client: ClientId::from_text(&*id),
         now: world.now(),
         issued_before: world.now(),
         remembered_until: world.now(),
@@ -519,6 +545,7 @@ async fn a_policy_is_written_over_the_revision_that_was_read_and_says_who_did_it
         .await
         .json();
     assert_eq!(revisions["items"][0]["by"], said["sub"]);
+    assert_eq!(revisions["items"][0]["through"], said["client_id"]);
     let diff = world
         .look("/servers/todo/policy/diff?from=1&to=2", &token)
         .await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use testkit::Connection;
 use testkit::person::{Code, Person};
 
@@ -19,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A request that may be sent as often as needed.
 pub(super) struct Ask {
+    pub(super) method: Method,
     /// Whether a gateway answers it; an authority otherwise.
     pub(super) is_call: bool,
     pub(super) path: String,
@@ -274,7 +275,9 @@ async fn exchange(
         Ok(connection) => connection,
         Err(error) => anyhow::bail!("{error:#}"),
     };
-    let mut request = Request::post(&ask.path)
+    let mut request = Request::builder()
+        .method(ask.method.clone())
+        .uri(&ask.path)
         .header(header::CONTENT_TYPE, ask.content_type)
         .header(header::ACCEPT, "application/json, text/event-stream")
         .header("mcp-protocol-version", "2025-11-25");

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use testkit::person::{Code, Person};
 
+use super::administrator::Written;
+
 /// What went against a promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
@@ -42,6 +44,8 @@ pub(super) struct Entries {
     pub(super) clients: Vec<String>,
     /// Ids of the keys that signed access tokens.
     pub(super) keys: BTreeSet<String>,
+    /// What a machine wrote over the admin API, once it has ended.
+    pub(super) written: Written,
     pub(super) broken: Vec<(Broken, String)>,
     /// The longest that a gateway took to refuse a revoked token.
     pub(super) refused_after: Duration,

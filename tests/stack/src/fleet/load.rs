@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use serde_json::Value;
 use testkit::Connection;
 use testkit::person::{Code, Person, registration_body, text};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::administrator::{Administrator, Writer};
 use super::doors::{Ask, Doors, Heard, Map};
 use super::ledger::{Broken, Chain, Ledger, keep};
 use super::{Fleet, PASSWORD, Role, SERVER, Verdict, email};
@@ -98,6 +99,20 @@ impl Load {
             });
         }
         Ok(load)
+    }
+
+    /// Sets a machine going that writes the policy over the admin API.
+    pub fn write_policies(&mut self, administrator: Administrator) {
+        let (doors, ledger) = (self.doors(1), Arc::clone(&self.ledger));
+        let end = Arc::clone(&self.end);
+        self.workers.spawn(async move {
+            let mut writer = Writer::new(administrator, doors, Arc::clone(&ledger));
+            while !end.load(Ordering::Relaxed) {
+                writer.round().await;
+            }
+            let written = writer.end().await;
+            ledger.with(|entries| entries.written = written);
+        });
     }
 
     /// How many requests were answered as they should be.
@@ -313,6 +328,7 @@ impl Worker {
     async fn register(&mut self) {
         let name = base::random_token(&base::OsRandom, "Fleet ");
         let ask = Ask {
+            method: Method::POST,
             is_call: false,
             path: format!("{}/register", self.person.issuer_path),
             content_type: JSON,
@@ -392,6 +408,7 @@ impl Worker {
 pub(super) fn call(token: &str) -> Ask {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"here"}}}"#;
     Ask {
+        method: Method::POST,
         is_call: true,
         path: format!("/mcp/{SERVER}"),
         content_type: JSON,
@@ -403,6 +420,7 @@ pub(super) fn call(token: &str) -> Ask {
 /// A form of the person's client at `endpoint`.
 pub(super) fn form(person: &Person, endpoint: &str, body: String) -> Ask {
     Ask {
+        method: Method::POST,
         is_call: false,
         path: format!("{}/{endpoint}", person.issuer_path),
         content_type: FORM,

@@ -1,8 +1,10 @@
 //! Several `serve` nodes on one PostgreSQL behind a proxy that can fail, an honest load over all of them, and a verdict.
 
+mod administrator;
 mod database;
 mod doors;
 mod gateways;
+mod governed;
 mod ledger;
 mod load;
 mod node;
@@ -21,7 +23,9 @@ use tokio::process::Command;
 
 use crate::run_beside;
 
+pub use administrator::Administrator;
 pub use database::{Database, Shutdown};
+pub use governed::Governed;
 pub use load::{Load, Pace};
 pub use node::{Node, Role};
 pub use verdict::Verdict;
@@ -93,6 +97,13 @@ impl Fleet {
         fleet.nodes.push(gateway);
         fleet.wait_for_server().await?;
         Ok(fleet)
+    }
+
+    /// An authority that runs.
+    fn authority(&self) -> anyhow::Result<&Node> {
+        let mut nodes = self.nodes.iter();
+        let found = nodes.find(|node| node.role.is_authority() && node.id().is_some());
+        found.context("no authority runs")
     }
 
     async fn start_authorities(nodes: &[(&Path, Role)], people: usize) -> anyhow::Result<Self> {

@@ -26,6 +26,8 @@ pub struct Verdict {
     pub undecided: u64,
     /// How many keys signed the access tokens.
     pub keys: usize,
+    /// Acknowledged revisions of the policy, and writes of settings.
+    pub written: (usize, usize),
     chains: usize,
     clients: usize,
     revoked: usize,
@@ -79,6 +81,8 @@ impl Verdict {
             retries,
             undecided,
             keys: ledger.with(|entries| entries.keys.len()),
+            written: ledger
+                .with(|entries| (entries.written.revisions.len(), entries.written.settings)),
             chains: chains.len(),
             clients: clients.len(),
             revoked: revoked.len(),

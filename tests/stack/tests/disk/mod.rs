@@ -1,7 +1,9 @@
 //! A disk that is full, fails, is read-only or slow, under a server and its commands: at each way in which something is
 //! written the answer is an error and never a wrong success, and the same process works again when the disk does.
 
+mod admin_api;
 mod faults;
+mod governing;
 mod paths;
 mod restores;
 mod scene;
@@ -27,7 +29,7 @@ async fn at_each_write_path_a_failing_disk_gives_an_error_and_is_recovered_from(
     let mut scene = Scene::start().await;
     let mut wrong = Vec::new();
     let mut kept = 0;
-    let commands = usize::try_from(count("PORTCULLIS_DISK_COMMANDS", 5)).unwrap();
+    let commands = usize::try_from(count("PORTCULLIS_DISK_COMMANDS", 7)).unwrap();
     let rounds = count("PORTCULLIS_DISK_ROUNDS", 1);
     let random = SeededRandom::new(seed());
     for round in 0..rounds {
@@ -281,8 +283,7 @@ async fn one_fault(
         match until_done(path, scene, &made).await {
             Ok((done, took)) => {
                 facts.extend(done);
-                // A command takes its time on a disk that is well, too.
-                if !matches!(path, WritePath::Command(_)) {
+                if !path.is_command() {
                     slowest = slowest.max(took);
                 }
             }

@@ -10,6 +10,8 @@ use serde_json::Value;
 use testkit::person::{Code, Form, Person, registration_body, returns_to, text};
 
 use super::super::support::{EMAIL, PASSWORD};
+use super::admin_api::{Admin, Machine};
+use super::governing::{Governed, Governing};
 use super::scene::{Ran, Scene, tokens_in};
 
 /// How an attempt ended; anything else is an error.
@@ -50,11 +52,12 @@ pub struct Prepared {
     to_remove: String,
     to_disable: String,
     name: String,
+    governed: Governed,
+    machine: Machine,
 }
 
 impl Prepared {
     pub async fn make(scene: &Scene) -> Self {
-        let mut connection = scene.open().await.unwrap();
         let (leaving, _) = scene.sign_in().await;
         let name = random_token(&OsRandom, "").to_lowercase()[..12].replace(['_', '-'], "x");
         let to_change = format!("t-{name}");
@@ -66,7 +69,13 @@ impl Prepared {
         }
         let add = ["users", "add", &to_disable, "--password-stdin"];
         scene.must_run(&add, PASSWORD).await;
+        let governed = Governed::make(scene, &name).await;
+        let machine = Machine::make(scene, &governed).await;
+        // Only now: it would not wait for the commands.
+        let mut connection = scene.open().await.unwrap();
         Self {
+            machine,
+            governed,
             code: scene.person.approve(&mut connection).await.unwrap(),
             refresh_token: scene.tokens().await.1,
             to_revoke: scene.tokens().await.1,
@@ -89,7 +98,9 @@ pub enum WritePath {
     Revocation,
     SignOut,
     ServiceToken,
+    Api(Admin),
     Command(Change),
+    Governs(Governing),
 }
 
 /// What a command changes.
@@ -124,10 +135,27 @@ impl WritePath {
 
     /// All of them over HTTP, and so many commands, beginning with the one of this number.
     pub fn of_turn(first: usize, commands: usize) -> impl Iterator<Item = Self> {
-        let all = Change::ALL.len();
-        let chosen = (0..all).filter(move |index| (index + all - first % all) % all < commands);
-        let commands = chosen.map(|index| Self::Command(Change::ALL[index]));
-        Self::OVER_HTTP.into_iter().chain(commands)
+        let every = Self::commands();
+        let all = every.len();
+        let chosen = every
+            .into_iter()
+            .enumerate()
+            .filter(move |(index, _)| (index + all - first % all) % all < commands);
+        let over_http = Self::OVER_HTTP.into_iter().chain(Admin::ALL.map(Self::Api));
+        over_http.chain(chosen.map(|(_, path)| path))
+    }
+
+    /// Each command; the last withdraws the keys of all access tokens.
+    fn commands() -> Vec<Self> {
+        let changes = Change::ALL.map(Self::Command);
+        let governs = Governing::ALL.map(Self::Governs);
+        let last = [Self::Command(Change::KeysRotate)];
+        changes.into_iter().chain(governs).chain(last).collect()
+    }
+
+    /// Whether it is a process of its own, which takes its time on a disk that is well, too.
+    pub fn is_command(self) -> bool {
+        matches!(self, Self::Command(_) | Self::Governs(_))
     }
 
     pub fn name(self) -> &'static str {
@@ -140,7 +168,9 @@ impl WritePath {
             Self::Revocation => "revocation",
             Self::SignOut => "sign-out",
             Self::ServiceToken => "service token page",
+            Self::Api(admin) => admin.name(),
             Self::Command(change) => change.name(),
+            Self::Governs(governing) => governing.name(),
         }
     }
 
@@ -257,14 +287,16 @@ impl WritePath {
                     Ok(vec![says("service-tokens list", &[&name])])
                 })
             }
+            Self::Api(admin) => admin.attempt(scene, &made.governed, &made.machine).await,
             Self::Command(change) => change.attempt(scene, made).await,
+            Self::Governs(governing) => governing.attempt(scene, &made.governed).await,
         }
     }
 }
 
 impl Change {
-    /// The last withdraws the keys of all access tokens.
-    const ALL: [Self; 13] = [
+    /// All but [`Self::KeysRotate`].
+    const ALL: [Self; 12] = [
         Self::UserAdd,
         Self::UserDisable,
         Self::ClientAdd,
@@ -277,7 +309,6 @@ impl Change {
         Self::ServiceToken,
         Self::Export,
         Self::Backup,
-        Self::KeysRotate,
     ];
 
     fn name(self) -> &'static str {
@@ -360,11 +391,11 @@ impl Change {
     }
 }
 
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-fn says(command: &str, all: &[&str]) -> Fact {
+pub fn says(command: &str, all: &[&str]) -> Fact {
     Fact::Says(
         words(command),
         all.iter().map(|&word| word.to_owned()).collect(),
@@ -372,7 +403,7 @@ fn says(command: &str, all: &[&str]) -> Fact {
 }
 
 /// A command that failed must say which file.
-fn refused(scene: &Scene, ran: &Ran) -> anyhow::Result<Outcome> {
+pub fn refused(scene: &Scene, ran: &Ran) -> anyhow::Result<Outcome> {
     let folder = scene.disk.folder.display().to_string();
     let line = ran.err.lines().find(|line| line.starts_with("error: "));
     let line = line.with_context(|| format!("no error in {:?}", ran.err))?;
@@ -381,7 +412,7 @@ fn refused(scene: &Scene, ran: &Ran) -> anyhow::Result<Outcome> {
 }
 
 /// What an answer over HTTP means.
-fn judge(
+pub fn judge(
     answer: &Response<Bytes>,
     good: StatusCode,
     facts: impl FnOnce(&Response<Bytes>) -> anyhow::Result<Vec<Fact>>,
@@ -397,8 +428,15 @@ fn judge(
     let wait = wait.context("503 without Retry-After")?.to_str()?;
     let seconds: u64 = wait.parse().context("Retry-After")?;
     ensure!((1..=60).contains(&seconds), "Retry-After: {seconds}");
-    if answer.headers()[header::CONTENT_TYPE] == "application/json" {
-        let error = member(answer, "error")?;
+    let kinds = [
+        ("application/json", "error"),
+        ("application/problem+json", "code"),
+    ];
+    if let Some((_, name)) = kinds
+        .iter()
+        .find(|(kind, _)| answer.headers()[header::CONTENT_TYPE] == kind)
+    {
+        let error = member(answer, name)?;
         ensure!(error == "temporarily_unavailable", "{error}");
     }
     Ok(Outcome::Refused(format!("503, again in {seconds} s")))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base::Random as _;
 use stack_tests::binary;
-use stack_tests::fleet::{Fleet, Load, Node, Pace, Role, Shutdown};
+use stack_tests::fleet::{Administrator, Fleet, Load, Node, Pace, Role, Shutdown};
 use testkit::{FaultProxy, SeededRandom, Way};
 
 use crate::support::{count, seed};
@@ -120,7 +120,9 @@ async fn while_nodes_and_database_fail_in_turn_nothing_is_lost_and_nobody_is_ref
     let seed = seed();
     let random = SeededRandom::new(seed);
     let mut fleet = Fleet::start_apart(binary(), PEOPLE).await.unwrap();
-    let load = Load::begin(&fleet, PEOPLE, Pace::Full).await.unwrap();
+    let administrator = Administrator::add(&fleet, binary()).await.unwrap();
+    let mut load = Load::begin(&fleet, PEOPLE, Pace::Full).await.unwrap();
+    load.write_policies(administrator);
     let mut ahead = Vec::new();
     for _ in 0..wanted {
         // Each of them before any comes again, in another order each time.
@@ -135,6 +137,11 @@ async fn while_nodes_and_database_fail_in_turn_nothing_is_lost_and_nobody_is_ref
     }
     load.wait_for(operations / (wanted + 1)).await.unwrap();
     let verdict = load.verdict().await.unwrap();
-    println!("nodes: {wanted} faults, seed {seed}, {verdict}");
+    let (revisions, settings) = verdict.written;
+    println!(
+        "nodes: {wanted} faults, seed {seed}, {verdict}; {revisions} revisions of the policy and {settings} writes of settings \
+         that the admin API acknowledged are all there"
+    );
     assert_eq!(verdict.broken(), Vec::<String>::new(), "seed {seed}");
+    assert!(revisions > 10 && settings > 2, "{revisions}, {settings}");
 }

@@ -116,7 +116,7 @@ impl Node {
         self.door.open_from(address).await
     }
 
-    /// The most memory that it ever had, in mebibytes.
+    /// The most memory that it ever had, in bytes; 0 where the system does not tell.
     pub fn memory_peak(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().expect("it runs"));
         let Ok(status) = std::fs::read_to_string(status) else {
@@ -124,7 +124,7 @@ impl Node {
         };
         let line = status.lines().find(|line| line.starts_with("VmHWM:"));
         let kibibytes = line.and_then(|line| line.split_whitespace().nth(1));
-        kibibytes.unwrap().parse::<u64>().unwrap() / 1024
+        kibibytes.unwrap().parse::<u64>().unwrap() * 1024
     }
 }
 

@@ -9,28 +9,8 @@ use super::root;
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Advisories of RustSec about crates that we have, with the first version without the fault. A snapshot of September
-/// 2026, of what parses, signs, stores or speaks to strangers; `cargo audit` with a network knows the rest.
-const ADVISORIES: &[(&str, &str, &str)] = &[
-    ("aws-lc-sys", "RUSTSEC-2026-0048", "0.39.0"),
-    ("axum-core", "RUSTSEC-2022-0055", "0.3.0"),
-    ("bytes", "RUSTSEC-2026-0007", "1.11.1"),
-    ("h2", "RUSTSEC-2026-0258", "0.4.16"),
-    ("hashbrown", "RUSTSEC-2024-0402", "0.15.1"),
-    ("idna", "RUSTSEC-2024-0421", "1.0.0"),
-    ("libsqlite3-sys", "RUSTSEC-2022-0090", "0.25.1"),
-    ("mio", "RUSTSEC-2024-0019", "0.8.11"),
-    ("quinn-proto", "RUSTSEC-2026-0185", "0.11.15"),
-    ("ring", "RUSTSEC-2025-0009", "0.17.12"),
-    ("rmcp", "RUSTSEC-2026-0189", "1.4.0"),
-    ("rustls", "RUSTSEC-2026-0285", "0.23.45"),
-    ("rustls-webpki", "RUSTSEC-2026-0104", "0.103.13"),
-    ("slab", "RUSTSEC-2025-0047", "0.4.11"),
-    ("sqlx", "RUSTSEC-2024-0363", "0.8.1"),
-    ("time", "RUSTSEC-2026-0009", "0.3.47"),
-    ("tokio", "RUSTSEC-2025-0023", "1.44.2"),
-    ("tracing-subscriber", "RUSTSEC-2025-0055", "0.3.20"),
-];
+/// Advisories about crates that we have: a crate, an id and the versions without the fault on each line.
+const ADVISORIES: &str = include_str!("advisories.tsv");
 
 /// Crates that must not come in, by what they would bring.
 const UNWANTED: &[(&str, &[&str])] = &[
@@ -193,28 +173,72 @@ fn every_dependency_is_asked_for_by_version_or_is_in_this_workspace() {
     assert!(asked > 100);
 }
 
+/// What of `packages` an advisory is about; and the crates that advisories are about and nobody has.
+fn faulty(packages: &[Locked], advisories: &str) -> (Vec<String>, Vec<String>) {
+    let (mut faulty, mut absent) = (Vec::new(), Vec::new());
+    for line in advisories.lines().filter(|line| !line.starts_with('#')) {
+        let [name, advisory, patched] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        assert!(advisory.starts_with("RUSTSEC-20"), "{line}");
+        let mut found = packages
+            .iter()
+            .filter(|package| package.name == name)
+            .peekable();
+        if found.peek().is_none() {
+            absent.push(name.to_owned());
+        }
+        for package in found.filter(|package| !is_among(&package.version, patched)) {
+            faulty.push(format!("{name} {}: {advisory}", package.version));
+        }
+    }
+    (faulty, absent)
+}
+
+/// Whether the version is in one of the ranges, which `|` divides.
+fn is_among(version: &str, ranges: &str) -> bool {
+    let version = numbers(version);
+    ranges.split('|').any(|range| {
+        range.split(',').map(str::trim).all(|bound| {
+            let (comparison, bound) = bound.split_once(' ').unwrap();
+            match comparison {
+                ">=" => version >= numbers(bound),
+                "<" => version < numbers(bound),
+                other => panic!("{other}"),
+            }
+        })
+    })
+}
+
 #[test]
 fn nothing_with_a_known_fault_is_locked() {
     let packages = lock();
-    let before = |version: &str, first_good: &str| numbers(version) < numbers(first_good);
-    assert!(before("0.4.15", "0.4.16") && !before("0.4.16", "0.4.16"));
-    assert!(before("0.9.9", "0.10.0") && !before("1.0.0", "0.99.0"));
-    for (name, advisory, first_good) in ADVISORIES {
-        let mut found = packages
-            .iter()
-            .filter(|package| package.name == *name)
-            .peekable();
-        assert!(
-            found.peek().is_some(),
-            "{name} is here no more; leave {advisory} out"
-        );
-        for package in found {
-            let version = &package.version;
-            assert!(!before(version, first_good), "{name} {version}: {advisory}");
-        }
+    let (found, absent) = faulty(&packages, ADVISORIES);
+    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(absent, Vec::<String>::new(), "here no more; leave them out");
+
+    // Each advisory is one that a lock can have against it.
+    let listed = ADVISORIES.lines().filter(|line| !line.starts_with('#'));
+    let old: String = listed
+        .clone()
+        .map(|line| line.split('\t').next().unwrap())
+        .map(|name| format!("[[package]]\nname = \"{name}\"\nversion = \"0.0.1\"\n"))
+        .collect();
+    let (found, _) = faulty(&locked(&old), ADVISORIES);
+    assert!(found.len() >= listed.count() && !found.is_empty());
+    for (version, ranges, is_in) in [
+        ("0.4.15", ">= 0.4.16", false),
+        ("0.4.16", ">= 0.4.16", true),
+        ("0.9.9", ">= 0.10.0", false),
+        ("1.38.3", ">= 1.38.2, < 1.39.0 | >= 1.44.2", true),
+        ("1.40.0", ">= 1.38.2, < 1.39.0 | >= 1.44.2", false),
+        ("1.44.2", ">= 1.38.2, < 1.39.0 | >= 1.44.2", true),
+    ] {
+        assert_eq!(is_among(version, ranges), is_in, "{version} {ranges}");
     }
 }
 
+/// Of what is a release; what comes before one counts as it.
 fn numbers(version: &str) -> Vec<u64> {
     let numbers = version.split(['-', '+']).next().unwrap().split('.');
     numbers.map(|number| number.parse().unwrap()).collect()
