@@ -1,6 +1,6 @@
 use base::Timestamp;
 
-use crate::{ServerSlug, UserId};
+use crate::{ClientId, ServerSlug, UserId};
 
 /// One save of an MCP server's policy, as it is kept; the policy itself is read apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct PolicyRevision {
     pub at: Option<Timestamp>,
     /// The person who saved it; nothing for a command, whose user is the machine's.
     pub by: Option<UserId>,
+    /// The client that they came through, or that acted for itself; nothing for a command.
+    pub through: Option<ClientId>,
     /// What made it.
     pub origin: PolicyOrigin,
     /// Words for the reader, those of the audit event.

@@ -1,5 +1,7 @@
 use authz::{ListKind, Policy, Returning};
-use domain::{AuditEvent, DefinitionState, PolicyOrigin, PolicyRevision, ServerSlug, UserId};
+use domain::{
+    AuditEvent, ClientId, DefinitionState, PolicyOrigin, PolicyRevision, ServerSlug, UserId,
+};
 
 use crate::conn::Conn;
 use crate::servers::PolicyText;
@@ -94,9 +96,9 @@ impl Conn {
             .sum();
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         let sql = "INSERT INTO policy_revision \
-                   (server, revision, at, user_id, origin, detail, size, policy, of_revision, policy_rest) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, 0), $10)";
-        let args = Args::with_capacity(10)
+                   (server, revision, at, user_id, origin, detail, size, policy, of_revision, policy_rest, client_id) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, 0), $10, $11)";
+        let args = Args::with_capacity(11)
             .text(slug.as_str())
             .int(revision)
             .time(event.at)
@@ -106,7 +108,8 @@ impl Conn {
             .int(size)
             .text(&policy.plain)
             .int(origin.of_revision().unwrap_or_default())
-            .optional_text(policy.rest.as_deref());
+            .optional_text(policy.rest.as_deref())
+            .optional_text(event.client.as_ref().map(ClientId::as_str));
         self.execute(sql, args).await?;
         for (sql, max, chars_max) in [
             (
@@ -247,7 +250,7 @@ impl Store {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<PolicyRevision>, StoreError> {
-        let sql = "SELECT server, revision, at, user_id, origin, of_revision, detail FROM policy_revision \
+        let sql = "SELECT server, revision, at, user_id, origin, of_revision, detail, client_id FROM policy_revision \
                    WHERE server = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3";
         let args = Args::with_capacity(3)
             .text(slug.as_str())
@@ -268,13 +271,13 @@ impl Store {
         slug: &ServerSlug,
         revision: i64,
     ) -> Result<Option<(PolicyRevision, Policy)>, StoreError> {
-        let sql = "SELECT server, revision, at, user_id, origin, of_revision, detail, policy, policy_rest FROM policy_revision \
+        let sql = "SELECT server, revision, at, user_id, origin, of_revision, detail, client_id, policy, policy_rest FROM policy_revision \
                    WHERE server = $1 AND revision = $2";
         let args = Args::with_capacity(2).text(slug.as_str()).int(revision);
         let row = self.fetch_optional(sql, args).await?;
         row.map(|row| {
             let row = RowReader::new(&row, "policy_revision");
-            Ok((read(&row)?, PolicyText::read(&row, 7, 8)?))
+            Ok((read(&row)?, PolicyText::read(&row, 8, 9)?))
         })
         .transpose()
     }
@@ -286,6 +289,7 @@ fn read(row: &RowReader<'_>) -> Result<PolicyRevision, StoreError> {
         revision: row.int(1)?,
         at: row.optional_time(2)?,
         by: row.optional_text(3)?.map(UserId::from_text),
+        through: row.optional_text(7)?.map(ClientId::from_text),
         origin: PolicyOrigin::read(row.text(4)?, row.optional_int(5)?),
         detail: row.text(6)?.to_owned(),
     })

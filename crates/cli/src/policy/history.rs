@@ -34,9 +34,10 @@ impl Maintenance {
             return Ok(());
         }
         let standings = Standings::load(store, slug).await?;
-        let by = |one: &PolicyRevision| match &one.by {
-            Some(id) => standings.name(id.as_str()).to_owned(),
-            None => whose(one.origin).to_owned(),
+        let by = |one: &PolicyRevision| match (&one.by, &one.through) {
+            (Some(id), _) => standings.name(id.as_str()).to_owned(),
+            (None, Some(machine)) => machine.to_string(),
+            (None, None) => whose(one.origin).to_owned(),
         };
         let mut rows: Vec<(i64, [String; 5])> = revisions
             .iter()
@@ -183,6 +184,7 @@ fn document(one: &PolicyRevision) -> Value {
         "revision": one.revision,
         "at": one.at.map(moment),
         "by": one.by,
+        "through": one.through,
         "made_by": one.origin.as_str(),
         "of_revision": one.origin.of_revision(),
         "detail": one.detail,
@@ -240,6 +242,7 @@ mod tests {
                 revision: *revision,
                 at: None,
                 by: None,
+                through: None,
                 origin: PolicyOrigin::Unknown,
                 detail: String::new(),
             });

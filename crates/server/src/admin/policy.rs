@@ -37,6 +37,8 @@ struct RevisionView {
     at: Option<String>,
     /// The person; nothing for a command.
     by: Option<String>,
+    /// The client that they came through, or that acted for itself.
+    through: Option<String>,
     /// `added`, `change`, `apply`, `inventory`, `decision` or `roll_back`.
     origin: &'static str,
     of_revision: Option<i64>,
@@ -49,6 +51,7 @@ impl From<PolicyRevision> for RevisionView {
             revision: kept.revision,
             at: kept.at.map(moment),
             by: kept.by.as_ref().map(UserId::as_str).map(str::to_owned),
+            through: (kept.through.as_ref()).map(|client| client.as_str().to_owned()),
             origin: kept.origin.as_str(),
             of_revision: kept.origin.of_revision(),
             detail: kept.detail,
