@@ -1,5 +1,7 @@
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use serde_json::Value;
 use wire::oauth::{RedirectUri, RedirectUriKind};
 
 use crate::{KnownClient, PinnedDocument};
@@ -13,9 +15,40 @@ pub(crate) fn parse(text: &str) -> Result<Vec<KnownClient>, serde_json::Error> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct File {
-        clients: Vec<KnownClient>,
+        clients: Vec<Value>,
     }
-    serde_json::from_str::<File>(text).map(|file| file.clients)
+    let mut clients = serde_json::from_str::<File>(text)?.clients;
+    fill_in_libraries(&mut clients)?;
+    clients.into_iter().map(serde_json::from_value).collect()
+}
+
+/// Gives each client that is built on a library what the library's own journey says and its own does not.
+fn fill_in_libraries(clients: &mut [Value]) -> Result<(), serde_json::Error> {
+    let journeys: HashMap<String, Value> = clients
+        .iter()
+        .filter_map(|client| Some((client["id"].as_str()?.to_owned(), client["journey"].clone())))
+        .collect();
+    for client in clients {
+        let Some(library) = client["journey"]["basis"].as_str() else {
+            continue;
+        };
+        let Some(Value::Object(of_library)) = journeys.get(library) else {
+            return Err(serde::de::Error::custom(format!(
+                "{library} is a basis and has no journey"
+            )));
+        };
+        if of_library.contains_key("basis") {
+            return Err(serde::de::Error::custom(format!(
+                "{library} is a basis and has one"
+            )));
+        }
+        if let Some(own) = client["journey"].as_object_mut() {
+            for (member, value) in of_library {
+                own.entry(member).or_insert_with(|| value.clone());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All of them, as they stand in the file.

@@ -2,7 +2,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use wire::oauth::RedirectUri;
 
-use crate::{NamePattern, Quirks, RedirectPattern, UrlPattern};
+use crate::{Journey, NamePattern, Quirks, RedirectPattern, UrlPattern};
 
 /// A client that people use.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +32,12 @@ pub struct KnownClient {
     /// Copies of its metadata documents.
     #[serde(default)]
     pub pinned_documents: Vec<PinnedDocument>,
+    /// What it does until the browser opens.
+    #[serde(default)]
+    pub journey: Option<Journey>,
+    /// Why there is no [`KnownClient::journey`].
+    #[serde(default)]
+    pub no_journey: Option<String>,
     /// Where these facts come from.
     pub sources: Vec<Source>,
     /// What else an admin should know, in a sentence or two.

@@ -7,12 +7,18 @@
 //! preset holds and which document stands in when its own cannot be fetched; `authz` decides what it may do.
 
 mod catalogue;
+mod journey;
 mod known_client;
 mod pattern;
 mod quirks;
 
 pub use catalogue::{
     all, by_dcr_name, by_metadata_document, by_redirect_uri, find, known_scheme, pinned_document,
+};
+pub use journey::{
+    IssRule, IssuerRule, Journey, JourneyStep, KnownBug, Opening, PrivateHosts,
+    ResourceMetadataPlace, ResourceRule, Says, ScopeSource, SentResource, ServerMetadataPlace,
+    TokenAuth, WithoutIssPromise, WithoutResourceMetadata,
 };
 pub use known_client::{KnownClient, PinnedDocument, RegistrationWay, Source};
 pub use pattern::{NamePattern, PatternError, RedirectPattern, UrlPattern};

@@ -3,6 +3,7 @@
 //!
 //! Helpers here panic instead of returning errors: a broken test bench should stop the test at once.
 
+pub mod broken;
 mod clock;
 mod connection;
 pub mod document_host;

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use wire::oauth::RedirectUri;
 
 use super::*;
-use crate::{RedirectPattern, RegistrationWay};
+use crate::{
+    IssRule, Journey, Opening, RedirectPattern, RegistrationWay, ResourceRule, ScopeSource,
+    SentResource,
+};
 
 /// A metadata document is at most 5 kB (draft-ietf-oauth-client-id-metadata-document section 6.6).
 const DOCUMENT_BYTES_MAX: usize = 5 * 1024;
@@ -53,6 +56,9 @@ fn problems(clients: &[KnownClient]) -> Vec<String> {
                 wrong(format!("{} is everybody's name", name.as_str()));
             }
         }
+        for what in problems_of_journey(client) {
+            problems.push(format!("{}: {what}", client.id));
+        }
         for pinned in &client.pinned_documents {
             problems.extend(
                 problems_of_pinned(client, pinned)
@@ -60,6 +66,88 @@ fn problems(clients: &[KnownClient]) -> Vec<String> {
                     .map(|what| format!("{}: {what}", client.id)),
             );
         }
+    }
+    problems
+}
+
+/// What a journey says must not differ from what the entry says elsewhere.
+fn problems_of_journey(client: &KnownClient) -> Vec<String> {
+    let (journey, why_none) = match (&client.journey, &client.no_journey) {
+        (Some(journey), None) => (journey, None),
+        (None, Some(why)) => (&Journey::default(), Some(why)),
+        (None, None) => return Vec::new(),
+        (Some(_), Some(_)) => return vec!["has a journey and a reason for none".into()],
+    };
+    let mut problems = Vec::new();
+    if why_none.is_some_and(|why| !why.ends_with('.')) {
+        problems.push("the reason for no journey is a sentence".into());
+    }
+    let filled = |text: &str| {
+        let text = text.replace("https://<host>/", "https://host.example/");
+        let mut filled = String::new();
+        for part in text.split('<') {
+            match part.split_once('>') {
+                Some(("port", rest)) => filled.extend(["50000", rest]),
+                Some((_, rest)) => filled.extend(["x", rest]),
+                None => filled.push_str(part),
+            }
+        }
+        filled
+    };
+    let instead = journey.without_iss_promise.as_ref();
+    let returns = journey.registers.iter().chain(&journey.returns_to);
+    for address in returns.chain(instead.map(|instead| &instead.returns_to)) {
+        let known = RedirectUri::parse(&filled(address))
+            .is_ok_and(|uri| client.redirect_uris.iter().any(|known| known.matches(&uri)));
+        if !known {
+            problems.push(format!(
+                "its journey returns to {address}, which is none of redirect_uris"
+            ));
+        }
+    }
+    for document in journey
+        .document
+        .iter()
+        .chain(instead.map(|instead| &instead.document))
+    {
+        let known = |url: &str| {
+            client
+                .metadata_documents
+                .iter()
+                .any(|known| known.matches(url))
+        };
+        if !known(&filled(document)) {
+            problems.push(format!(
+                "its journey uses {document}, which is none of its metadata documents"
+            ));
+        }
+    }
+    let quirks = &client.quirks;
+    let same = |quirk: Option<bool>, way: bool| quirk.is_none_or(|quirk| quirk == way);
+    let compares = journey.resource_must.is_some_and(|rule| {
+        !matches!(
+            rule,
+            ResourceRule::Parent | ResourceRule::Present | ResourceRule::SameTextOrOrigin
+        )
+    });
+    if why_none.is_none()
+        && !(same(quirks.compares_resource, compares)
+            && same(quirks.needs_iss, journey.iss == Some(IssRule::Needed))
+            && same(
+                quirks.probes_with_head,
+                journey.opens == Some(Opening::Head),
+            )
+            && same(
+                quirks.asks_all_scopes,
+                journey.scopes == [ScopeSource::ServerMetadata],
+            )
+            && same(quirks.address_depends_on_iss, instead.is_some())
+            && same(
+                quirks.sends_resource,
+                journey.sends_as_resource != Some(SentResource::Nothing),
+            ))
+    {
+        problems.push("its journey and its quirks say two things".into());
     }
     problems
 }
@@ -114,6 +202,41 @@ fn problems_of_pinned(client: &KnownClient, pinned: &PinnedDocument) -> Vec<Stri
     problems
 }
 
+#[test]
+fn each_client_has_a_journey_or_an_honest_reason_for_none() {
+    let without: Vec<_> = all()
+        .iter()
+        .filter(|client| client.journey.is_some() == client.no_journey.is_some())
+        .map(|client| client.id.as_str())
+        .collect();
+    assert_eq!(without, Vec::<&str>::new());
+    assert!(
+        all()
+            .iter()
+            .filter(|client| client.journey.is_some())
+            .count()
+            >= 30
+    );
+}
+
+#[test]
+fn a_client_built_on_a_library_has_the_ways_of_the_library_where_it_says_nothing_itself() {
+    let journey = |id: &str| find(id).unwrap().journey.as_ref().unwrap();
+    let (library, client) = (journey("typescript-sdk-2"), journey("mcp-remote"));
+    assert_eq!(client.issuer_must, library.issuer_must);
+    assert_eq!((client.opens, library.opens), (Some(Opening::Get), None));
+    for bad in [
+        json!({"journey": {"basis": "nobody"}}),
+        json!({"journey": {"basis": "mcp-remote"}}),
+    ] {
+        let mut file: Value =
+            serde_json::from_str(include_str!("../../known-clients.json")).unwrap();
+        let clients = file["clients"].as_array_mut().unwrap();
+        clients[0]["journey"] = bad["journey"].clone();
+        assert!(parse(&file.to_string()).is_err(), "{bad}");
+    }
+}
+
 fn uri(text: &str) -> RedirectUri {
     RedirectUri::parse(text).unwrap()
 }
@@ -143,7 +266,7 @@ fn a_file_with_a_mistake_is_noticed_and_the_same_file_without_it_is_not() {
         }
     };
     assert_eq!(problems_with(&|_| {}), Vec::<String>::new());
-    let mistakes: [&dyn Fn(&mut Value); 13] = [
+    let mistakes: [&dyn Fn(&mut Value); 20] = [
         &|client| client["id"] = json!("X Y"),
         &|client| client["sources"] = json!([]),
         &|client| client["sources"] = json!(["hearsay"]),
@@ -160,6 +283,19 @@ fn a_file_with_a_mistake_is_noticed_and_the_same_file_without_it_is_not() {
         &|client| client["pinned_documents"][0]["document"]["jwks"] = json!({"keys": []}),
         &|client| client["pinned_documents"][0]["pinned_on"] = json!("yesterday"),
         &|client| client["metadata_documents"] = json!(["https://x.example/<id>/client.json"]),
+        &|client| client["journey"] = json!({"flies": true}),
+        &|client| client["journey"] = json!({"opens": "politely"}),
+        &|client| client["journey"] = json!({"registers": ["https://x.example/other"]}),
+        &|client| client["journey"] = json!({"document": "https://x.example/other.json"}),
+        &|client| client["no_journey"] = json!("Nobody knows"),
+        &|client| {
+            client["journey"] = json!({});
+            client["no_journey"] = json!("Nobody knows.");
+        },
+        &|client| {
+            client["journey"] = json!({"opens": "get"});
+            client["quirks"] = json!({"probes_with_head": true});
+        },
     ];
     for (number, mistake) in mistakes.iter().enumerate() {
         assert_ne!(
