@@ -11,6 +11,7 @@ use crate::audit::AuditCommand;
 use crate::child_env::ChildEnv;
 use crate::clients::ClientsCommand;
 use crate::config::{ConfigCommand, Role};
+use crate::doctor::DoctorArguments;
 use crate::file::{ApplyArguments, PlanArguments};
 use crate::grants::GrantsCommand;
 use crate::keys::Schedule;
@@ -23,6 +24,7 @@ use crate::policy::{
 use crate::public_url::PublicUrl;
 use crate::servers::ServersCommand;
 use crate::service_tokens::ServiceTokensCommand;
+use crate::token_explain::TokenExplainArguments;
 use crate::tool_scope::ToolScope;
 use crate::tools::ToolsCommand;
 
@@ -86,6 +88,8 @@ pub enum Command {
     Tools(ToolsArguments),
     /// Add a protected MCP server to a client's configuration
     Connect(ConnectArguments),
+    /// Say what is wrong with any protected MCP server, ours or not, and what exactly to change
+    Doctor(Box<DoctorArguments>),
     /// The people who may sign in
     #[command(visible_alias = "users")]
     People {
@@ -154,7 +158,7 @@ pub enum Command {
         #[command(subcommand)]
         command: GrantsCommand,
     },
-    /// An access token for the admin API, signing in with the browser when needed
+    /// An access token for the admin API, signing in with the browser when needed; or what a token says
     Token(TokenArguments),
     /// The keys that sign tokens
     Keys {
@@ -305,11 +309,14 @@ pub struct ClientArguments {
 
 /// What `token` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   portcullis token                        to look at things
   portcullis token --write                to change them as well
-  curl -H \"Authorization: Bearer $(portcullis token)\" http://localhost:4180/admin/api/v1/servers")]
+  curl -H \"Authorization: Bearer $(portcullis token)\" http://localhost:4180/admin/api/v1/servers"
+)]
 pub struct TokenArguments {
     /// The address of the admin API [default: that of this data directory's authority]
     #[arg(long, value_name = "URL", value_parser = parse_mcp_url)]
@@ -323,6 +330,14 @@ pub struct TokenArguments {
     /// Sign in again, whatever token is kept
     #[arg(long)]
     pub sign_in: bool,
+    #[command(subcommand)]
+    pub command: Option<TokenCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// What a token says, in words, and whether an MCP server would take it. Works offline
+    Explain(TokenExplainArguments),
 }
 
 /// What `tools` takes.

@@ -19,6 +19,7 @@ mod confirm;
 mod connect;
 mod connect_lines;
 mod data_dir;
+mod doctor;
 mod failure;
 mod file;
 mod forwarded;
@@ -33,6 +34,7 @@ mod logging;
 mod mail;
 mod maintenance;
 mod master_key;
+mod mcp_url_search;
 mod moment;
 mod moving;
 mod moving_authority;
@@ -56,6 +58,7 @@ mod stack;
 mod target;
 mod terminal;
 mod tls;
+mod token_explain;
 mod tool_scope;
 mod tools;
 mod traces;
@@ -73,7 +76,7 @@ use clap::Parser as _;
 use url::Url;
 use wire::oauth::ScopeSet;
 
-use args::{Arguments, BackupCommand, ClientArguments, Command, GlobalArguments};
+use args::{Arguments, BackupCommand, ClientArguments, Command, GlobalArguments, TokenCommand};
 use authority_place::AuthorityPlace;
 use client::ClientSettings;
 use config::{DatabasePlace, Loaded, MasterKeyPlace, Role, Valid};
@@ -294,6 +297,7 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             let homes = connect::Homes::from_environment()?;
             connect::run(&connect, &url, &homes, &out)?;
         }
+        Command::Doctor(asked) => return doctor::run(*asked, &out).await,
         Command::People { command } => {
             let maintenance = Maintenance::open(place(&global)?).await?;
             let ended = maintenance.people(command, &out).await;
@@ -313,6 +317,14 @@ async fn run(arguments: Arguments, config: Option<Valid>) -> anyhow::Result<Exit
             ended?;
         }
         Command::Token(asked) => {
+            if let Some(TokenCommand::Explain(asked)) = &asked.command {
+                let is_well = token_explain::run(asked, &out)?;
+                return Ok(if is_well {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::FAILURE
+                });
+            }
             let url = match &asked.url {
                 Some(url) => url.clone(),
                 None => own_admin_url(&global).await?,

@@ -508,7 +508,7 @@ impl OwnPostgres {
         let at = own.folder.path().to_str().unwrap();
         assert!(
             Program::new("chown")
-                .args(["pguser", at])
+                .args(["postgres", at])
                 .status()
                 .unwrap()
                 .success()
@@ -536,7 +536,7 @@ impl OwnPostgres {
     fn run(&self, program: &str, arguments: &[&str]) {
         let data = self.folder.path().join("data");
         let ran = Program::new("runuser")
-            .args(["-u", "pguser", "--"])
+            .args(["-u", "postgres", "--"])
             .arg(format!("/usr/lib/postgresql/15/bin/{program}"))
             .arg("-D")
             .arg(data)
@@ -562,7 +562,7 @@ impl Drop for OwnPostgres {
         let mut stop = Program::new("runuser");
         stop.args([
             "-u",
-            "pguser",
+            "postgres",
             "--",
             "/usr/lib/postgresql/15/bin/pg_ctl",
             "-D",

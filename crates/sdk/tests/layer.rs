@@ -15,6 +15,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base::{Clock as _, Secret, base64url};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use portcullis::{
     Addresses, FeedPublisher, Protect, ProtectLayer, ProtectedServer, ProtectedServerSettings,
@@ -36,7 +37,7 @@ type Seen = Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>;
 struct Notes(Seen);
 
 impl Service<Request<Full<Bytes>>> for Notes {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<UnsyncBoxBody<Bytes, Infallible>>;
     type Error = Infallible;
     type Future =
         std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -55,12 +56,32 @@ impl Service<Request<Full<Bytes>>> for Notes {
             let body = body.collect().await?.to_bytes();
             let caller = parts.extensions.get::<Arc<VerifiedCaller>>().unwrap();
             let answer = caller.principal().subject.to_string();
+            let listens = parts.headers.contains_key(header::ACCEPT);
             seen.lock().unwrap().push((parts, body));
-            let response = Response::builder()
-                .header("mcp-session-id", "own-1")
-                .body(Full::from(answer));
+            let response = Response::builder().header("mcp-session-id", "own-1");
+            let response = match listens {
+                true => response
+                    .header(header::CONTENT_TYPE, "text/event-stream")
+                    .body(Silence.boxed_unsync()),
+                false => response.body(Full::from(answer).boxed_unsync()),
+            };
             Ok(response.unwrap())
         })
+    }
+}
+
+/// A stream on which nothing ever comes.
+struct Silence;
+
+impl http_body::Body for Silence {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        std::task::Poll::Pending
     }
 }
 
@@ -491,4 +512,26 @@ async fn a_body_in_many_pieces_is_bounded_like_one_in_one_piece() {
         let response = rig.service.clone().call(request).await.unwrap();
         assert_eq!(response.status(), status);
     }
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_authority_was_not_heard_of_for_five_minutes() {
+    let rig = Rig::published();
+    let listen = request(Method::GET, "/mcp")
+        .header(
+            header::AUTHORIZATION,
+            format!("Bearer {}", rig.token("note:read")),
+        )
+        .header(header::ACCEPT, "text/event-stream")
+        .body(Full::default())
+        .unwrap();
+    let response = rig.service.clone().call(listen).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut stream = response.into_body();
+    rig.clock.advance(Duration::from_secs(300));
+    let quiet = tokio::time::timeout(Duration::from_millis(1300), stream.frame()).await;
+    assert!(quiet.is_err(), "the last good policy is in force still");
+    rig.clock.advance(Duration::from_secs(1));
+    let end = tokio::time::timeout(Duration::from_secs(5), stream.frame()).await;
+    assert!(end.unwrap().is_none());
 }

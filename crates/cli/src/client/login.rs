@@ -9,12 +9,14 @@ use wire::oauth::{ScopeSet, TokenResponse};
 use super::ClientSettings;
 use super::discover::Discovery;
 use super::http_client::HttpClient;
+use super::open_page;
 use super::redirect_listener::{RedirectListener, with_query};
 use super::tokens::Saved;
 use crate::public_url::is_loopback;
 use crate::terminal::plain;
 
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// How long a person may take in the browser.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Why a refresh gave no token.
 #[derive(Debug)]
@@ -66,17 +68,7 @@ pub async fn sign_in(
         parameters.push(("scope", scope_text.as_str()));
     }
     let url = with_query(&endpoint, &parameters);
-    let opened = (settings.open_browser)(url.as_str());
-    let lead = if opened {
-        "The browser opens to sign you in. If it does not, open this address:"
-    } else {
-        "Open this address in a browser to sign in:"
-    };
-    settings.progress.line(format!(
-        "{lead}\n  {}",
-        settings.progress.paint.accent(url.as_str())
-    ));
-
+    open_page::open(&settings.open_browser, &settings.progress, &url);
     let callback = listener.wait(&state, PATIENCE).await?;
     check_issuer(callback.issuer.as_deref(), discovery)?;
     let code = callback.outcome.map_err(|(error, description)| {

@@ -5,10 +5,12 @@
 
 mod authorized;
 mod discover;
+mod doctor_browser;
 #[cfg(test)]
 mod hostile_metadata;
 mod http_client;
 mod login;
+mod open_page;
 mod print;
 mod redirect_listener;
 mod session;
@@ -26,6 +28,8 @@ use wire::oauth::ScopeSet;
 
 use crate::args::CallArguments;
 use crate::terminal::Terminal;
+
+pub use doctor_browser::DoctorBrowser;
 
 use authorized::Authorized;
 use http_client::HttpClient;

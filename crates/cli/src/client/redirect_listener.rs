@@ -18,6 +18,11 @@ use url::Url;
 
 const PATH: &str = "/callback";
 const CONNECTIONS_MAX: usize = 16;
+/// How many returns are kept until they are looked at. Strangers may send some; more of them than this hide nothing, since
+/// each is looked at as it comes.
+const RETURNS_MAX: usize = 64;
+/// How long a return with another state is held back for one with the right one.
+const BETTER_ONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Waits on a loopback port for the browser to come back (RFC 8252 section 7.3).
 pub struct RedirectListener {
@@ -32,6 +37,14 @@ pub struct Callback {
     pub issuer: Option<String>,
     /// `code`, or the error and its description.
     pub outcome: Result<String, (String, Option<String>)>,
+}
+
+/// A return to the loopback port.
+#[derive(Clone)]
+struct Came {
+    parameters: Vec<(String, String)>,
+    /// Set when it is the answer that is waited for.
+    answer: Option<Callback>,
 }
 
 impl RedirectListener {
@@ -70,45 +83,64 @@ impl RedirectListener {
     /// # Errors
     /// When nobody comes within `patience`.
     pub async fn wait(self, state: &str, patience: Duration) -> anyhow::Result<Callback> {
-        let state: Arc<str> = state.into();
-        let (sender, mut receiver) = mpsc::channel(1);
-        let serve = async {
-            let mut connections = JoinSet::new();
+        self.wait_for(state, patience, |came, _| came.answer).await
+    }
+
+    /// Waits as [`RedirectListener::wait`] does, and gives the parameters as they came. What came with another state counts
+    /// when no better answer follows it, for somebody who wants to know what an authorization server makes of a state.
+    ///
+    /// # Errors
+    /// When nobody comes within `patience`.
+    pub async fn wait_for_parameters(
+        self,
+        state: &str,
+        patience: Duration,
+    ) -> anyhow::Result<Vec<(String, String)>> {
+        self.wait_for(state, patience, |came, is_last| {
+            (is_last || came.answer.is_some()).then_some(came.parameters)
+        })
+        .await
+    }
+
+    /// Shows each return to `take`, which takes one or waits for the next; a return after which no other follows is shown
+    /// once more.
+    async fn wait_for<T>(
+        self,
+        state: &str,
+        patience: Duration,
+        take: impl Fn(Came, bool) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let (sender, mut receiver) = mpsc::channel::<Came>(RETURNS_MAX);
+        let taken = async {
+            let mut last: Option<Came> = None;
             loop {
-                tokio::select! {
-                    accepted = self.socket.accept(), if connections.len() < CONNECTIONS_MAX => {
-                        let Ok((stream, _)) = accepted else { continue };
-                        let (state, sender) = (Arc::clone(&state), sender.clone());
-                        connections.spawn(async move {
-                            let service = service_fn(move |request: Request<Incoming>| {
-                                let (page, callback) = answer(request.uri(), &state);
-                                let sender = sender.clone();
-                                async move {
-                                    if let Some(callback) = callback {
-                                        // Full means that an answer has come already.
-                                        let _ = sender.try_send(callback);
-                                    }
-                                    Ok::<_, Infallible>(page)
-                                }
-                            });
-                            let _ = http1::Builder::new()
-                                .timer(TokioTimer::new())
-                                .header_read_timeout(Duration::from_secs(10))
-                                .keep_alive(false)
-                                .serve_connection(TokioIo::new(stream), service)
-                                .await;
-                        });
-                    }
-                    Some(_) = connections.join_next() => {}
+                let next = receiver.recv();
+                let came = match &last {
+                    None => next.await,
+                    Some(came) => match tokio::time::timeout(BETTER_ONE_WITHIN, next).await {
+                        Ok(came) => came,
+                        Err(_) => match take(came.clone(), true) {
+                            Some(taken) => return Ok(taken),
+                            None => {
+                                last = None;
+                                continue;
+                            }
+                        },
+                    },
+                };
+                let came = came.context("the loopback listener ended")?;
+                if let Some(taken) = take(came.clone(), false) {
+                    return Ok(taken);
                 }
+                last = Some(came);
             }
         };
         tokio::select! {
-            () = serve => bail!("the loopback listener ended"),
-            callback = receiver.recv() => {
+            () = self.serve(state.into(), sender) => bail!("the loopback listener ended"),
+            taken = taken => {
                 // The page is written by the connection's own task, which ends with us.
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                callback.context("the loopback listener ended")
+                taken
             }
             () = tokio::time::sleep(patience) => bail!(
                 "nobody came back from the browser within {} minutes; run the command again",
@@ -116,6 +148,47 @@ impl RedirectListener {
             ),
         }
     }
+
+    async fn serve(&self, state: Arc<str>, sender: mpsc::Sender<Came>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.socket.accept(), if connections.len() < CONNECTIONS_MAX => {
+                    let Ok((stream, _)) = accepted else { continue };
+                    let (state, sender) = (Arc::clone(&state), sender.clone());
+                    connections.spawn(async move {
+                        let service = service_fn(move |request: Request<Incoming>| {
+                            let (page, answer) = answer(request.uri(), &state);
+                            if let Some(came) = came(request.uri(), answer) {
+                                // Full means that answers enough have come already.
+                                let _ = sender.try_send(came);
+                            }
+                            async move { Ok::<_, Infallible>(page) }
+                        });
+                        let _ = http1::Builder::new()
+                            .timer(TokioTimer::new())
+                            .header_read_timeout(Duration::from_secs(10))
+                            .keep_alive(false)
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await;
+                    });
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+}
+
+/// The parameters of a return, when it is one of an authorization server or looks so.
+fn came(uri: &http::Uri, answer: Option<Callback>) -> Option<Came> {
+    let query = uri.query().filter(|_| uri.path() == PATH)?;
+    let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
+    let is_return = parameters
+        .iter()
+        .any(|(name, _)| name == "code" || name == "error");
+    is_return.then_some(Came { parameters, answer })
 }
 
 fn answer(uri: &http::Uri, state: &str) -> (Response<Full<Bytes>>, Option<Callback>) {
@@ -226,6 +299,54 @@ mod tests {
         ] {
             assert_eq!(answered(other).1, None, "{other}");
         }
+    }
+
+    async fn visit(port: u16, query: &str) -> u16 {
+        let mut web = testkit::Connection::open(&format!("127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        let page = web
+            .send(Request::get(format!("/callback?{query}")), "")
+            .await
+            .unwrap();
+        page.status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_stranger_neither_ends_nor_forges_a_sign_in_before_its_answer_comes() {
+        let listener = RedirectListener::bind(None).await.unwrap();
+        let port = listener.port();
+        let waiting = tokio::spawn(listener.wait("right", Duration::from_secs(20)));
+        for query in ["code=x&state=wrong", "error=x&state=wrong", "nothing=1"] {
+            assert_eq!(visit(port, query).await, 400, "{query}");
+        }
+        assert_eq!(visit(port, "code=c&state=right").await, 200);
+        assert_eq!(waiting.await.unwrap().unwrap().outcome, Ok("c".into()));
+    }
+
+    #[tokio::test]
+    async fn a_return_with_another_state_is_told_of_only_when_no_better_one_follows() {
+        for (queries, expected) in [
+            (vec!["code=x&state=wrong", "code=c&state=right"], "c"),
+            (vec!["code=x&state=wrong"], "x"),
+        ] {
+            let listener = RedirectListener::bind(None).await.unwrap();
+            let port = listener.port();
+            let waiting =
+                tokio::spawn(listener.wait_for_parameters("right", Duration::from_secs(20)));
+            for query in queries {
+                visit(port, query).await;
+            }
+            let parameters = waiting.await.unwrap().unwrap();
+            assert_eq!(parameters[0], ("code".to_owned(), expected.to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_waited_for_longer_than_said() {
+        let listener = RedirectListener::bind(None).await.unwrap();
+        let ended = listener.wait("right", Duration::from_millis(50)).await;
+        assert!(ended.unwrap_err().to_string().contains("nobody came back"));
     }
 
     #[test]

@@ -92,6 +92,7 @@ async fn felt<P: Place>(place: &P, kind: &str, round: usize) -> Duration {
     took
 }
 
+#[allow(clippy::print_stdout, reason = "the figure")]
 async fn all_felt<P: Place>(place: &P) {
     let rounds = std::env::var("PORTCULLIS_REVOCATIONS").map_or(4, |n| n.parse().unwrap());
     for kind in KINDS {
