@@ -241,7 +241,8 @@ pub fn tests() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-fn program(script: &str) -> PathBuf {
+/// What runs `script`.
+pub fn program(script: &str) -> PathBuf {
     if Path::new(script).extension().is_some_and(|end| end == "py") {
         tests().join("../.tools/python/bin/python")
     } else {

@@ -8,6 +8,7 @@
 mod cell;
 mod day;
 mod driver;
+mod field;
 mod other_issuer;
 mod rmcp;
 
@@ -152,4 +153,46 @@ async fn python_sleeps_through_a_day() -> anyhow::Result<()> {
 #[ignore = "needs the clients, and the library that moves the clock, that cargo xtask test installs"]
 async fn fastmcp_sleeps_through_a_day() -> anyhow::Result<()> {
     day::live(FASTMCP).await
+}
+
+#[tokio::test]
+#[ignore = "needs the servers that cargo xtask test installs"]
+async fn the_doctor_examines_the_typescript_sdks_protected_example() -> anyhow::Result<()> {
+    field::examine("typescript_sdk.mjs").await
+}
+
+#[tokio::test]
+#[ignore = "needs the servers that cargo xtask test installs"]
+async fn the_doctor_examines_fastmcp_with_a_jwt_verifier() -> anyhow::Result<()> {
+    field::examine("fastmcp_jwt.py").await
+}
+
+#[tokio::test]
+#[ignore = "needs the servers that cargo xtask test installs"]
+async fn the_doctor_examines_cloudflares_oauth_provider_for_workers() -> anyhow::Result<()> {
+    field::examine("workers_oauth.mjs").await
+}
+
+#[tokio::test]
+#[ignore = "needs the servers that cargo xtask test installs"]
+async fn the_doctor_examines_better_auths_mcp_plugin() -> anyhow::Result<()> {
+    field::examine("better_auth.mjs").await
+}
+
+#[tokio::test]
+#[ignore = "needs the servers that cargo xtask test installs"]
+async fn the_doctor_examines_the_sample_of_a_quickstart() -> anyhow::Result<()> {
+    field::examine("sample_quickstart.mjs").await
+}
+
+#[tokio::test]
+#[ignore = "needs the servers that cargo xtask test installs"]
+async fn the_doctor_examines_the_sample_with_open_cors() -> anyhow::Result<()> {
+    field::examine("sample_cors.mjs").await
+}
+
+#[tokio::test]
+#[ignore = "needs the servers that cargo xtask test installs"]
+async fn the_doctor_examines_the_sample_on_fastapi() -> anyhow::Result<()> {
+    field::examine("sample_fastapi.py").await
 }
