@@ -60,10 +60,6 @@ pub(crate) fn authorization_request(
     redirect_uri: &str,
     with_pkce: bool,
 ) -> Url {
-    // As clients do, by the text that is published: whether that is right is another finding.
-    let published = desk.scene.resource_metadata.as_ref();
-    let published = published.and_then(|metadata| metadata.get("resource")?.as_str());
-    let resource = published.unwrap_or(desk.scene.url.as_str());
     let mut url = endpoint.clone();
     let mut query = url.query_pairs_mut();
     query
@@ -71,7 +67,7 @@ pub(crate) fn authorization_request(
         .append_pair("client_id", client_id)
         .append_pair("redirect_uri", redirect_uri)
         .append_pair("state", "portcullis-doctor-state")
-        .append_pair("resource", resource);
+        .append_pair("resource", desk.scene.url.as_str());
     if with_pkce {
         // The challenge of RFC 7636 appendix B: its verifier is public, and no code is ever asked for with it.
         query

@@ -229,7 +229,7 @@ async fn each_alone(desk: &mut Desk, endpoint: &Url) -> bool {
             "token_endpoint_auth_method": "none",
         });
         let purpose = format!("a registration with {uri} alone");
-        let exchange = send(desk, endpoint, &purpose, &body).await;
+        let exchange = native_or_not(desk, endpoint, &purpose, body).await;
         if is_limited(desk, &exchange) {
             return false;
         }

@@ -10,7 +10,7 @@ use crate::flaws::endpoints::{
     AUTHORIZE_GET_NOT_IDEMPOTENT, AUTHORIZE_MISSING, AUTHORIZE_NO_PKCE_ACCEPTED,
     AUTHORIZE_REFUSES_REGISTERED, AUTHORIZE_UNKNOWN_CLIENT_REDIRECTS,
 };
-use crate::{Ask, Desk, Exchange};
+use crate::{Ask, Desk, Exchange, Section};
 
 pub(super) async fn examine(desk: &mut Desk) {
     let Some(endpoint) = desk.scene.endpoint("authorization_endpoint") else {
@@ -29,6 +29,15 @@ pub(super) async fn examine(desk: &mut Desk) {
         "an authorization request of the registered client",
     )
     .await;
+    let sent_back = first.redirects_to();
+    if is_refusal(&first, &redirect_uri)
+        && sent_back.is_some_and(|to| to.starts_with(&redirect_uri))
+    {
+        // It takes the address, and refuses something else, such as a resource that the metadata has another text for.
+        let why = "what a registered client is shown: its request is sent back to it with an error";
+        desk.notes.not_examined(Section::Registration, why);
+        return;
+    }
     if is_refusal(&first, &redirect_uri) {
         add(
             desk,

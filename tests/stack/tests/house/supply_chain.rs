@@ -98,7 +98,7 @@ fn strangers(packages: &[Locked], ours: &BTreeSet<String>) -> Vec<String> {
 /// What cargo says of this workspace.
 pub fn metadata(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .args(arguments)
         .current_dir(root())
         .output()
