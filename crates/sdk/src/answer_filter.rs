@@ -15,14 +15,13 @@ use crate::{InForce, Permitted, RequestTag, VerifiedCaller};
 const TTL_MS_MAX: i64 = 5 * 60 * 1000;
 
 /// What is judged of a result, and so a reason to read it whole.
-const JUDGED: [&str; 7] = [
+const JUDGED: [&str; 6] = [
     "tools",
     "resources",
     "resourceTemplates",
     "prompts",
     INSTRUCTIONS,
     CACHE_SCOPE,
-    TTL_MS,
 ];
 const CACHE_SCOPE: &str = "cacheScope";
 const TTL_MS: &str = "ttlMs";
@@ -371,10 +370,12 @@ fn is_cached(asked: &str) -> bool {
 /// still sees what was taken from them meanwhile. `says_so` where it has to be said even when the server says nothing.
 fn keep_private(result: &mut Object, says_so: bool) {
     remove_twins(result, CACHE_SCOPE);
-    remove_twins(result, TTL_MS);
-    if says_so || result.get(CACHE_SCOPE).is_some() {
-        result.insert(CACHE_SCOPE, "private");
+    // A task has a `ttlMs` too: that one is how long the task lives.
+    if !says_so && result.get(CACHE_SCOPE).is_none() {
+        return;
     }
+    result.insert(CACHE_SCOPE, "private");
+    remove_twins(result, TTL_MS);
     let kept = match result.get(TTL_MS) {
         None => return,
         // A time that is none, or before now, is over.

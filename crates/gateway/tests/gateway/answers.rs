@@ -141,6 +141,18 @@ async fn an_answer_to_a_call_passes_when_it_is_one_and_its_own() {
 }
 
 #[tokio::test]
+async fn how_long_a_task_lives_is_not_how_long_an_answer_is_kept() {
+    for task in [
+        r#"{"resultType":"task","taskId":"t","status":"working","ttlMs":null}"#,
+        r#"{"resultType":"task","taskId":"t","status":"working","ttlMs":86400000}"#,
+    ] {
+        let own = result("1", task);
+        let rig = answering("application/json", &own).await;
+        assert_eq!(call(&rig, false).await.body, own);
+    }
+}
+
+#[tokio::test]
 async fn a_list_is_filtered_whatever_was_asked() {
     for (in_stream, kind) in [(false, "application/json"), (true, "text/event-stream")] {
         for (list, shown) in [

@@ -173,11 +173,21 @@ impl SseEvent {
         self.values("retry").last()
     }
 
-    /// Leaves out the fields that no reader knows (HTML, "Interpreting an event stream").
+    /// Leaves out the fields that no reader knows (HTML, "Interpreting an event stream"), and the values that are none of theirs.
+    /// Some readers end a line at U+2028 and the like too: what stands behind one in a comment or an id would be data to them.
     pub fn keep_known(&mut self) {
-        let known = ["", "data", "event", "id", "retry"];
-        self.fields
-            .retain(|(name, _)| known.contains(&name.as_str()));
+        self.fields.retain(|(name, value)| match name.as_str() {
+            "" | "data" => true,
+            "event" => value == "message",
+            "id" => value.bytes().all(|byte| byte.is_ascii_graphic()),
+            "retry" => value.bytes().all(|byte| byte.is_ascii_digit()),
+            _ => false,
+        });
+        for (name, value) in &mut self.fields {
+            if name.is_empty() {
+                value.retain(|character| matches!(character, ' '..='~'));
+            }
+        }
     }
 
     /// Whether it has no field and no comment.

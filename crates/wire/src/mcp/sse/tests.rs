@@ -89,6 +89,26 @@ fn no_field_breaks_out_of_its_line() {
 }
 
 #[test]
+fn what_some_readers_take_for_the_end_of_a_line_is_in_no_comment_and_no_field_but_data() {
+    for end in ["\u{b}", "\u{c}", "\u{1c}", "\u{85}", "\u{2028}", "\u{2029}"] {
+        let evil = format!("x{end}{end}data: evil{end}{end}");
+        let text = format!(
+            ": {evil}\n\nid: {evil}\nretry: {evil}\nevent: {evil}\nevent: message\ndata: a\n\n"
+        );
+        let mut written = String::new();
+        for mut event in events(text.as_bytes(), 100) {
+            event.keep_known();
+            written.push_str(&String::from_utf8(event.to_bytes()).unwrap());
+        }
+        assert_eq!(written, ": xdata: evil\n\nevent: message\ndata: a\n\n");
+    }
+    let honest = "id: 7_1\nretry: 5000\nevent: message\ndata: a\n\n";
+    let mut event = events(honest.as_bytes(), 100).remove(0);
+    event.keep_known();
+    assert_eq!(event.to_bytes(), honest.as_bytes());
+}
+
+#[test]
 fn data_is_replaced_in_its_place_and_the_rest_stays() {
     let mut event = events(b"id: 7\ndata: a\nx: y\ndata: b\n\n", 100).remove(0);
     event.set_data("c");
