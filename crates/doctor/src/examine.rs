@@ -113,29 +113,58 @@ fn asked_url(typed: &str) -> Result<Url, String> {
 }
 
 fn report(desk: Desk, started: Instant, at: String) -> Report {
+    // Once more, with every secret that is known by now: words of the server stand in texts too.
+    let clean = |words: &mut String| *words = desk.wire.redacted(words);
     let mut findings = desk.notes.findings().to_vec();
     findings.sort_by_key(|finding| (Reverse(finding.flaw.severity), finding.flaw.section));
+    for finding in &mut findings {
+        for words in [&mut finding.title, &mut finding.detail, &mut finding.change] {
+            clean(words);
+        }
+        finding
+            .evidence
+            .iter_mut()
+            .for_each(|seen| seen.redact(&clean));
+    }
+    let mut not_examined = desk.notes.unexamined().to_vec();
+    not_examined
+        .iter_mut()
+        .for_each(|entry| clean(&mut entry.why));
+    let mut clients = desk.notes.journeys.clone();
+    for journey in &mut clients {
+        journey.steps.iter_mut().for_each(clean);
+        journey.not_examined.iter_mut().for_each(clean);
+        if let Some(stop) = &mut journey.stop {
+            clean(&mut stop.why);
+        }
+    }
+    let mut signed_in = desk.notes.signed_in.clone();
+    if let Some(summary) = &mut signed_in {
+        summary.lines.iter_mut().for_each(clean);
+    }
+    let mut exchanges = desk.wire.log();
+    exchanges.iter_mut().for_each(|seen| seen.redact(&clean));
     Report {
-        url: desk.scene.typed,
+        url: desk.wire.redacted(&desk.scene.typed),
         doctor: env!("CARGO_PKG_VERSION"),
         at,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         requests: desk.wire.requests(),
         is_reachable: desk.scene.is_reachable,
         findings,
-        not_examined: desk.notes.unexamined().to_vec(),
+        not_examined,
         well: desk
             .notes
             .all_well()
             .iter()
             .map(|(section, what)| Well {
                 section: *section,
-                what: what.clone(),
+                what: desk.wire.redacted(what),
             })
             .collect(),
-        clients: desk.notes.journeys,
-        signed_in: desk.notes.signed_in,
-        exchanges: desk.wire.log(),
+        clients,
+        signed_in,
+        exchanges,
     }
 }
 

@@ -15,7 +15,6 @@ use crate::flaws::registration::{
     REGISTER_REFUSES_LOOPBACK, REGISTER_REFUSES_MIXED, REGISTER_REFUSES_UNKNOWN_MEMBER,
 };
 use crate::flaws::server_metadata::{ASM_HTTP_ENDPOINT, ASM_NEEDS_OWN_AUTHORITY};
-use crate::scene::is_loopback;
 use crate::{Ask, Desk, Exchange, Section};
 
 /// How every client of the doctor begins its name, so that an operator knows whom to delete.
@@ -36,7 +35,7 @@ pub(crate) async fn examine(desk: &mut Desk) {
     ]) {
         return;
     }
-    if !desk.plan.register && !is_loopback(&endpoint) {
+    if !desk.may_register(&endpoint) {
         desk.notes.not_examined(
             Section::Registration,
             format!("registering at {endpoint}: give --register, and clients named \"{NAME} ...\" are registered there"),

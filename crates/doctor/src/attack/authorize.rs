@@ -31,6 +31,12 @@ pub(super) async fn examine(desk: &mut Desk) {
             "the method plain and near return addresses: no client was registered",
         );
     };
+    if !desk.may_attack(&endpoint) {
+        return not_examined(
+            desk,
+            "the method plain and near return addresses: the authorization server is not on this machine; give --attack if it is yours",
+        );
+    }
     let ask = |desk: &Desk, redirect_uri: &str| {
         authorization_request(desk, &endpoint, &client_id, redirect_uri, true)
     };

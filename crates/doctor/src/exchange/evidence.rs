@@ -39,6 +39,16 @@ const HEADERS_KEPT: usize = 40;
 const HEADER_KEPT: usize = 400;
 
 impl Evidence {
+    /// Takes out what became known to be a secret after it was sent.
+    pub(crate) fn redact(&mut self, clean: &impl Fn(&mut String)) {
+        for words in [&mut self.request, &mut self.request_body, &mut self.body] {
+            clean(words);
+        }
+        self.failed.iter_mut().for_each(clean);
+        let headers = self.request_headers.iter_mut().chain(&mut self.headers);
+        headers.for_each(|(_, value)| clean(value));
+    }
+
     /// What of `exchange` may be shown; `known` are secrets that it must not hold.
     pub(crate) fn of(exchange: &Exchange, known: &[String]) -> Self {
         let ask = &exchange.ask;

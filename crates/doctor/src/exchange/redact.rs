@@ -4,7 +4,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 /// Members and parameters whose values are secrets wherever they stand.
-const SECRET_NAMES: [&str; 16] = [
+const SECRET_NAMES: [&str; 22] = [
     "access_token",
     "refresh_token",
     "id_token",
@@ -21,7 +21,16 @@ const SECRET_NAMES: [&str; 16] = [
     "code_verifier",
     "password",
     "session_id",
+    "sessionid",
+    "api_key",
+    "apikey",
+    "secret",
+    "signature",
+    "jwt",
 ];
+
+/// Parameters of URLs that hold secrets beside those: as members of JSON they are ordinary words.
+const SECRET_PARAMETERS: [&str; 3] = ["key", "sig", "auth"];
 
 /// Headers whose values are secrets.
 const SECRET_HEADERS: [&str; 7] = [
@@ -34,9 +43,12 @@ const SECRET_HEADERS: [&str; 7] = [
     "mcp-session-id",
 ];
 
+/// How every mark begins.
+const MARKED: &str = "[redacted, ";
+
 /// What stands for a secret of `length` characters.
 fn mark(length: usize) -> String {
-    format!("[redacted, {length} characters]")
+    format!("{MARKED}{length} characters]")
 }
 
 /// The headers as name and value, without secrets.
@@ -88,7 +100,7 @@ fn form(fields: &str) -> String {
     let redacted: Vec<String> = fields
         .split('&')
         .map(|field| match field.split_once('=') {
-            Some((name, value)) if is_secret(name) && !value.is_empty() => {
+            Some((name, value)) if is_secret_parameter(name) && !value.is_empty() => {
                 format!("{name}={}", mark(value.chars().count()))
             }
             _ => field.to_owned(),
@@ -99,6 +111,54 @@ fn form(fields: &str) -> String {
 
 fn is_secret(name: &str) -> bool {
     SECRET_NAMES.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// Whatever of the name is percent-encoded: servers decode it too.
+fn is_secret_parameter(name: &str) -> bool {
+    let decoded: Vec<u8> = percent_decoded(name.as_bytes());
+    let name = String::from_utf8_lossy(&decoded).to_ascii_lowercase();
+    is_secret(&name) || SECRET_PARAMETERS.contains(&name.as_str())
+}
+
+fn percent_decoded(name: &[u8]) -> Vec<u8> {
+    let form = url::form_urlencoded::parse(name).next();
+    form.map_or_else(Vec::new, |(name, _)| name.into_owned().into_bytes())
+}
+
+/// Words without the values of secret parameters of the URLs in them.
+fn parameters(words: &str) -> String {
+    let ends = |character: char| {
+        character.is_whitespace()
+            || matches!(character, '&' | '#' | '"' | '\'' | '<' | '>' | ')' | '\\')
+    };
+    let mut out = String::with_capacity(words.len());
+    let mut rest = words;
+    while let Some(at) = rest.find(['?', '&', '#']) {
+        let (before, behind) = rest.split_at(at + 1);
+        out.push_str(before);
+        rest = behind;
+        let name = behind
+            .find(|character: char| {
+                !(character.is_ascii_alphanumeric() || "_-%.".contains(character))
+            })
+            .unwrap_or(behind.len());
+        if !behind[name..].starts_with('=') || !is_secret_parameter(&behind[..name]) {
+            continue;
+        }
+        let value = &behind[name + 1..];
+        let length = value.find(ends).unwrap_or(value.len());
+        out.push_str(&behind[..=name]);
+        if value.starts_with(MARKED) {
+            rest = value;
+            continue;
+        }
+        if length > 0 {
+            out.push_str(&mark(value[..length].chars().count()));
+        }
+        rest = &value[length..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The body of a message without secrets: JSON and forms by their names, anything by its look.
@@ -131,11 +191,23 @@ fn json(value: &mut Value) {
                     Value::String(secret) if is_private || is_secret(name) => {
                         *member = Value::String(mark(secret.chars().count()));
                     }
+                    // An error has a number under `code`, and whether somebody has a password is no secret.
+                    Value::Number(number) if is_secret(name) && name != "code" => {
+                        *member = Value::String(mark(number.to_string().len()));
+                    }
+                    Value::Array(_) if is_secret(name) => *member = Value::String(mark(0)),
                     other => json(other),
                 }
             }
         }
         Value::Array(items) => items.iter_mut().for_each(json),
+        // JSON in a text, as results of tools are.
+        Value::String(held) if held.trim_start().starts_with(['{', '[']) => {
+            if let Ok(mut inner) = serde_json::from_str::<Value>(held) {
+                json(&mut inner);
+                *held = inner.to_string();
+            }
+        }
         _ => {}
     }
 }
@@ -155,7 +227,7 @@ fn members(words: &str) -> String {
                 continue;
             };
             let start = out_of(&out, value);
-            let length = value.find('"').unwrap_or(value.len());
+            let length = string_end(value);
             let shown = mark(value[..length].chars().count());
             out.replace_range(start..start + length, &shown);
             from = start + shown.len();
@@ -164,7 +236,21 @@ fn members(words: &str) -> String {
     out
 }
 
-/// Text without `known` secrets and without anything that looks like a JWT.
+/// Where a JSON string ends: at the first quote that is not escaped.
+fn string_end(value: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, byte) in value.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => return at,
+            _ => {}
+        }
+    }
+    value.len()
+}
+
+/// Text without `known` secrets, without secret parameters of URLs, and without anything that looks like a JWT.
 pub fn text(words: &str, known: &[String]) -> String {
     let mut out = words.to_owned();
     for secret in known.iter().filter(|secret| secret.len() >= 6) {
@@ -176,7 +262,7 @@ pub fn text(words: &str, known: &[String]) -> String {
             out = out.replace(&encoded, &mark(secret.chars().count()));
         }
     }
-    without_jwts(&out)
+    without_jwts(&parameters(&out))
 }
 
 fn without_jwts(words: &str) -> String {
@@ -266,5 +352,36 @@ mod tests {
             url("https://a.example/?codec=1", &[]),
             "https://a.example/?codec=1"
         );
+    }
+
+    #[test]
+    fn words_of_servers_hold_no_secret_of_a_url_a_number_or_a_text_in_a_text() {
+        for (words, gone, stays) in [
+            (
+                "see https://a.example/mcp?api_key=hush1&x=1",
+                "hush1",
+                "&x=1",
+            ),
+            ("to /messages?sessionId=hush2 \"later\"", "hush2", "later"),
+            ("https://a.example/?acc%65ss_token=hush3#y", "hush3", "#y"),
+            ("what? code=stays", "nothing", "code=stays"),
+        ] {
+            let shown = text(words, &[]);
+            assert!(!shown.contains(gone) && shown.contains(stays), "{shown}");
+        }
+        for (sent, gone) in [
+            (r#"{"token":["hush4"]}"#, "hush4"),
+            (r#"{"user_code":12345678}"#, "12345678"),
+            (
+                r#"{"content":[{"text":"{\"access_token\":\"hush5\"}"}]}"#,
+                "hush5",
+            ),
+            ("data: {\"code\":\"ab\\\"hush6\"}\n\n", "hush6"),
+        ] {
+            let shown = body(sent.as_bytes(), Some("text/event-stream"), &[]);
+            assert!(!shown.contains(gone), "{shown}");
+        }
+        let error = body(br#"{"error":{"code":-32600}}"#, None, &[]);
+        assert!(error.contains("-32600"), "{error}");
     }
 }

@@ -78,6 +78,12 @@ impl Wire {
         }
     }
 
+    /// Words of others without the secrets that are known by now.
+    pub fn redacted(&self, words: &str) -> String {
+        let secrets = lock(&self.secrets).clone();
+        super::redact::text(words, &secrets)
+    }
+
     /// What of `exchange` may be shown.
     pub fn evidence(&self, exchange: &Exchange) -> Evidence {
         let secrets = lock(&self.secrets).clone();

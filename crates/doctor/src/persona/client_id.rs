@@ -98,7 +98,7 @@ async fn register(
         let why = format!("registration_endpoint is {endpoint:?}, which is no absolute URL");
         return Err(walk.stopped_by(step, server_metadata::ASM_RELATIVE_ENDPOINT, why, None));
     };
-    if !walk.desk.plan.register && !crate::scene::is_loopback(&url) {
+    if !walk.desk.may_register(&url) {
         return Err(End::NotExamined(
             "it registers itself, which the doctor does only with --register".into(),
         ));

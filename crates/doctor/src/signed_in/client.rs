@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::token_endpoint::TokenEndpoint;
 use super::{Session, found, not_examined, resource, scopes, token_response};
 use crate::flaws::signed_in as flaw;
-use crate::scene::is_loopback;
 use crate::{Ask, Desk, Exchange};
 
 /// A client at the authorization server.
@@ -23,7 +22,10 @@ pub struct Client {
 /// Spec: RFC 6749 section 4.4.
 pub(super) async fn session(desk: &mut Desk, client: Client) -> Option<Session> {
     let Some(endpoint) = TokenEndpoint::of(desk, client) else {
-        not_examined(desk, "a token: the metadata names no token_endpoint");
+        not_examined(
+            desk,
+            "a token: the metadata names no token_endpoint at the issuer's own origin, which a secret may be sent to",
+        );
         return None;
     };
     let resource = resource(desk);
@@ -84,7 +86,7 @@ pub(super) fn may_register(desk: &Desk) -> Result<(), String> {
     let Some(endpoint) = desk.scene.endpoint("registration_endpoint") else {
         return Err("the authorization server registers no clients by itself; give a client that it knows with --client-id".to_owned());
     };
-    if desk.plan.register || is_loopback(&endpoint) {
+    if desk.may_register(&endpoint) {
         return Ok(());
     }
     Err(format!(

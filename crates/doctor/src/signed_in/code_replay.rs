@@ -9,7 +9,8 @@ use crate::{Desk, Flaw};
 ///
 /// Spec: RFC 6749 section 4.1.2; OAuth 2.1 section 4.1.3.
 pub(super) async fn check(desk: &mut Desk, sign_in: &BrowserSignIn) {
-    if !desk.scene.is_loopback && !desk.plan.attack {
+    let endpoint = desk.scene.endpoint("token_endpoint");
+    if !endpoint.is_some_and(|endpoint| desk.may_attack(&endpoint)) {
         return not_examined(
             desk,
             "whether a code can be used twice: that is tried with --attack",

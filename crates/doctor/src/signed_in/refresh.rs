@@ -340,6 +340,14 @@ pub(super) async fn check_reuse(
         not_examined(desk, "whether a replaced refresh token is refused later");
         return false;
     };
+    let endpoint = desk.scene.endpoint("token_endpoint");
+    if !endpoint.is_some_and(|endpoint| desk.may_attack(&endpoint)) {
+        not_examined(
+            desk,
+            "whether a replaced refresh token is refused later: that looks like theft to a server, and is tried with --attack",
+        );
+        return false;
+    }
     if desk.wire.time_left() < wait + Duration::from_secs(5) {
         not_examined(
             desk,

@@ -78,6 +78,13 @@ async fn end(desk: &mut Desk, session: &Session) -> bool {
         );
         return false;
     };
+    if !desk.may_have_secrets(&endpoint) {
+        not_examined(
+            desk,
+            "revocation: its endpoint is not at the issuer's own origin, and tokens are sent nowhere else",
+        );
+        return false;
+    }
     let tokens = [
         (session.tokens.refresh.as_ref(), "refresh_token"),
         (Some(&session.tokens.access), "access_token"),

@@ -16,15 +16,24 @@ pub struct TokenEndpoint {
 impl TokenEndpoint {
     /// The one that the metadata names; none when it names none.
     pub fn of(desk: &Desk, client: Client) -> Option<Self> {
-        let url = desk.scene.endpoint("token_endpoint")?.to_string();
+        let url = desk.scene.endpoint("token_endpoint")?;
+        if client.secret.is_some() && !desk.may_have_secrets(&url) {
+            return None;
+        }
+        let url = url.to_string();
         let lists = |method| {
             desk.scene
                 .server_lists("token_endpoint_auth_methods_supported", method)
         };
         // Basic is what every authorization server must know (RFC 6749 section 2.3.1).
         let secret_in_body = lists("client_secret_post") && !lists("client_secret_basic");
-        desk.wire
-            .keep_secret(client.secret.as_ref().map_or("", |secret| secret.expose()));
+        if let Some(secret) = &client.secret {
+            desk.wire.keep_secret(secret.expose());
+            // As it stands in the header.
+            let header = basic(&client.id, secret.expose());
+            let credentials = header.expose().trim_start_matches("Basic ");
+            desk.wire.keep_secret(credentials);
+        }
         Some(Self {
             url,
             client,
