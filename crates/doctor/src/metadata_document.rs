@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use url::Url;
 
-use crate::Exchange;
+use crate::{Ask, Desk, Exchange};
 
 /// A document with several addresses, at each of which some client looks for it.
 #[derive(Debug, Clone, Default)]
@@ -54,5 +55,16 @@ impl MetadataDocument {
     /// What was answered at the address of this kind.
     pub fn at(&self, place: &str) -> Option<&Fetched> {
         self.fetched.iter().find(|fetched| fetched.place == place)
+    }
+
+    /// The document that a client which follows redirects reads, so that the rest can be examined.
+    pub(crate) async fn behind_redirect(&self, desk: &Desk, purpose: &str) -> Option<Fetched> {
+        let mut redirected = self.fetched.iter();
+        let redirected = redirected.find(|fetched| fetched.exchange.redirects_to().is_some())?;
+        let place = redirected.exchange.redirects_to()?;
+        let target = Url::parse(&redirected.url).ok()?.join(place).ok()?;
+        let exchange = desk.send(Ask::get(target.as_str(), purpose)).await;
+        let fetched = Fetched::new(redirected.place, target.as_str(), exchange);
+        fetched.document.is_some().then_some(fetched)
     }
 }

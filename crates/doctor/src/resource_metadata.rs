@@ -27,7 +27,12 @@ pub(crate) async fn examine(desk: &mut Desk) {
     agree(desk);
     let fetched = match desk.scene.resource_documents.first() {
         Some(fetched) => Some(fetched.clone()),
-        None => behind_redirect(desk).await,
+        None => {
+            let documents = &desk.scene.resource_documents;
+            documents
+                .behind_redirect(desk, "resource metadata, where the redirect leads")
+                .await
+        }
     };
     if let Some(fetched) = fetched {
         desk.scene.resource_metadata = fetched.document.clone();
@@ -274,26 +279,6 @@ fn agree(desk: &mut Desk) {
         desk.notes.add(finding);
         return;
     }
-}
-
-/// The document that a client which follows redirects reads, so that the rest can be examined.
-async fn behind_redirect(desk: &mut Desk) -> Option<Fetched> {
-    let redirected = desk
-        .scene
-        .resource_documents
-        .fetched
-        .iter()
-        .find(|fetched| fetched.exchange.redirects_to().is_some())?
-        .clone();
-    let place = redirected.exchange.redirects_to()?;
-    let target = Url::parse(&redirected.url).ok()?.join(place).ok()?;
-    let ask = Ask::get(
-        target.as_str(),
-        "resource metadata, where the redirect leads",
-    );
-    let exchange = desk.send(ask).await;
-    let fetched = Fetched::new(redirected.place, target.as_str(), exchange);
-    fetched.document.is_some().then_some(fetched)
 }
 
 /// What is answered where nothing is meant to be.

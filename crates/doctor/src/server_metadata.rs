@@ -50,7 +50,15 @@ pub(crate) async fn examine(desk: &mut Desk) {
     }
     let fetched = match desk.scene.server_documents.first() {
         Some(fetched) => Some(fetched.clone()),
-        None => behind_redirect(desk).await,
+        None => {
+            let documents = &desk.scene.server_documents;
+            documents
+                .behind_redirect(
+                    desk,
+                    "authorization server metadata, where the redirect leads",
+                )
+                .await
+        }
     };
     match fetched {
         Some(fetched) => {
@@ -264,25 +272,6 @@ fn agree(desk: &mut Desk) {
         desk.notes.add(finding);
         return;
     }
-}
-
-async fn behind_redirect(desk: &mut Desk) -> Option<Fetched> {
-    let redirected = desk
-        .scene
-        .server_documents
-        .fetched
-        .iter()
-        .find(|fetched| fetched.exchange.redirects_to().is_some())?
-        .clone();
-    let place = redirected.exchange.redirects_to()?;
-    let target = Url::parse(&redirected.url).ok()?.join(place).ok()?;
-    let ask = Ask::get(
-        target.as_str(),
-        "authorization server metadata, where the redirect leads",
-    );
-    let exchange = desk.send(ask).await;
-    let fetched = Fetched::new(redirected.place, target.as_str(), exchange);
-    fetched.document.is_some().then_some(fetched)
 }
 
 /// Several URLs that are http where the MCP URL is https have one cause, which is named instead of each of them.

@@ -115,14 +115,9 @@ fn is_secret(name: &str) -> bool {
 
 /// Whatever of the name is percent-encoded: servers decode it too.
 fn is_secret_parameter(name: &str) -> bool {
-    let decoded: Vec<u8> = percent_decoded(name.as_bytes());
-    let name = String::from_utf8_lossy(&decoded).to_ascii_lowercase();
+    let decoded = url::form_urlencoded::parse(name.as_bytes()).next();
+    let name = decoded.map_or_else(String::new, |(name, _)| name.to_ascii_lowercase());
     is_secret(&name) || SECRET_PARAMETERS.contains(&name.as_str())
-}
-
-fn percent_decoded(name: &[u8]) -> Vec<u8> {
-    let form = url::form_urlencoded::parse(name).next();
-    form.map_or_else(Vec::new, |(name, _)| name.into_owned().into_bytes())
 }
 
 /// Words without the values of secret parameters of the URLs in them.

@@ -193,6 +193,23 @@ fn found(
     desk.notes.add(finding);
 }
 
+/// The same, shown by one exchange.
+fn add(
+    desk: &mut Desk,
+    flaw: Flaw,
+    exchange: &Arc<Exchange>,
+    title: String,
+    detail: &str,
+    change: &str,
+) {
+    found(
+        desk,
+        flaw,
+        [title, detail.to_owned(), change.to_owned()],
+        [Arc::clone(exchange)],
+    );
+}
+
 /// What tokens are asked for: what the resource calls itself, else what was typed.
 fn resource(desk: &Desk) -> String {
     desk.scene

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::mcp_session::McpSession;
 use super::token_response::{self, Tokens};
 use super::{
-    BrowserSignIn, Session, acceptance, claims, found, is_busy, not_examined, refusal, say, well,
+    BrowserSignIn, Session, acceptance, add, claims, is_busy, not_examined, refusal, say, well,
 };
 use crate::flaws::signed_in as flaw;
-use crate::{Desk, Exchange, Flaw};
+use crate::{Desk, Exchange};
 
 /// Nobody was ever given this one.
 const NEVER_ISSUED: &str = "portcullis-doctor-never-issued-refresh-token";
@@ -429,21 +429,5 @@ fn busy(desk: &mut Desk, what: &str, exchange: &Exchange) {
     not_examined(
         desk,
         format!("{what}: the token endpoint answered {}", exchange.outcome()),
-    );
-}
-
-fn add(
-    desk: &mut Desk,
-    flaw: Flaw,
-    exchange: &Arc<Exchange>,
-    title: String,
-    detail: &str,
-    change: &str,
-) {
-    found(
-        desk,
-        flaw,
-        [title, detail.to_owned(), change.to_owned()],
-        [Arc::clone(exchange)],
     );
 }

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::mcp_session::{McpSession, answer};
 use super::refresh::{kept, refresh};
 use super::token_response::Tokens;
-use super::{Session, found, not_examined, well};
+use super::{Session, add, not_examined, well};
 use crate::explain::shown;
 use crate::flaws::signed_in as flaw;
-use crate::{Desk, Exchange, Flaw};
+use crate::{Desk, Exchange};
 
 /// The most tools that are tried.
 const TOOLS_MAX: usize = 8;
@@ -160,21 +160,5 @@ fn judge(desk: &mut Desk, called: &Arc<Exchange>, tool: &str, scope: &str) {
             "A client that holds {scope} cannot know what to ask its person for, and shows an error instead."
         ),
         "Add WWW-Authenticate: Bearer error=\"insufficient_scope\", scope=\"all that the call needs\", resource_metadata=\"...\".",
-    );
-}
-
-fn add(
-    desk: &mut Desk,
-    flaw: Flaw,
-    exchange: &Arc<Exchange>,
-    title: String,
-    detail: &str,
-    change: &str,
-) {
-    found(
-        desk,
-        flaw,
-        [title, detail.to_owned(), change.to_owned()],
-        [Arc::clone(exchange)],
     );
 }
